@@ -1,0 +1,25 @@
+//! The host's clocks. `CLOCK_MONOTONIC` has no namespace that we use: containers and processes on
+//! this host read the same one, so a fleet's own stamps compare with the harness's.
+
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::time::{Instant, Now, UnixMillis};
+
+#[must_use]
+pub fn monotonic() -> Instant {
+    let time = clock_gettime(ClockId::Monotonic);
+    let nanos = i128::from(time.tv_sec) * 1_000_000_000 + i128::from(time.tv_nsec);
+    Instant::from_nanos(u64::try_from(nanos).unwrap_or(0))
+}
+
+/// This process's wall clock; libfaketime's, where that is loaded.
+#[must_use]
+pub fn wall() -> UnixMillis {
+    let time = clock_gettime(ClockId::Realtime);
+    UnixMillis(time.tv_sec * 1_000 + time.tv_nsec / 1_000_000)
+}
+
+#[must_use]
+pub fn now() -> Now {
+    Now { mono: monotonic(), wall: wall() }
+}

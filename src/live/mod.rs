@@ -1,0 +1,5 @@
+//! The only place with sockets, containers and processes.
+
+pub mod clock;
+pub mod provision;
+pub mod sink;

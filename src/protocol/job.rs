@@ -1,0 +1,43 @@
+//! A job as it is enqueued, and as it is claimed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::JobId;
+use crate::time::Span;
+
+/// A job's description; travels as JSON in the queue. Durations are wall time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSpec {
+    pub id: JobId,
+    /// How long each durable step works before it is saved; the number of entries is the number of steps.
+    pub steps: Vec<Span>,
+    /// How often the job may be tried in all, at least 1.
+    pub attempts: u32,
+    pub backoff: Backoff,
+    /// Not to be claimed before this long after the enqueue.
+    pub delay: Span,
+    /// An attempt longer than this is ended and counts as failed.
+    pub timeout: Option<Span>,
+    /// The first so many attempts fail with an error at their first step: a transient fault if below
+    /// `attempts`, else a permanent one.
+    pub failing_attempts: u32,
+}
+
+/// The wait before the retry after the `n`-th failed attempt, `n` from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Backoff {
+    Fixed(Span),
+    /// `base · 2ⁿ⁻¹`, as BullMQ's `exponential`.
+    Exponential(Span),
+}
+
+/// What a worker gets when it claims.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClaimedJob {
+    pub spec: JobSpec,
+    /// This attempt's number, from 1. A stall does not count as an attempt.
+    pub attempt: u32,
+    /// How often the job was found without a lock while active.
+    pub stalls: u32,
+}

@@ -1,0 +1,331 @@
+//! Scenarios: YAML in, a [`Scenario`] out that cannot be wrong.
+//!
+//! `raw` is the file as written, with spans; `resolve` turns it into the types here and collects
+//! every error; `lint` warns of settings that cannot work; `schema` is generated from `raw`.
+//!
+//! All durations here are wall time: `resolve` applies the time scale, once.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::dist::Distribution;
+use crate::fault::Fault;
+use crate::names::{Endpoint, ProcessName};
+use crate::protocol::Backoff;
+use crate::time::{Interval, Scale, Span};
+use crate::timing::Pipeline;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scenario {
+    pub name: String,
+    pub about: String,
+    pub tags: Vec<String>,
+    pub claims: Vec<String>,
+    pub time_scale: Scale,
+    /// From the file; the command line or the run chooses one where the file has none.
+    pub seed: Option<u64>,
+    pub fleet: Fleet,
+    pub stack: Stack,
+    pub workload: Workload,
+    /// In the file's order; `FaultId` is the index.
+    pub faults: Vec<Fault>,
+    pub expect: Expect,
+    /// How long after the last heal the run waits for every acknowledged job to end.
+    pub settle: Span,
+}
+
+/// The system under test, as everything outside `live::fleet` sees it: processes, and ways to ask.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fleet {
+    /// `redis-heartbeat`, `redis-queue` or `external`.
+    pub system: String,
+    /// Every process, in the order of start. At least one. Names are unique.
+    pub processes: Vec<ProcessSpec>,
+    pub enqueue: Enqueue,
+    /// What a user would ask to learn whether the fleet or a worker lives; none: detection is not judged.
+    pub liveness: Option<Probe>,
+    pub effects: EffectQuery,
+    /// None: `model` cannot be asked for.
+    pub pipeline: Option<Pipeline>,
+    /// Set-up that the stores need before the fleet starts, in order.
+    pub prepare: Vec<Prepare>,
+    /// Jobs that one worker works on at a time.
+    pub concurrency: u32,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProcessSpec {
+    pub name: ProcessName,
+    /// `worker`, `api`, `catalogue`, or a role of an external fleet.
+    pub role: String,
+    /// From 1 within the role.
+    pub index: u32,
+    pub program: Program,
+    /// Values may hold templates: `${redis.host}`, `${redis.port}`, `${redis.url}`, the same for
+    /// `postgres` and for each linked process (`${catalogue.url}`), `${name}`, `${index}`, `${port}`.
+    pub env: BTreeMap<String, String>,
+    /// What it connects to, each through a listener of its own.
+    pub links: Vec<Endpoint>,
+    /// It serves HTTP on `${port}`; ready when a connection is accepted.
+    pub serves_http: bool,
+    pub grace: Span,
+    /// Its clock is to be faked in this scenario: started under libfaketime.
+    pub fake_clock: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Program {
+    /// `syncope-fleet ROLE`, its settings as JSON in the environment variable `SYNCOPE_FLEET`.
+    Reference { role: FleetRole, settings: Box<FleetSettings> },
+    /// Somebody else's. The process backend needs `command`, docker needs `image` (whose own command
+    /// is replaced by `command`, if that is given too).
+    External { command: Option<Vec<String>>, image: Option<String>, working_directory: Option<String> },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FleetRole {
+    Worker,
+    Api,
+    Catalogue,
+}
+
+/// Everything that a reference process is told. Durations are wall time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FleetSettings {
+    /// Key prefix, `{app}:{env}`.
+    pub prefix: String,
+    pub queue: QueueSettings,
+    /// S0 only.
+    pub heartbeat: Option<HeartbeatSettings>,
+    /// A defect planted on purpose, to prove that the checks see it. Scenarios under `tests/` only.
+    pub planted_bug: Option<PlantedBug>,
+}
+
+/// Settings of the queue (S3); S0's background jobs use the same queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueSettings {
+    /// Queues in the order in which a worker looks at them: `regular`, `large`.
+    pub queues: Vec<String>,
+    pub concurrency: u32,
+    pub lock_duration: Span,
+    /// Renewal of a job's lock: lock_duration / 2 unless set.
+    pub lock_renew: Span,
+    pub stalled_interval: Span,
+    pub max_stalled_count: u32,
+    /// The longest wait of an idle worker between two claims.
+    pub claim_poll: Span,
+    /// Grace of a graceful shutdown for the jobs in work.
+    pub shutdown_grace: Span,
+    /// How long a failed job is kept.
+    pub keep_failed: Span,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeartbeatSettings {
+    pub interval: Span,
+    pub ttl: Span,
+    pub threshold: Span,
+    /// Retries of the online check, and the wait before each.
+    pub retries: u32,
+    pub retry_backoff: Span,
+    /// How long the check waits for Redis.
+    pub ready_wait: Span,
+    /// TTL of the fleet's global lock.
+    pub lock_ttl: Span,
+    /// How often a worker tries to get, or renews, the global lock.
+    pub lock_interval: Span,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PlantedBug {
+    /// Completes the job in the queue before its work is done.
+    AcknowledgesEarly,
+    NeverRenewsLock,
+    /// Deletes the steps that an earlier attempt saved, and goes on from where that attempt was.
+    DropsSavedSteps,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Prepare {
+    Sql(String),
+    Redis(Vec<String>),
+}
+
+/// How a job gets into the system. Texts may hold `${job}` and `${spec}` (the job as JSON).
+#[derive(Debug, Clone, PartialEq)]
+pub enum Enqueue {
+    /// The reference queue's own script, through the producer's link to Redis. Jobs whose steps sum
+    /// to more than `large_over` go to the second queue.
+    Queue {
+        prefix: String,
+        queues: Vec<String>,
+        large_over: Option<Span>,
+    },
+    /// POST to the process; a 2xx with `{"acknowledged": true}` acknowledges, with `false` declines
+    /// (`"reason"` says why).
+    Http {
+        process: ProcessName,
+        path: String,
+        body: String,
+    },
+    Redis {
+        command: Vec<String>,
+    },
+    Sql {
+        statement: String,
+    },
+}
+
+/// What is asked, all the time, while the run lasts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Probe {
+    pub every: Span,
+    /// A probe without an answer for this long is unknown.
+    pub timeout: Span,
+    pub ask: Ask,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ask {
+    /// GET; alive if the JSON value at the pointer (RFC 6901) is `true`.
+    Http { process: ProcessName, path: String, pointer: String },
+    /// A Redis command whose flat array or map of job, count gives the stalls so far.
+    RedisStalls { command: Vec<String> },
+    /// Alive if the answer is neither nil, nor 0, nor empty.
+    Redis { command: Vec<String> },
+    /// Alive if the first column of the first row is true.
+    Sql { query: String },
+}
+
+/// How the final state is read. Rows or pairs are keyed by the job's id.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct EffectQuery {
+    /// Columns: job text, effects bigint, failed boolean.
+    pub sql: Option<String>,
+    /// A Redis hash command that gives job, effects.
+    pub redis: Option<Vec<String>>,
+    /// Columns: job text, step integer.
+    pub steps_sql: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Stack {
+    pub redis: Option<RedisSpec>,
+    pub postgres: Option<PostgresSpec>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct RedisSpec {
+    pub durability: RedisDurability,
+    /// In place of the default image, docker only.
+    pub image: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RedisDurability {
+    /// A crash loses everything.
+    None,
+    /// Snapshots (`save 900 1 300 10 60 10000`): a crash loses what came since the last one.
+    Rdb,
+    /// Append-only file, fsync every second. The file is written at each command, so kill -9 of the
+    /// server alone loses nothing that was acknowledged.
+    Aof,
+    /// Append-only file, fsync at each write.
+    AofAlways,
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct PostgresSpec {
+    pub image: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Workload {
+    pub jobs: u32,
+    /// Between two enqueues.
+    pub arrival: Distribution,
+    pub steps: u32,
+    pub step_time: Distribution,
+    pub attempts: u32,
+    pub backoff: Backoff,
+    pub delay: Span,
+    pub timeout: Option<Span>,
+    /// Jobs (by number, from 1) whose first attempts fail with an error, and how many.
+    pub failing: BTreeMap<u32, u32>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expect {
+    pub detection_time: TimeExpect,
+    pub recovery_time: TimeExpect,
+    pub lost: CountExpect,
+    pub duplicated: CountExpect,
+    pub unexpected: CountExpect,
+    pub failed: CountExpect,
+    pub steps_lost: CountExpect,
+    /// Steps that were done again although they had been acknowledged.
+    pub steps_repeated: CountExpect,
+    pub mistakes: MistakeExpect,
+    /// In parts per million of the probed time; none: not judged.
+    pub query_accuracy_ppm: Option<(u32, u32)>,
+    /// Enqueues that were answered without a job being made (S0: searches served while offline).
+    pub declined: CountExpect,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimeExpect {
+    Model,
+    Within(Interval),
+    /// It must not happen.
+    Never,
+    /// Measured and reported, not judged.
+    Any,
+}
+
+/// Inclusive; `max: None` is unbounded. `any` is `{min: 0, max: None}`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CountExpect {
+    pub min: u64,
+    pub max: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MistakeExpect {
+    /// None if the model says that every injected fault is tolerated, at least one if it says that
+    /// one is certainly seen, else not decided by the count.
+    Model,
+    Count(CountExpect),
+}
+
+impl CountExpect {
+    pub const ZERO: Self = Self { min: 0, max: Some(0) };
+    pub const ANY: Self = Self { min: 0, max: None };
+
+    #[must_use]
+    pub fn admits(self, count: u64) -> bool {
+        self.min <= count && self.max.is_none_or(|max| count <= max)
+    }
+}
+
+/// The default `expect`: times by the model, losses and duplicates zero.
+impl Default for Expect {
+    fn default() -> Self {
+        Self {
+            detection_time: TimeExpect::Model,
+            recovery_time: TimeExpect::Model,
+            lost: CountExpect::ZERO,
+            duplicated: CountExpect::ZERO,
+            unexpected: CountExpect::ZERO,
+            failed: CountExpect::ZERO,
+            steps_lost: CountExpect::ZERO,
+            steps_repeated: CountExpect::ANY,
+            mistakes: MistakeExpect::Model,
+            query_accuracy_ppm: None,
+            declined: CountExpect::ANY,
+        }
+    }
+}
