@@ -1,0 +1,63 @@
+//! The shape that every protocol machine has. A driver feeds inputs, drains outputs after each, and
+//! wakes the machine at `next_timeout`.
+
+use crate::names::JobId;
+use crate::protocol::{Command, CommandId, FleetEvent, Reply, StoreError};
+use crate::time::{Instant, Now};
+
+pub trait Machine {
+    fn handle(&mut self, now: Now, input: Input);
+
+    /// The next wish, until `None`.
+    fn poll(&mut self) -> Option<Output>;
+
+    /// When to send `Input::Timeout`, at the earliest; sending it sooner does nothing.
+    fn next_timeout(&self) -> Option<Instant>;
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    Timeout,
+    Reply {
+        id: CommandId,
+        result: Result<Reply, StoreError>,
+    },
+    /// The work asked for by `Output::Work` took its time and is over.
+    WorkDone {
+        slot: u32,
+    },
+    /// A user of the api asks whether workers are online (detector).
+    Query {
+        query: u64,
+    },
+    /// SIGTERM.
+    Shutdown,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    Send {
+        id: CommandId,
+        command: Command,
+    },
+    /// Work on a slot for this long; a slot has at most one work at a time.
+    Work {
+        slot: u32,
+        job: JobId,
+        lasting: crate::time::Span,
+    },
+    CancelWork {
+        slot: u32,
+    },
+    Emit(FleetEvent),
+    /// The answer to a `Query`; `stale`: a beat was there, and older than the threshold.
+    Answer {
+        query: u64,
+        online: bool,
+        stale: bool,
+    },
+    /// The process ends; `forced`: with jobs still in work.
+    Exit {
+        forced: bool,
+    },
+}
