@@ -106,6 +106,17 @@ pub enum JobRef {
     Job(JobId),
 }
 
+impl JobRef {
+    /// Whether an event about `job` is meant.
+    #[must_use]
+    pub fn admits(&self, job: &JobId) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Job(wanted) => wanted == job,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {

@@ -1,0 +1,401 @@
+//! The conductor of one scenario: a sans-IO machine that turns events into actions, phase by phase.
+//!
+//! warm up (steady state proven) → inject (workload and faults) → heal → settle → judge. Time comes
+//! from the events and from `timeout`; nothing here waits or draws breath.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::backend::Action;
+use crate::fault::Stage;
+use crate::history::{EnqueueOutcome, Event, FinalState, Phase, Sample, What};
+use crate::names::{JobId, ProcessName};
+use crate::protocol::FleetEvent;
+use crate::run::faults::{Dated, FaultRun};
+use crate::run::targets::Targets;
+use crate::run::workload::{Arrival, arrivals};
+use crate::scenario::{Program, Scenario};
+use crate::time::{Instant, Span};
+use crate::timing::Subject;
+
+/// A run whose steady state is not proven by then is inconclusive. Wall time: starting programs
+/// does not scale with the scenario.
+const WARM_UP_LIMIT: Span = Span::from_secs(30);
+/// Liveness answers in a row that prove the steady state.
+const STEADY_SAMPLES: u32 = 3;
+/// Between two readings of the final state during settle, wall time.
+const COLLECT_EVERY: Span = Span::from_millis(100);
+/// A reading of the final state, or the answer to an order, that takes longer is given up.
+const ANSWER_LIMIT: Span = Span::from_secs(20);
+
+#[derive(Debug)]
+pub struct Conductor<'s> {
+    scenario: &'s Scenario,
+    seed: u64,
+    phase: Phase,
+    phase_since: Instant,
+    /// The workload's start; faults and arrivals count from here.
+    start: Instant,
+    arrivals: VecDeque<Arrival>,
+    faults: Vec<FaultRun>,
+    targets: Targets,
+    ready: BTreeSet<ProcessName>,
+    steady: u32,
+    /// The last answer of a fleet-level probe.
+    believed_alive: Option<bool>,
+    asked: u64,
+    outcomes: BTreeMap<JobId, EnqueueOutcome>,
+    states: BTreeMap<JobId, FinalState>,
+    collecting: Option<Instant>,
+    next_collect: Instant,
+    last_heal: Instant,
+    now: Instant,
+    actions: VecDeque<Action>,
+    notes: VecDeque<What>,
+    over: bool,
+}
+
+impl<'s> Conductor<'s> {
+    /// Begins in warm-up.
+    #[must_use]
+    pub fn new(scenario: &'s Scenario, seed: u64, now: Instant) -> Self {
+        let mut conductor = Self {
+            scenario,
+            seed,
+            phase: Phase::WarmUp,
+            phase_since: now,
+            start: now,
+            arrivals: VecDeque::new(),
+            faults: Vec::new(),
+            targets: Targets::of(&scenario.fleet),
+            ready: BTreeSet::new(),
+            steady: 0,
+            believed_alive: None,
+            asked: 0,
+            outcomes: BTreeMap::new(),
+            states: BTreeMap::new(),
+            collecting: None,
+            next_collect: now,
+            last_heal: now,
+            now,
+            actions: VecDeque::new(),
+            notes: VecDeque::new(),
+            over: false,
+        };
+        conductor.notes.push_back(What::Phase(Phase::WarmUp));
+        if scenario.fleet.liveness.is_some() {
+            conductor.actions.push_back(Action::StartProbes);
+        }
+        conductor
+    }
+
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// What the conductor itself has to say for the history.
+    pub fn poll_note(&mut self) -> Option<What> {
+        self.notes.pop_front()
+    }
+
+    /// The run has nothing more to do.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// When `timeout` must be called, at the latest.
+    #[must_use]
+    pub fn next_timeout(&self) -> Instant {
+        let candidates = match self.phase {
+            Phase::WarmUp => [Some(self.phase_since + WARM_UP_LIMIT), None, None],
+            Phase::Inject | Phase::Heal => [
+                self.arrivals.front().map(|arrival| self.start + arrival.after),
+                self.faults.iter().filter_map(FaultRun::next_timeout).filter(|at| *at > self.now).min(),
+                Some(self.next_deadline()),
+            ],
+            _ => [Some(self.next_deadline()), None, None],
+        };
+        candidates.into_iter().flatten().min().unwrap_or(Instant::FAR_FUTURE)
+    }
+
+    fn next_deadline(&self) -> Instant {
+        match self.collecting {
+            Some(since) => since + ANSWER_LIMIT,
+            None => self.next_collect,
+        }
+    }
+
+    pub fn timeout(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+        self.advance();
+    }
+
+    /// Ctrl-C: no more than the undoing of what is in force; the backend's tear-down does that.
+    pub fn interrupt(&mut self) {
+        self.notes.push_back(What::Interrupted);
+        self.finish();
+    }
+
+    /// The run cannot go on.
+    pub fn abort(&mut self, reason: String) {
+        self.notes.push_back(What::Aborted { reason });
+        self.finish();
+    }
+
+    fn finish(&mut self) {
+        self.actions.clear();
+        self.actions.push_back(Action::StopProbes);
+        self.notes.push_back(What::End);
+        self.over = true;
+    }
+
+    pub fn handle(&mut self, event: &Event) {
+        self.now = self.now.max(event.at);
+        self.targets.observe(event);
+        match &event.ev {
+            What::Fleet(FleetEvent::Ready { .. }) => {
+                self.ready.insert(event.by.clone());
+            }
+            What::Started { .. } if !self.reports_ready(&event.by) => {
+                self.ready.insert(event.by.clone());
+            }
+            What::Exited { code, signal, .. } if self.phase == Phase::WarmUp => {
+                let how = signal.map_or_else(
+                    || format!("exit code {}", code.unwrap_or(-1)),
+                    |signal| format!("signal {signal}"),
+                );
+                self.abort(format!("{} ended while the run warmed up ({how})", event.by));
+                return;
+            }
+            What::Probe { sample, .. } => self.probed(sample),
+            What::EnqueueAnswered { job, outcome, .. } => {
+                self.outcomes.insert(job.clone(), outcome.clone());
+            }
+            What::JobState { job, state } => {
+                self.states.insert(job.clone(), state.clone());
+            }
+            What::Collected { .. } => self.collected(),
+            What::FaultDone { order, .. } | What::FaultUnproved { order, .. }
+                if order.stage == Stage::Heal =>
+            {
+                self.last_heal = self.last_heal.max(event.at);
+            }
+            _ => {}
+        }
+        let mut orders = Vec::new();
+        for fault in &mut self.faults {
+            fault.handle(event, self.start, &mut orders);
+        }
+        self.dispatch(orders);
+        self.advance();
+    }
+
+    fn probed(&mut self, sample: &Sample) {
+        match sample {
+            Sample::Alive { alive, .. } => {
+                self.steady = if *alive { self.steady + 1 } else { 0 };
+                self.believed_alive = Some(*alive);
+            }
+            Sample::Stalls(_) => self.steady += 1,
+            Sample::Unknown { .. } => self.steady = 0,
+        }
+    }
+
+    fn reports_ready(&self, process: &ProcessName) -> bool {
+        self.scenario
+            .fleet
+            .processes
+            .iter()
+            .any(|spec| spec.name == *process && matches!(spec.program, Program::Reference { .. }))
+    }
+
+    fn advance(&mut self) {
+        if self.over {
+            return;
+        }
+        match self.phase {
+            Phase::WarmUp => self.warm_up(),
+            Phase::Inject => self.inject(),
+            Phase::Heal => self.heal(),
+            Phase::Settle => self.settle(),
+            Phase::Judge => self.judge(),
+            Phase::Provision | Phase::TearDown => unreachable!("the conductor is never in these phases"),
+        }
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.phase_since = self.now;
+        self.notes.push_back(What::Phase(phase));
+    }
+
+    fn warm_up(&mut self) {
+        let all_ready = self.ready.len() == self.scenario.fleet.processes.len();
+        let steady = self.scenario.fleet.liveness.is_none() || self.steady >= STEADY_SAMPLES;
+        if all_ready && steady {
+            self.start = self.now;
+            self.arrivals = arrivals(&self.scenario.workload, self.seed).into();
+            self.faults =
+                self.scenario.faults.iter().map(|f| FaultRun::arm(f, self.start, self.seed)).collect();
+            self.next_collect = self.now + COLLECT_EVERY;
+            self.enter(Phase::Inject);
+            self.inject();
+        } else if self.now >= self.phase_since + WARM_UP_LIMIT {
+            let missing: Vec<&str> = self
+                .scenario
+                .fleet
+                .processes
+                .iter()
+                .map(|process| &process.name)
+                .filter(|name| !self.ready.contains(*name))
+                .map(ProcessName::as_str)
+                .collect();
+            self.abort(if missing.is_empty() {
+                "no steady state: the liveness probe did not answer `alive` while nothing was wrong".into()
+            } else {
+                format!("no steady state: not ready after {WARM_UP_LIMIT}: {}", missing.join(", "))
+            });
+        }
+    }
+
+    fn inject(&mut self) {
+        while self.arrivals.front().is_some_and(|arrival| self.start + arrival.after <= self.now) {
+            if let Some(arrival) = self.arrivals.pop_front() {
+                self.asked += 1;
+                self.actions.push_back(Action::Enqueue(Box::new(arrival.job)));
+            }
+        }
+        self.fire_due_faults();
+        let faults_done = self.faults.iter().all(FaultRun::awaits_only_the_end);
+        // A trigger that has not come while all work is over will not come.
+        let nothing_comes = self.arrivals.is_empty()
+            && self.all_ended()
+            && self.faults.iter().all(|fault| fault.awaits_only_the_end() || self.waits_in_vain(fault));
+        let overdue = self.arrivals.is_empty() && self.now >= self.inject_deadline();
+        if self.arrivals.is_empty() && faults_done || nothing_comes || overdue {
+            self.enter(Phase::Heal);
+            let mut orders = Vec::new();
+            for fault in &mut self.faults {
+                fault.heal_now(self.now, &mut orders);
+            }
+            self.dispatch(orders);
+            self.heal();
+        } else {
+            self.collect_if_due();
+        }
+    }
+
+    /// Its trigger is an event of work, or it lacks a holder: with all work over neither will come.
+    fn waits_in_vain(&self, fault: &FaultRun) -> bool {
+        fault.awaits_trigger() && (fault.next_timeout().is_none() || fault.lacks_target(self.now))
+    }
+
+    fn inject_deadline(&self) -> Instant {
+        let last_arrival = self.start
+            + self.scenario.workload.arrival.max().saturating_mul(u64::from(self.scenario.workload.jobs));
+        let last_fault = self.faults.iter().filter_map(FaultRun::next_timeout).max().unwrap_or(self.start);
+        last_arrival.max(last_fault).max(self.last_heal) + self.scenario.settle
+    }
+
+    fn fire_due_faults(&mut self) {
+        let mut orders = Vec::new();
+        for fault in &mut self.faults {
+            fault.advance(self.now, &self.targets, &mut orders);
+        }
+        self.dispatch(orders);
+    }
+
+    fn dispatch(&mut self, orders: Vec<Dated>) {
+        for (order, at) in orders {
+            self.notes.push_back(What::FaultOrdered { order: order.clone() });
+            self.actions.push_back(Action::Inject { order, at });
+        }
+    }
+
+    fn heal(&mut self) {
+        if self.faults.iter().all(FaultRun::is_over) {
+            self.last_heal = self.last_heal.max(self.phase_since);
+            self.next_collect = self.now;
+            self.enter(Phase::Settle);
+            self.settle();
+        } else if self.now >= self.phase_since + ANSWER_LIMIT + self.scenario.settle {
+            self.abort("a fault's undoing was not answered".into());
+        } else {
+            self.next_collect = self.phase_since + ANSWER_LIMIT + self.scenario.settle;
+        }
+    }
+
+    fn settle(&mut self) {
+        let deadline = self.last_heal + self.scenario.settle;
+        if self.settled() || self.now >= deadline {
+            // One more reading, from which nothing can be taken back, is what is judged.
+            self.collecting = Some(self.now);
+            self.actions.push_back(Action::Collect);
+            self.enter(Phase::Judge);
+        } else {
+            self.collect_if_due();
+            self.next_collect = self.next_collect.min(deadline);
+        }
+    }
+
+    fn judge(&mut self) {
+        match self.collecting {
+            None => self.finish(),
+            Some(since) if self.now >= since + ANSWER_LIMIT => {
+                self.notes.push_back(What::Collected { error: Some("the stores did not answer".into()) });
+                self.finish();
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Every acknowledged job has ended, nobody holds one, the probes say what is true, and a beat's
+    /// time has passed since the last heal, so that late suspicions are seen.
+    fn settled(&self) -> bool {
+        self.all_ended()
+            && !self.targets.anything_held()
+            && self.opinion_is_true()
+            && self.now >= self.last_heal + self.quiet_time()
+    }
+
+    fn quiet_time(&self) -> Span {
+        let Some(pipeline) = &self.scenario.fleet.pipeline else { return Span::ZERO };
+        let retries = pipeline.checker.retry_backoff.saturating_mul(u64::from(pipeline.checker.retries));
+        pipeline.beat.interval + retries + pipeline.checker.period
+    }
+
+    fn opinion_is_true(&self) -> bool {
+        let fleet_level = self.scenario.fleet.pipeline.as_ref().is_some_and(|p| p.subject == Subject::Fleet);
+        if !fleet_level {
+            return true;
+        }
+        let workers_up = self.targets.of_role("worker").iter().any(|worker| self.targets.is_up(worker));
+        self.believed_alive.is_none_or(|believed| believed == workers_up)
+    }
+
+    fn all_ended(&self) -> bool {
+        self.arrivals.is_empty()
+            && self.outcomes.len() as u64 == self.asked
+            && self
+                .outcomes
+                .iter()
+                .filter(|(_, outcome)| **outcome == EnqueueOutcome::Acknowledged)
+                .all(|(job, _)| self.states.get(job).is_some_and(|state| state.effects > 0 || state.failed))
+    }
+
+    fn collect_if_due(&mut self) {
+        match self.collecting {
+            Some(since) if self.now < since + ANSWER_LIMIT => {}
+            _ if self.now >= self.next_collect => {
+                self.collecting = Some(self.now);
+                self.actions.push_back(Action::Collect);
+            }
+            _ => {}
+        }
+    }
+
+    fn collected(&mut self) {
+        self.collecting = None;
+        self.next_collect = self.now + COLLECT_EVERY;
+    }
+}

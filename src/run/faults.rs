@@ -1,0 +1,338 @@
+//! The life of one fault of a scenario: armed → fired → in force → healed, as a sans-IO machine.
+
+use crate::dist::{Distribution, Random};
+use crate::fault::{Fault, FaultKind, Injection, Order, Signal, Stage, Toxic, Trigger};
+use crate::history::{Event, What};
+use crate::names::{JobId, Link, ProcessName};
+use crate::protocol::FleetEvent;
+use crate::run::targets::Targets;
+use crate::time::{Instant, Span};
+
+/// Where a fault is in its life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum State {
+    /// Waits for its trigger; `seen` matching events so far.
+    Armed {
+        seen: u32,
+    },
+    /// The trigger has come; fires at `at`, on the trigger's job if it had one.
+    Due {
+        at: Instant,
+        job: Option<JobId>,
+    },
+    Fired,
+    /// The run ended without the trigger, or without a target.
+    GivenUp,
+}
+
+/// One thing that the fault does, and its undoing.
+#[derive(Debug, Clone)]
+struct Part {
+    onset: Injection,
+    /// What undoes it, and how long after it took effect; `None` for the length: when the run heals.
+    heal: Option<(Injection, Option<Span>)>,
+    progress: Progress,
+    /// Begin this part so long after the part before it has healed (a series of pauses).
+    after_previous: Option<Span>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Waiting,
+    Ordered,
+    /// Carried out (proved or not); the heal, if any, is due at the instant.
+    InForce {
+        heal_at: Instant,
+    },
+    HealOrdered,
+    Done,
+}
+
+#[derive(Debug)]
+pub struct FaultRun {
+    fault: Fault,
+    state: State,
+    parts: Vec<Part>,
+    random: Random,
+}
+
+/// An order for the backend, and when to carry it out.
+pub type Dated = (Order, Instant);
+
+impl FaultRun {
+    /// `start` is the workload's start.
+    #[must_use]
+    pub fn arm(fault: &Fault, start: Instant, seed: u64) -> Self {
+        let mut random = Random::stream(seed, &format!("fault-{}", fault.id.0));
+        let state = match &fault.when {
+            Trigger::At(after) => State::Due { at: start + *after, job: None },
+            Trigger::Within { min, max } => {
+                let after = Distribution::Uniform { min: *min, max: *max }.sample(&mut random);
+                State::Due { at: start + after, job: None }
+            }
+            Trigger::StepDone { .. } | Trigger::Claimed { .. } | Trigger::Beat { .. } => {
+                State::Armed { seen: 0 }
+            }
+        };
+        Self { fault: fault.clone(), state, parts: Vec::new(), random }
+    }
+
+    /// Nothing more will come of it by itself.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        match self.state {
+            State::GivenUp => true,
+            State::Fired => self.parts.iter().all(|part| part.progress == Progress::Done),
+            State::Armed { .. } | State::Due { .. } => false,
+        }
+    }
+
+    /// Has fired, and every onset was answered: only heals that wait for the run's end are left.
+    #[must_use]
+    pub fn awaits_only_the_end(&self) -> bool {
+        match self.state {
+            State::GivenUp => true,
+            State::Fired => self.parts.iter().all(|part| match part.progress {
+                Progress::Done => true,
+                Progress::InForce { heal_at } => heal_at == Instant::FAR_FUTURE,
+                _ => false,
+            }),
+            State::Armed { .. } | State::Due { .. } => false,
+        }
+    }
+
+    /// Waits for an event that may never come.
+    #[must_use]
+    pub fn awaits_trigger(&self) -> bool {
+        matches!(self.state, State::Armed { .. } | State::Due { .. })
+    }
+
+    /// The next moment at which `advance` has something to do.
+    #[must_use]
+    pub fn next_timeout(&self) -> Option<Instant> {
+        if let State::Due { at, .. } = self.state {
+            return Some(at);
+        }
+        self.parts
+            .iter()
+            .filter_map(|part| match part.progress {
+                Progress::InForce { heal_at } if heal_at != Instant::FAR_FUTURE => Some(heal_at),
+                _ => None,
+            })
+            .min()
+    }
+
+    /// Looks at an event: the trigger may have come, or the backend has answered an order.
+    pub fn handle(&mut self, event: &Event, start: Instant, out: &mut Vec<Dated>) {
+        match &event.ev {
+            What::Fleet(fleet) => self.trigger(event, fleet, start),
+            What::FaultDone { order, effective, .. } if order.fault == self.fault.id => {
+                self.answered(order, *effective, event.at, out);
+            }
+            What::FaultUnproved { order, .. } if order.fault == self.fault.id => {
+                self.answered(order, (event.at, event.at), event.at, out);
+            }
+            _ => {}
+        }
+    }
+
+    fn trigger(&mut self, event: &Event, fleet: &FleetEvent, start: Instant) {
+        let State::Armed { seen } = &mut self.state else { return };
+        let (nth, after, job) = match (&self.fault.when, fleet) {
+            (
+                Trigger::StepDone { job: wanted, step: wanted_step, nth, after },
+                FleetEvent::StepDone { job, step, .. },
+            ) if step == wanted_step && wanted.admits(job) => (*nth, *after, Some(job)),
+            (Trigger::Claimed { job: wanted, nth, after }, FleetEvent::Claimed { job, .. })
+                if wanted.admits(job) =>
+            {
+                (*nth, *after, Some(job))
+            }
+            (Trigger::Beat { process, from, after }, FleetEvent::Beat { .. })
+                if process.as_ref().is_none_or(|name| *name == event.by) && event.at >= start + *from =>
+            {
+                (1, *after, None)
+            }
+            _ => return,
+        };
+        *seen += 1;
+        if *seen >= nth {
+            self.state = State::Due { at: event.at + after, job: job.cloned() };
+        }
+    }
+
+    fn answered(&mut self, order: &Order, effective: (Instant, Instant), now: Instant, out: &mut Vec<Dated>) {
+        let Some(part) = self.parts.get_mut(usize::from(order.part)) else { return };
+        match (order.stage, part.progress) {
+            (Stage::Onset, Progress::Ordered) => {
+                part.progress = match &part.heal {
+                    None => Progress::Done,
+                    Some((_, None)) => Progress::InForce { heal_at: Instant::FAR_FUTURE },
+                    Some((_, Some(lasting))) => Progress::InForce { heal_at: effective.1 + *lasting },
+                };
+                // The heal goes out ahead of its time, so that the backend fires it on the dot.
+                self.order_heal_if(order.part, |heal_at| heal_at != Instant::FAR_FUTURE, out);
+            }
+            (Stage::Heal, Progress::HealOrdered) => {
+                part.progress = Progress::Done;
+                self.begin_next_in_series(usize::from(order.part), now, out);
+            }
+            _ => {}
+        }
+    }
+
+    fn begin_next_in_series(&mut self, healed: usize, now: Instant, out: &mut Vec<Dated>) {
+        let Some(part) = self.parts.get_mut(healed + 1) else { return };
+        if let (Some(gap), Progress::Waiting) = (part.after_previous, part.progress) {
+            part.progress = Progress::Ordered;
+            out.push((self.order(healed + 1, Stage::Onset), now + gap));
+        }
+    }
+
+    /// Fires if it is due and its target is there.
+    pub fn advance(&mut self, now: Instant, targets: &Targets, out: &mut Vec<Dated>) {
+        let State::Due { at, job } = &self.state else { return };
+        if *at > now {
+            return;
+        }
+        let (at, job) = (*at, job.clone());
+        // A target that nobody is yet (`holder_of` while no job is held) is waited for.
+        let Some(parts) = self.plan(targets, job.as_ref()) else { return };
+        self.parts = parts;
+        self.state = State::Fired;
+        for index in 0..self.parts.len() {
+            if self.parts[index].after_previous.is_none() {
+                self.parts[index].progress = Progress::Ordered;
+                out.push((self.order(index, Stage::Onset), at));
+            }
+        }
+    }
+
+    /// Whether it is due and only lacks its target.
+    #[must_use]
+    pub fn lacks_target(&self, now: Instant) -> bool {
+        matches!(self.state, State::Due { at, .. } if at <= now)
+    }
+
+    /// The run heals: what is in force is undone now, what has not fired never will.
+    pub fn heal_now(&mut self, now: Instant, out: &mut Vec<Dated>) {
+        if self.awaits_trigger() {
+            self.state = State::GivenUp;
+        }
+        for index in 0..self.parts.len() {
+            let part = &mut self.parts[index];
+            match part.progress {
+                Progress::InForce { .. } => {
+                    part.progress = Progress::HealOrdered;
+                    out.push((self.order(index, Stage::Heal), now));
+                }
+                Progress::Waiting => part.progress = Progress::Done,
+                _ => {}
+            }
+        }
+    }
+
+    fn order_heal_if(&mut self, part: u16, wanted: impl Fn(Instant) -> bool, out: &mut Vec<Dated>) {
+        let index = usize::from(part);
+        if let Progress::InForce { heal_at } = self.parts[index].progress
+            && wanted(heal_at)
+        {
+            self.parts[index].progress = Progress::HealOrdered;
+            out.push((self.order(index, Stage::Heal), heal_at));
+        }
+    }
+
+    fn order(&self, index: usize, stage: Stage) -> Order {
+        let part = &self.parts[index];
+        let injection = match (stage, &part.heal) {
+            (Stage::Heal, Some((heal, _))) => heal.clone(),
+            _ => part.onset.clone(),
+        };
+        let number = u16::try_from(index).expect("a fault has fewer parts than u16::MAX: bounded by resolve");
+        Order { fault: self.fault.id, part: number, stage, injection }
+    }
+
+    /// The fault's parts on the targets of this moment; `None` if there is no target now.
+    fn plan(&mut self, targets: &Targets, job: Option<&JobId>) -> Option<Vec<Part>> {
+        let random = &mut self.random;
+        let mut on = |target: &crate::fault::Target| targets.resolve(target, job, random);
+        let parts = match &self.fault.kind {
+            FaultKind::Kill { target, signal, restart_after } => per_process(&on(target)?, |process| {
+                let restart = restart_after.map(|after| (start(process), Some(after)));
+                part(Injection::Signal { process: process.clone(), signal: *signal }, restart)
+            }),
+            FaultKind::Stop { target, grace, restart_after } => per_process(&on(target)?, |process| {
+                let restart = restart_after.map(|after| (start(process), Some(after)));
+                part(Injection::Stop { process: process.clone(), grace: *grace }, restart)
+            }),
+            FaultKind::Restart { target, grace } => per_process(&on(target)?, |process| {
+                let stop = Injection::Stop { process: process.clone(), grace: *grace };
+                part(stop, Some((start(process), Some(Span::ZERO))))
+            }),
+            FaultKind::Pause { target, lasting } => {
+                per_process(&on(target)?, |process| pause(process, *lasting))
+            }
+            FaultKind::Pauses { target, lasting, gap, count } => {
+                let mut parts = Vec::new();
+                for process in on(target)? {
+                    for index in 0..*count {
+                        let mut one = pause(&process, lasting.sample(random));
+                        one.after_previous = (index > 0).then(|| gap.sample(random));
+                        parts.push(one);
+                    }
+                }
+                parts
+            }
+            FaultKind::ScaleToZero { role, lasting } => per_process(&targets.of_role(role), |process| {
+                let restart = lasting.map(|lasting| (start(process), Some(lasting)));
+                part(Injection::Signal { process: process.clone(), signal: Signal::Kill }, restart)
+            }),
+            FaultKind::Outage { store, how, lasting } => vec![part(
+                Injection::StoreDown { store: *store, how: *how },
+                Some((Injection::StoreUp { store: *store, how: *how }, Some(*lasting))),
+            )],
+            FaultKind::ClockStep { target, by, lasting } => per_process(&on(target)?, |process| {
+                let reset = Injection::ClockReset { process: process.clone() };
+                part(Injection::ClockStep { process: process.clone(), by: *by }, Some((reset, *lasting)))
+            }),
+            FaultKind::ClockDrift { target, ppm, lasting } => per_process(&on(target)?, |process| {
+                let reset = Injection::ClockReset { process: process.clone() };
+                part(Injection::ClockDrift { process: process.clone(), ppm: *ppm }, Some((reset, *lasting)))
+            }),
+            FaultKind::Network { links, toxic, lasting } => {
+                let from = match &links.from {
+                    Some(target) => Some(on(target)?),
+                    None => None,
+                };
+                let links = targets.links(from.as_deref(), links.to.as_ref());
+                vec![network(links, *toxic, *lasting)]
+            }
+            FaultKind::DeleteKeys { keys } => {
+                vec![part(Injection::DeleteKeys { keys: keys.clone() }, None)]
+            }
+        };
+        Some(parts)
+    }
+}
+
+fn per_process(processes: &[ProcessName], part: impl FnMut(&ProcessName) -> Part) -> Vec<Part> {
+    processes.iter().map(part).collect()
+}
+
+fn part(onset: Injection, heal: Option<(Injection, Option<Span>)>) -> Part {
+    Part { onset, heal, progress: Progress::Waiting, after_previous: None }
+}
+
+fn start(process: &ProcessName) -> Injection {
+    Injection::Start { process: process.clone() }
+}
+
+fn pause(process: &ProcessName, lasting: Span) -> Part {
+    let resume = Injection::Resume { process: process.clone() };
+    part(Injection::Pause { process: process.clone() }, Some((resume, Some(lasting))))
+}
+
+fn network(links: Vec<Link>, toxic: Toxic, lasting: Span) -> Part {
+    let clear = Injection::ClearToxic { links: links.clone() };
+    part(Injection::Toxic { links, toxic }, Some((clear, Some(lasting))))
+}

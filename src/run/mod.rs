@@ -1,0 +1,55 @@
+//! Running a scenario on a backend: phases, workload, faults.
+
+pub mod conductor;
+pub mod faults;
+pub mod targets;
+pub mod workload;
+
+use crate::backend::Backend;
+use crate::history::{Event, What};
+use crate::names::HARNESS;
+use crate::run::conductor::Conductor;
+use crate::scenario::Scenario;
+use crate::time::Span;
+
+/// How often an idle run looks whether it was interrupted, wall time.
+const INTERRUPT_POLL: Span = Span::from_millis(50);
+
+/// Drives `backend` through the scenario's phases. Every event is handed to `record` as it comes.
+/// The backend has been brought up, and is not torn down here.
+pub fn drive(
+    backend: &mut dyn Backend,
+    scenario: &Scenario,
+    seed: u64,
+    interrupted: &dyn Fn() -> bool,
+    record: &mut dyn FnMut(Event),
+) {
+    let mut conductor = Conductor::new(scenario, seed, backend.now());
+    let mut told = false;
+    loop {
+        while let Some(note) = conductor.poll_note() {
+            record(Event { at: backend.now(), by: HARNESS.into(), ev: note });
+        }
+        while let Some(action) = conductor.poll_action() {
+            backend.perform(action);
+        }
+        if conductor.is_over() {
+            return;
+        }
+        if interrupted() && !told {
+            told = true;
+            conductor.interrupt();
+            continue;
+        }
+        let until = conductor.next_timeout().min(backend.now() + INTERRUPT_POLL);
+        if let Some(event) = backend.next_event(until) {
+            if let What::Header(_) = event.ev {
+                continue;
+            }
+            conductor.handle(&event);
+            record(event);
+        } else {
+            conductor.timeout(backend.now());
+        }
+    }
+}

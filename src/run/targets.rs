@@ -1,0 +1,130 @@
+//! Who is who at this moment: which processes a role has, who holds which job, which links there are.
+
+use std::collections::BTreeMap;
+
+use crate::dist::Random;
+use crate::fault::{JobRef, Target};
+use crate::history::{Event, What};
+use crate::names::{Endpoint, JobId, Link, PRODUCER, ProcessName};
+use crate::protocol::FleetEvent;
+use crate::scenario::{Enqueue, Fleet};
+
+#[derive(Debug)]
+pub struct Targets {
+    roles: BTreeMap<String, Vec<ProcessName>>,
+    links: Vec<Link>,
+    holders: BTreeMap<JobId, ProcessName>,
+    up: BTreeMap<ProcessName, bool>,
+}
+
+impl Targets {
+    #[must_use]
+    pub fn of(fleet: &Fleet) -> Self {
+        let mut roles: BTreeMap<String, Vec<ProcessName>> = BTreeMap::new();
+        for process in &fleet.processes {
+            roles.entry(process.role.clone()).or_default().push(process.name.clone());
+        }
+        Self { roles, links: all_links(fleet), holders: BTreeMap::new(), up: BTreeMap::new() }
+    }
+
+    /// Follows who runs and who holds what.
+    pub fn observe(&mut self, event: &Event) {
+        match &event.ev {
+            What::Started { .. } => {
+                self.up.insert(event.by.clone(), true);
+            }
+            What::Exited { .. } => {
+                self.up.insert(event.by.clone(), false);
+                self.holders.retain(|_, holder| *holder != event.by);
+            }
+            What::Fleet(FleetEvent::Claimed { job, .. }) => {
+                self.holders.insert(job.clone(), event.by.clone());
+            }
+            What::Fleet(
+                FleetEvent::Completed { job }
+                | FleetEvent::AttemptFailed { job, .. }
+                | FleetEvent::LockLost { job },
+            ) if self.holders.get(job) == Some(&event.by) => {
+                self.holders.remove(job);
+            }
+            _ => {}
+        }
+    }
+
+    #[must_use]
+    pub fn anything_held(&self) -> bool {
+        !self.holders.is_empty()
+    }
+
+    #[must_use]
+    pub fn is_up(&self, process: &ProcessName) -> bool {
+        self.up.get(process).copied().unwrap_or(false)
+    }
+
+    #[must_use]
+    pub fn of_role(&self, role: &str) -> Vec<ProcessName> {
+        self.roles.get(role).cloned().unwrap_or_default()
+    }
+
+    /// The processes that the target means now; `None` if it means nobody now (no holder).
+    pub fn resolve(
+        &self,
+        target: &Target,
+        trigger_job: Option<&JobId>,
+        random: &mut Random,
+    ) -> Option<Vec<ProcessName>> {
+        let one = |name: &ProcessName| vec![name.clone()];
+        match target {
+            Target::Process(name) => Some(one(name)),
+            Target::Role(role) => Some(self.of_role(role)),
+            Target::AnyOf(role) => {
+                let running: Vec<_> = self.of_role(role).into_iter().filter(|p| self.is_up(p)).collect();
+                let index = usize::try_from(random.below(running.len() as u64)).ok()?;
+                running.get(index).map(one)
+            }
+            Target::HolderOf(JobRef::Job(job)) => self.holders.get(job).map(one),
+            Target::HolderOf(JobRef::Any) => match trigger_job {
+                Some(job) => self.holders.get(job).map(one),
+                None => {
+                    let index = usize::try_from(random.below(self.holders.len() as u64)).ok()?;
+                    self.holders.values().nth(index).map(one)
+                }
+            },
+        }
+    }
+
+    #[must_use]
+    pub fn links(&self, from: Option<&[ProcessName]>, to: Option<&Endpoint>) -> Vec<Link> {
+        self.links
+            .iter()
+            .filter(|link| from.is_none_or(|from| from.contains(&link.from)))
+            .filter(|link| to.is_none_or(|to| *to == link.to))
+            .cloned()
+            .collect()
+    }
+}
+
+/// Every link of a fleet: each process's, and the producer's.
+#[must_use]
+pub fn all_links(fleet: &Fleet) -> Vec<Link> {
+    let mut links: Vec<Link> = fleet
+        .processes
+        .iter()
+        .flat_map(|process| {
+            process.links.iter().map(|to| Link { from: process.name.clone(), to: to.clone() })
+        })
+        .collect();
+    links.push(Link { from: PRODUCER.into(), to: producer_endpoint(&fleet.enqueue) });
+    links
+}
+
+/// What the producer connects to.
+#[must_use]
+pub fn producer_endpoint(enqueue: &Enqueue) -> Endpoint {
+    use crate::names::Store;
+    match enqueue {
+        Enqueue::Queue { .. } | Enqueue::Redis { .. } => Endpoint::Store(Store::Redis),
+        Enqueue::Sql { .. } => Endpoint::Store(Store::Postgres),
+        Enqueue::Http { process, .. } => Endpoint::Process(process.clone()),
+    }
+}
