@@ -103,6 +103,8 @@ pub enum What {
         recorded_above: Span,
     },
     Interrupted,
+    /// Something that the run created could not be removed.
+    Leftover { what: String },
     /// The run could not be carried on; the scenario is inconclusive.
     Aborted {
         reason: String,

@@ -145,7 +145,6 @@ impl<'s> Conductor<'s> {
     fn finish(&mut self) {
         self.actions.clear();
         self.actions.push_back(Action::StopProbes);
-        self.notes.push_back(What::End);
         self.over = true;
     }
 
