@@ -20,10 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "live",
         &["time", "names", "dist", "protocol", "fault", "history", "timing", "scenario", "backend", "proxy"],
     ),
-    (
-        "report",
-        &["time", "names", "dist", "protocol", "fault", "history", "timing", "scenario", "check"],
-    ),
+    ("report", &["time", "names", "dist", "protocol", "fault", "history", "timing", "scenario", "check"]),
     (
         "run",
         &["time", "names", "dist", "protocol", "fault", "history", "timing", "scenario", "backend", "check"],
@@ -117,8 +114,20 @@ fn every_module_has_a_place_in_the_dependency_order() {
 #[test]
 fn pure_modules_do_no_io_and_own_no_clock() {
     const FORBIDDEN: &[&str] = &[
-        "std::fs", "std::net", "std::process", "std::thread", "std::env", "Instant::now", "SystemTime",
-        "tokio::", "rustix::", "libc::", "HashMap", "HashSet", "println!", "eprintln!",
+        "std::fs",
+        "std::net",
+        "std::process",
+        "std::thread",
+        "std::env",
+        "Instant::now",
+        "SystemTime",
+        "tokio::",
+        "rustix::",
+        "libc::",
+        "HashMap",
+        "HashSet",
+        "println!",
+        "eprintln!",
     ];
     let mut breaches = Vec::new();
     for source in sources() {

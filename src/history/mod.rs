@@ -104,7 +104,9 @@ pub enum What {
     },
     Interrupted,
     /// Something that the run created could not be removed.
-    Leftover { what: String },
+    Leftover {
+        what: String,
+    },
     /// The run could not be carried on; the scenario is inconclusive.
     Aborted {
         reason: String,

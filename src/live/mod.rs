@@ -1,5 +1,6 @@
 //! The only place with sockets, containers and processes.
 
 pub mod clock;
+pub mod environment;
 pub mod provision;
 pub mod sink;

@@ -1,0 +1,116 @@
+//! The environment that a process is started with: its templates resolved to the addresses of its own
+//! links.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use crate::names::{Endpoint, Link, Store};
+use crate::scenario::{ProcessSpec, Program};
+
+/// What a template can stand for, besides the links.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    pub user: String,
+    pub password: Option<String>,
+    pub database: String,
+}
+
+/// The process's complete environment.
+///
+/// `links` holds the proxy's listener of each link; `port` is what `${port}` stands for.
+///
+/// # Errors
+/// If a template names something that the process is not linked to. `scenario::resolve` has refused
+/// that before; an error here is a defect of the harness, and says which template.
+pub fn of(
+    spec: &ProcessSpec,
+    links: &BTreeMap<Link, SocketAddr>,
+    port: u16,
+    postgres: &Credentials,
+) -> Result<BTreeMap<String, String>, String> {
+    let values = values(spec, links, port, postgres);
+    let mut environment = BTreeMap::new();
+    for (name, text) in &spec.env {
+        environment.insert(name.clone(), expand(text, &values)?);
+    }
+    if let Program::Reference { settings, .. } = &spec.program {
+        let settings = serde_json::to_string(settings).map_err(|error| error.to_string())?;
+        environment.insert("SYNCOPE_FLEET".into(), settings);
+    }
+    Ok(environment)
+}
+
+fn values(
+    spec: &ProcessSpec,
+    links: &BTreeMap<Link, SocketAddr>,
+    port: u16,
+    postgres: &Credentials,
+) -> BTreeMap<String, String> {
+    let mut values = BTreeMap::from([
+        ("name".to_owned(), spec.name.to_string()),
+        ("index".to_owned(), spec.index.to_string()),
+        ("port".to_owned(), port.to_string()),
+    ]);
+    for (link, address) in links.iter().filter(|(link, _)| link.from == spec.name) {
+        let url = match &link.to {
+            Endpoint::Store(Store::Redis) => format!("redis://{address}"),
+            Endpoint::Store(Store::Postgres) => postgres_url(*address, postgres),
+            Endpoint::Process(_) => format!("http://{address}"),
+        };
+        values.insert(format!("{}.host", link.to), address.ip().to_string());
+        values.insert(format!("{}.port", link.to), address.port().to_string());
+        values.insert(format!("{}.url", link.to), url);
+    }
+    values
+}
+
+/// `postgres://user:password@address/database`.
+#[must_use]
+pub fn postgres_url(address: SocketAddr, credentials: &Credentials) -> String {
+    let Credentials { user, password, database } = credentials;
+    let password = password.as_ref().map_or_else(String::new, |password| format!(":{password}"));
+    format!("postgres://{user}{password}@{address}/{database}")
+}
+
+/// Replaces each `${name}`; `$${` stands for a literal `${`.
+fn expand(text: &str, values: &BTreeMap<String, String>) -> Result<String, String> {
+    let mut expanded = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        if rest[..at].ends_with('$') {
+            expanded.push_str(&rest[..at - 1]);
+            expanded.push_str("${");
+            rest = &rest[at + 2..];
+            continue;
+        }
+        let end = rest[at..].find('}').ok_or_else(|| format!("the template in `{text}` has no end"))? + at;
+        let name = &rest[at + 2..end];
+        let value = values.get(name).ok_or_else(|| format!("nothing is named `{name}` in `{text}`"))?;
+        expanded.push_str(&rest[..at]);
+        expanded.push_str(value);
+        rest = &rest[end + 1..];
+    }
+    expanded.push_str(rest);
+    Ok(expanded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_are_expanded_and_unknown_ones_named() {
+        let values = BTreeMap::from([("redis.host".to_owned(), "127.0.0.1".to_owned())]);
+        for (text, expected) in [
+            ("${redis.host}", Ok("127.0.0.1")),
+            ("a ${redis.host}:1 ${redis.host}", Ok("a 127.0.0.1:1 127.0.0.1")),
+            ("$${redis.host}", Ok("${redis.host}")),
+            ("plain $ text", Ok("plain $ text")),
+            ("${nobody}", Err("nothing is named `nobody` in `${nobody}`")),
+            ("${open", Err("the template in `${open` has no end")),
+        ] {
+            let expanded = expand(text, &values);
+            assert_eq!(expanded.as_deref().map_err(String::as_str), expected, "{text}");
+        }
+    }
+}
