@@ -4,6 +4,7 @@ mod check;
 mod clean;
 mod doctor;
 pub mod exit;
+mod files;
 mod report;
 mod run;
 mod schema;

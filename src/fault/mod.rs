@@ -225,7 +225,8 @@ pub enum Injection {
     ClockDrift { process: ProcessName, ppm: i64 },
     ClockReset { process: ProcessName },
     Toxic { links: Vec<Link>, toxic: Toxic },
-    ClearToxic { links: Vec<Link> },
+    /// Takes off this toxic, and no other that is on the links.
+    ClearToxic { links: Vec<Link>, toxic: Toxic },
     DeleteKeys { keys: Vec<String> },
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::names::{Endpoint, Link, Store};
-use crate::scenario::{ProcessSpec, Program};
+use crate::scenario::ProcessSpec;
 
 /// What a template can stand for, besides the links.
 #[derive(Debug, Clone)]
@@ -15,7 +15,7 @@ pub struct Credentials {
     pub database: String,
 }
 
-/// The process's complete environment.
+/// The process's environment as the scenario has it; a site adds what it must.
 ///
 /// `links` holds the proxy's listener of each link; `port` is what `${port}` stands for.
 ///
@@ -32,10 +32,6 @@ pub fn of(
     let mut environment = BTreeMap::new();
     for (name, text) in &spec.env {
         environment.insert(name.clone(), expand(text, &values)?);
-    }
-    if let Program::Reference { settings, .. } = &spec.program {
-        let settings = serde_json::to_string(settings).map_err(|error| error.to_string())?;
-        environment.insert("SYNCOPE_FLEET".into(), settings);
     }
     Ok(environment)
 }

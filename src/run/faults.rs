@@ -333,6 +333,6 @@ fn pause(process: &ProcessName, lasting: Span) -> Part {
 }
 
 fn network(links: Vec<Link>, toxic: Toxic, lasting: Span) -> Part {
-    let clear = Injection::ClearToxic { links: links.clone() };
+    let clear = Injection::ClearToxic { links: links.clone(), toxic };
     part(Injection::Toxic { links, toxic }, Some((clear, Some(lasting))))
 }

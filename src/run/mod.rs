@@ -2,15 +2,16 @@
 
 pub mod conductor;
 pub mod faults;
+pub mod suite;
 pub mod targets;
 pub mod workload;
 
 use crate::backend::Backend;
-use crate::history::{Event, What};
+use crate::history::Event;
 use crate::names::HARNESS;
 use crate::run::conductor::Conductor;
 use crate::scenario::Scenario;
-use crate::time::Span;
+use crate::time::{Instant, Span};
 
 /// How often an idle run looks whether it was interrupted, wall time.
 const INTERRUPT_POLL: Span = Span::from_millis(50);
@@ -34,6 +35,10 @@ pub fn drive(
             backend.perform(action);
         }
         if conductor.is_over() {
+            // What was on its way when the run ended.
+            while let Some(event) = backend.next_event(Instant::ZERO) {
+                record(event);
+            }
             return;
         }
         if interrupted() && !told {
@@ -43,9 +48,6 @@ pub fn drive(
         }
         let until = conductor.next_timeout().min(backend.now() + INTERRUPT_POLL);
         if let Some(event) = backend.next_event(until) {
-            if let What::Header(_) = event.ev {
-                continue;
-            }
             conductor.handle(&event);
             record(event);
         } else {

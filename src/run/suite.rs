@@ -45,15 +45,15 @@ impl Case {
 pub enum Outcome {
     Judged { judged: Box<Judged>, history: History },
     /// It could not be brought up.
-    NotRun { case: Box<Case>, error: BackendError },
+    NotRun { error: BackendError },
     /// The run was interrupted or stopped early before its turn.
     Skipped,
 }
 
 /// What a suite needs from outside.
 pub struct Suite<'a> {
-    /// Brings a backend up for the case. Called from several threads.
-    pub open: &'a (dyn Fn(&Case) -> Result<Box<dyn Backend>, BackendError> + Sync),
+    /// Brings a backend up for the case of this index. Called from several threads.
+    pub open: &'a (dyn Fn(usize, &Case) -> Result<Box<dyn Backend>, BackendError> + Sync),
     pub clock: fn() -> Instant,
     /// Told of every event, with the case's index.
     pub on_event: &'a (dyn Fn(usize, &Event) + Sync),
@@ -125,7 +125,7 @@ impl Suite<'_> {
         let note = |what: What| Event { at: (self.clock)(), by: HARNESS.into(), ev: what };
         record(note(What::Header(Box::new(case.header.clone()))));
         record(note(What::Phase(Phase::Provision)));
-        match (self.open)(case) {
+        match (self.open)(index, case) {
             Ok(mut backend) => {
                 let interrupted = || self.interrupted.load(Ordering::SeqCst);
                 run::drive(&mut *backend, &case.scenario, case.header.seed, &interrupted, &mut record);
@@ -142,7 +142,7 @@ impl Suite<'_> {
             Err(error @ (BackendError::Environment { .. } | BackendError::Unsupported(_))) => {
                 drop(log);
                 fs::remove_dir_all(&folder)?;
-                return Ok(Outcome::NotRun { case: Box::new(case.clone()), error });
+                return Ok(Outcome::NotRun { error });
             }
             Err(BackendError::Failed(reason)) => {
                 record(note(What::Aborted { reason }));

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use crate::dist::Random;
 use crate::fault::{JobRef, Target};
 use crate::history::{Event, What};
-use crate::names::{Endpoint, JobId, Link, PRODUCER, ProcessName};
+use crate::names::{Endpoint, JobId, Link, ProcessName};
 use crate::protocol::FleetEvent;
-use crate::scenario::{Enqueue, Fleet};
+use crate::scenario::Fleet;
 
 #[derive(Debug)]
 pub struct Targets {
@@ -24,7 +24,7 @@ impl Targets {
         for process in &fleet.processes {
             roles.entry(process.role.clone()).or_default().push(process.name.clone());
         }
-        Self { roles, links: all_links(fleet), holders: BTreeMap::new(), up: BTreeMap::new() }
+        Self { roles, links: fleet.links(), holders: BTreeMap::new(), up: BTreeMap::new() }
     }
 
     /// Follows who runs and who holds what.
@@ -101,30 +101,5 @@ impl Targets {
             .filter(|link| to.is_none_or(|to| *to == link.to))
             .cloned()
             .collect()
-    }
-}
-
-/// Every link of a fleet: each process's, and the producer's.
-#[must_use]
-pub fn all_links(fleet: &Fleet) -> Vec<Link> {
-    let mut links: Vec<Link> = fleet
-        .processes
-        .iter()
-        .flat_map(|process| {
-            process.links.iter().map(|to| Link { from: process.name.clone(), to: to.clone() })
-        })
-        .collect();
-    links.push(Link { from: PRODUCER.into(), to: producer_endpoint(&fleet.enqueue) });
-    links
-}
-
-/// What the producer connects to.
-#[must_use]
-pub fn producer_endpoint(enqueue: &Enqueue) -> Endpoint {
-    use crate::names::Store;
-    match enqueue {
-        Enqueue::Queue { .. } | Enqueue::Redis { .. } => Endpoint::Store(Store::Redis),
-        Enqueue::Sql { .. } => Endpoint::Store(Store::Postgres),
-        Enqueue::Http { process, .. } => Endpoint::Process(process.clone()),
     }
 }

@@ -5,6 +5,8 @@
 //!
 //! All durations here are wall time: `resolve` applies the time scale, once.
 
+mod links;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,59 @@
+//! `syncope report`: judges a stored run again from its histories, and rebuilds its reports.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use crate::check::{self, Judged};
+use crate::cli::{exit, files};
+use crate::history::log::History;
+use crate::report::console::{Console, Mode};
+use crate::report::{self, RunInfo};
+use crate::scenario::{Overrides, Source, diagnostic};
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A run's folder, as in reports/latest.
+    #[arg(default_value = "reports/latest")]
+    directory: PathBuf,
+}
+
+pub fn run(args: &Args) -> u8 {
+    match rebuild(&args.directory) {
+        Ok(code) => code,
+        Err(message) => {
+            anstream::eprintln!("error: {message}");
+            exit::USAGE
+        }
+    }
+}
+
+fn rebuild(directory: &Path) -> Result<u8, String> {
+    let info = files::read_run_info(directory)
+        .map_err(|error| format!("{} is no run's folder: {error}", directory.display()))?;
+    let (judged, histories): (Vec<Judged>, Vec<History>) =
+        info.folders.iter().map(|folder| judge_again(&directory.join(folder))).collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .unzip();
+    let info = RunInfo::from(info);
+    let summary = report::merge(&info, judged);
+    let paths = report::write_reports(directory, &summary, &histories)
+        .map_err(|error| format!("failed to write the reports: {error}"))?;
+    Console::new(Mode::detect()).finish(&summary, &paths);
+    Ok(if info.interrupted { exit::INTERRUPTED } else { exit::of(summary.verdict) })
+}
+
+fn judge_again(folder: &Path) -> Result<(Judged, History), String> {
+    let path = folder.join("history.jsonl");
+    let failed = |error: String| format!("{}: {error}", path.display());
+    let file = File::open(&path).map_err(|error| failed(error.to_string()))?;
+    let history = History::read(BufReader::new(file)).map_err(|error| failed(error.to_string()))?;
+    let header = &history.header;
+    let time_scale = header.time_scale.as_deref().and_then(|scale| scale.parse().ok());
+    let overrides = Overrides { time_scale, seed: Some(header.seed) };
+    let source = Source::new(&header.path, header.source.as_str());
+    let scenario = crate::scenario::resolve(&source, &overrides)
+        .map_err(|diagnostics| failed(diagnostic::render(&diagnostics, false)))?;
+    let judged = check::judge(&scenario, &history);
+    Ok((judged, history))
+}

@@ -1,0 +1,386 @@
+//! `syncope run`: resolve every file or start nothing; run; report; exit by the verdict.
+
+use std::fs;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::ValueEnum;
+
+use crate::backend::{Backend, BackendError};
+use crate::check::Judged;
+use crate::cli::{exit, files};
+use crate::history::log::History;
+use crate::history::{FORMAT, Header};
+use crate::live::Harness;
+use crate::live::clock;
+use crate::live::provision::BackendKind;
+use crate::report::console::{Console, Mode};
+use crate::report::{self, NotRun, RunInfo};
+use crate::run::suite::{Case, Outcome, Suite};
+use crate::scenario::{Overrides, Scenario, Source, diagnostic};
+use crate::time::Scale;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Scenario files, or folders of them.
+    #[arg(default_value = "scenarios")]
+    paths: Vec<PathBuf>,
+    /// Where to run. `auto` takes containers if an engine answers, else local processes.
+    #[arg(long, value_enum, default_value_t = BackendChoice::Auto)]
+    backend: BackendChoice,
+    /// Only scenarios with this tag; may be given several times.
+    #[arg(long)]
+    tag: Vec<String>,
+    /// Scenarios at once. Default: as many as this machine bears.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
+    jobs: Option<u16>,
+    /// Run each scenario so often, each time with a seed of its own.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    repeat: u32,
+    /// The seed of every random choice; default: the scenario's own, else one that is printed.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// In place of each file's time_scale: 0.1 runs at a tenth of the time.
+    #[arg(long)]
+    time_scale: Option<Scale>,
+    /// Where the reports go, in a folder for each run.
+    #[arg(long, default_value = "reports")]
+    out: PathBuf,
+    /// Leave stores and processes as they are at the end; `syncope clean` removes them.
+    #[arg(long)]
+    keep: bool,
+    /// Start nothing more after the first scenario that does not pass.
+    #[arg(long)]
+    fail_fast: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum BackendChoice {
+    Auto,
+    Docker,
+    Process,
+    Sim,
+}
+
+pub fn run(args: &Args) -> u8 {
+    let scenarios = match resolve_all(args) {
+        Ok(scenarios) => scenarios,
+        Err(code) => return code,
+    };
+    let console = Console::new(Mode::detect());
+    match execute(args, scenarios, &console) {
+        Ok(code) => code,
+        Err(Trouble { message, hint, code }) => {
+            anstream::eprintln!("error: {message}");
+            if let Some(hint) = hint {
+                anstream::eprintln!("hint: {hint}");
+            }
+            code
+        }
+    }
+}
+
+/// Why no run came about.
+struct Trouble {
+    message: String,
+    hint: Option<String>,
+    code: u8,
+}
+
+impl From<BackendError> for Trouble {
+    fn from(error: BackendError) -> Self {
+        let message = error.to_string();
+        let hint = match error {
+            BackendError::Environment { hint, .. } => Some(hint),
+            _ => None,
+        };
+        Self { message, hint, code: exit::ENVIRONMENT }
+    }
+}
+
+fn io_trouble(doing: &str, error: &std::io::Error) -> Trouble {
+    Trouble { message: format!("failed to {doing}: {error}"), hint: None, code: exit::ENVIRONMENT }
+}
+
+/// Every scenario that was asked for, or every error of every file, and the exit code.
+fn resolve_all(args: &Args) -> Result<Vec<(Source, Scenario)>, u8> {
+    let sources = files::sources(&args.paths).map_err(|error| {
+        anstream::eprintln!("error: {error}");
+        exit::USAGE
+    })?;
+    let overrides = Overrides { time_scale: args.time_scale, seed: args.seed };
+    let mut scenarios = Vec::new();
+    let mut broken = Vec::new();
+    for source in sources {
+        match crate::scenario::resolve(&source, &overrides) {
+            Ok(scenario) => scenarios.push((source, scenario)),
+            Err(diagnostics) => broken.extend(diagnostics),
+        }
+    }
+    if !broken.is_empty() {
+        let colour = std::io::stderr().is_terminal();
+        anstream::eprint!("{}", diagnostic::render(&broken, colour));
+        anstream::eprintln!("error: {} in the scenario files; nothing was started", counted(broken.len(), "mistake"));
+        return Err(exit::USAGE);
+    }
+    scenarios.retain(|(_, scenario)| {
+        args.tag.is_empty() || scenario.tags.iter().any(|tag| args.tag.contains(tag))
+    });
+    if scenarios.is_empty() {
+        anstream::eprintln!("error: no scenario has the tag {}", args.tag.join(" or "));
+        return Err(exit::USAGE);
+    }
+    let mut names: Vec<&str> = scenarios.iter().map(|(_, scenario)| scenario.name.as_str()).collect();
+    names.sort_unstable();
+    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        anstream::eprintln!("error: two scenarios are named `{}`: their reports would overwrite each other", twice[0]);
+        return Err(exit::USAGE);
+    }
+    Ok(scenarios)
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+fn execute(args: &Args, scenarios: Vec<(Source, Scenario)>, console: &Console) -> Result<u8, Trouble> {
+    let started = jiff::Timestamp::now();
+    let run_id = run_id(started);
+    let harness = Harness::start(&run_id).map_err(|error| io_trouble("start the harness", &error))?;
+    let interrupted = watch_for_interrupts(&harness);
+    let (kind, why) = choose_backend(args.backend, &harness)?;
+    console.note(&format!("backend {}: {why}", name_of(kind)));
+    harness.prepare(kind, scenarios.iter().map(|(_, scenario)| scenario), &|line| console.note(line))?;
+    let seed = args.seed.unwrap_or_else(random_seed);
+    if args.seed.is_none() {
+        console.note(&format!("seed {seed} where a scenario has none of its own"));
+    }
+    let cases = cases(args, scenarios, kind, seed, &run_id, started);
+    let directory = args.out.join(&run_id);
+    fs::create_dir_all(&directory).map_err(|error| io_trouble(&format!("create {}", directory.display()), &error))?;
+    let mut info = RunInfo {
+        run_id,
+        backend: name_of(kind).into(),
+        started_at: started.to_string(),
+        interrupted: false,
+        command: command_line(),
+        not_run: Vec::new(),
+    };
+    let suite = Suite {
+        open: &|index, case| {
+            console.started(&case.folder);
+            let backend = harness.open(kind, &case.scenario, u32::try_from(index).unwrap_or(u32::MAX))?;
+            Ok(Box::new(backend) as Box<dyn Backend>)
+        },
+        clock: clock::monotonic,
+        on_event: &|index, event| console.event(&cases[index].folder, event),
+        on_outcome: &|index, outcome| tell(console, &cases[index], outcome),
+        interrupted: &interrupted,
+        at_once: args.jobs.map_or_else(at_once, usize::from),
+        fail_fast: args.fail_fast,
+        keep: args.keep,
+        directory: &directory,
+    };
+    let outcomes = suite.run(&cases).map_err(|error| io_trouble("write the histories", &error))?;
+    info.interrupted = interrupted.load(Ordering::SeqCst);
+    let ran = sort_out(&cases, outcomes, &mut info);
+    files::write_run_info(&directory, &info, ran.folders).map_err(|error| io_trouble("write the reports", &error))?;
+    let summary = report::merge(&info, ran.judged);
+    let paths = report::write_all(&directory, &summary, &ran.histories)
+        .map_err(|error| io_trouble("write the reports", &error))?;
+    if args.keep {
+        harness.guard().keep();
+    } else {
+        harness.guard().close();
+    }
+    console.finish(&summary, &paths);
+    Ok(exit_code(&summary, &info))
+}
+
+fn exit_code(summary: &report::Summary, info: &RunInfo) -> u8 {
+    if info.interrupted {
+        exit::INTERRUPTED
+    } else if summary.scenarios.is_empty() && !info.not_run.is_empty() {
+        exit::ENVIRONMENT
+    } else {
+        exit::of(summary.verdict)
+    }
+}
+
+fn tell(console: &Console, case: &Case, outcome: &Outcome) {
+    match outcome {
+        Outcome::Judged { judged, .. } => console.judged(&case.folder, judged),
+        Outcome::NotRun { error } => console.not_run(&not_run(case, error)),
+        Outcome::Skipped => {}
+    }
+}
+
+fn not_run(case: &Case, error: &BackendError) -> NotRun {
+    let hint = match error {
+        BackendError::Environment { hint, .. } => Some(hint.clone()),
+        _ => None,
+    };
+    NotRun {
+        name: case.folder.clone(),
+        path: case.header.path.clone(),
+        reason: error.to_string(),
+        hint,
+    }
+}
+
+/// The cases that ran, in the order in which they were given.
+#[derive(Default)]
+struct Ran {
+    folders: Vec<String>,
+    judged: Vec<Judged>,
+    histories: Vec<History>,
+}
+
+fn sort_out(cases: &[Case], outcomes: Vec<Outcome>, info: &mut RunInfo) -> Ran {
+    let mut ran = Ran::default();
+    for (case, outcome) in cases.iter().zip(outcomes) {
+        match outcome {
+            Outcome::Judged { judged, history } => {
+                ran.folders.push(case.folder.clone());
+                ran.judged.push(*judged);
+                ran.histories.push(history);
+            }
+            Outcome::NotRun { error } => info.not_run.push(not_run(case, &error)),
+            Outcome::Skipped => info.not_run.push(NotRun {
+                name: case.folder.clone(),
+                path: case.header.path.clone(),
+                reason: "the run ended before its turn".into(),
+                hint: None,
+            }),
+        }
+    }
+    ran
+}
+
+fn cases(
+    args: &Args,
+    scenarios: Vec<(Source, Scenario)>,
+    kind: BackendKind,
+    seed: u64,
+    run_id: &str,
+    started: jiff::Timestamp,
+) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (source, scenario) in scenarios {
+        let first_seed = args.seed.or(scenario.seed).unwrap_or(seed);
+        for repeat in 1..=args.repeat {
+            let seed = first_seed.wrapping_add(u64::from(repeat - 1));
+            let path = source.path().display().to_string();
+            let scale = args.time_scale.map(|scale| scale.to_string());
+            let header = Header {
+                format: FORMAT,
+                run_id: run_id.to_owned(),
+                source: source.text().to_owned(),
+                backend: name_of(kind).to_owned(),
+                seed,
+                replay: replay(&path, kind, seed, scale.as_deref()),
+                path,
+                time_scale: scale,
+                started_at: started.to_string(),
+                repeat,
+            };
+            let folder = if repeat == 1 { scenario.name.clone() } else { format!("{}.{repeat}", scenario.name) };
+            cases.push(Case { scenario: scenario.clone(), header, folder });
+        }
+    }
+    cases
+}
+
+fn replay(path: &str, kind: BackendKind, seed: u64, scale: Option<&str>) -> String {
+    let scale = scale.map_or_else(String::new, |scale| format!(" --time-scale {scale}"));
+    format!("syncope run {} --backend {} --seed {seed}{scale}", quoted(path), name_of(kind))
+}
+
+/// For a shell to read back as one word.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=,:+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// As it was typed, the program by its name.
+fn command_line() -> String {
+    let mut words = std::env::args();
+    words.next();
+    std::iter::once("syncope".to_owned()).chain(words.map(|word| quoted(&word))).collect::<Vec<_>>().join(" ")
+}
+
+const fn name_of(kind: BackendKind) -> &'static str {
+    match kind {
+        BackendKind::Docker => "docker",
+        BackendKind::Process => "process",
+    }
+}
+
+/// The backend, and why this one.
+fn choose_backend(choice: BackendChoice, harness: &Harness) -> Result<(BackendKind, String), Trouble> {
+    match choice {
+        BackendChoice::Docker => {
+            harness.engine().map_err(|reason| Trouble {
+                message: format!("no container engine answers: {reason}"),
+                hint: Some("start one (`scripts/setup.sh` does on Debian), or use --backend process".into()),
+                code: exit::ENVIRONMENT,
+            })?;
+            Ok((BackendKind::Docker, "as asked".into()))
+        }
+        BackendChoice::Process => Ok((BackendKind::Process, "as asked".into())),
+        BackendChoice::Auto => Ok(match harness.engine() {
+            Ok(engine) => (BackendKind::Docker, format!("{engine} answers")),
+            Err(reason) => (BackendKind::Process, format!("no container engine answers ({reason})")),
+        }),
+        BackendChoice::Sim => Err(Trouble {
+            message: "the simulator is not built yet".into(),
+            hint: Some("use --backend docker or --backend process".into()),
+            code: exit::ENVIRONMENT,
+        }),
+    }
+}
+
+/// A scenario mostly waits: three on each core leave the host quiet enough for the checks.
+fn at_once() -> usize {
+    std::thread::available_parallelism().map_or(2, |cores| cores.get() * 3)
+}
+
+/// Sortable, and distinct for runs that start in the same second.
+fn run_id(started: jiff::Timestamp) -> String {
+    format!("{}-{:04x}", started.strftime("%Y%m%d-%H%M%S"), random_seed() & 0xffff)
+}
+
+fn random_seed() -> u64 {
+    let mut bytes = [0; 8];
+    // The kernel's generator does not fail once the system is up.
+    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    if filled.is_err() {
+        return clock::monotonic().as_nanos();
+    }
+    // Few enough digits to be typed again.
+    u64::from_le_bytes(bytes) % 1_000_000_000
+}
+
+/// The first SIGINT or SIGTERM ends the run in order; the watchdog takes care of everything else.
+fn watch_for_interrupts(harness: &Harness) -> Arc<AtomicBool> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+        let interrupted = Arc::clone(&interrupted);
+        let _context = harness.runtime().enter();
+        if let Ok(mut signals) = signal(kind) {
+            harness.runtime().spawn(async move {
+                while signals.recv().await.is_some() {
+                    interrupted.store(true, Ordering::SeqCst);
+                }
+            });
+        }
+    }
+    interrupted
+}

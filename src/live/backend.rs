@@ -1,0 +1,316 @@
+//! The live backend: one scenario on real stores and processes, through the proxy.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, try_join_all};
+use tokio::runtime::{Handle, Runtime};
+
+use crate::backend::{Action, Backend, BackendError};
+use crate::history::{Event, FinalState, What};
+use crate::live::clock;
+use crate::live::environment::{self, Credentials};
+use crate::live::inject::{self, Firer, Injector, Launcher};
+use crate::live::observe::{self, HiccupMeter, Links, Prober, Producer, QueueClient, Subscription};
+use crate::live::prepare;
+use crate::live::provision::cleanup::Guard;
+use crate::live::provision::{self, BackendKind, RunContext, RunningProcess, Site, StoreInstance};
+use crate::live::sink::Sink;
+use crate::live::store::{Limits, RedisStore};
+use crate::live::wires::Wires;
+use crate::names::{Endpoint, JobId, ProcessName, Store};
+use crate::protocol::{Command, JobSpec, Reply};
+use crate::scenario::{Enqueue, ProcessSpec, Scenario};
+use crate::time::{Instant, Span};
+
+/// Stalls of the host from this length on are events of the history.
+const HICCUPS_RECORDED_ABOVE: Span = Span::from_millis(5);
+/// An enqueue without an answer for so long has an unknown outcome, wall time.
+const ENQUEUE_LIMIT: Span = Span::from_secs(10);
+
+/// What all scenarios of one `syncope` share.
+pub struct Harness {
+    runtime: Runtime,
+    firer: Arc<Firer>,
+    meter: HiccupMeter,
+    guard: Arc<Guard>,
+}
+
+impl Harness {
+    /// # Errors
+    /// If a thread or the watchdog cannot be started.
+    pub fn start(run_id: &str) -> io::Result<Self> {
+        Ok(Self {
+            guard: Guard::open(run_id)?,
+            runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?,
+            firer: Arc::new(Firer::start()?),
+            meter: HiccupMeter::start(HICCUPS_RECORDED_ABOVE)?,
+        })
+    }
+
+    #[must_use]
+    pub fn runtime(&self) -> &Handle {
+        self.runtime.handle()
+    }
+
+    #[must_use]
+    pub fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    /// Brings the scenario up: stores, tables, processes, links. `index` tells it from the run's others.
+    ///
+    /// # Errors
+    /// If the environment lacks something, or something did not start; what had started is removed.
+    pub fn open(&self, kind: BackendKind, scenario: &Scenario, index: u32) -> Result<LiveBackend, BackendError> {
+        self.runtime.block_on(self.bring_up(kind, scenario, index))
+    }
+
+    async fn bring_up(
+        &self,
+        kind: BackendKind,
+        scenario: &Scenario,
+        index: u32,
+    ) -> Result<LiveBackend, BackendError> {
+        let (send, events) = channel();
+        let sink = Sink::new(send);
+        let hiccups = self.meter.subscribe(sink.clone());
+        let context = RunContext { guard: Arc::clone(&self.guard), index, sink: sink.clone() };
+        let site: Arc<dyn Site> = Arc::from(provision::open(kind, context, scenario).await?);
+        match Stage::set(scenario, &site).await {
+            Ok(stage) => Ok(LiveBackend::new(self, scenario, Arc::new(stage), sink, events, hiccups)),
+            Err(error) => {
+                let left = site.tear_down().await;
+                Err(if left.is_empty() {
+                    error
+                } else {
+                    BackendError::Failed(format!("{error}; not removed: {}", left.join(", ")))
+                })
+            }
+        }
+    }
+}
+
+/// The scenario's processes on their links; starts them, and starts them again.
+struct Stage {
+    site: Arc<dyn Site>,
+    wires: Arc<Wires>,
+    processes: BTreeMap<ProcessName, ProcessSpec>,
+    credentials: Credentials,
+}
+
+impl Stage {
+    async fn set(scenario: &Scenario, site: &Arc<dyn Site>) -> Result<Self, BackendError> {
+        let wires = Wires::lay(scenario.fleet.links(), site.proxy_address())
+            .map_err(|error| BackendError::Failed(format!("failed to open the proxy's listeners: {error}")))?;
+        let stores = site.start_stores().await?;
+        for (store, instance) in &stores {
+            wires.lead(&Endpoint::Store(*store), instance.address);
+        }
+        let stage = Self {
+            site: Arc::clone(site),
+            wires: Arc::new(wires),
+            processes: scenario.fleet.processes.iter().map(|spec| (spec.name.clone(), spec.clone())).collect(),
+            credentials: credentials(&stores),
+        };
+        prepare::stores(&scenario.fleet, &stores).await?;
+        try_join_all(stage.processes.keys().map(|process| stage.start(process))).await?;
+        Ok(stage)
+    }
+}
+
+fn credentials(stores: &BTreeMap<Store, StoreInstance>) -> Credentials {
+    stores.get(&Store::Postgres).map_or_else(
+        || Credentials { user: String::new(), password: None, database: String::new() },
+        |postgres| Credentials {
+            user: postgres.user.clone(),
+            password: postgres.password.clone(),
+            database: postgres.database.clone(),
+        },
+    )
+}
+
+impl Launcher for Stage {
+    fn start(&self, process: &ProcessName) -> BoxFuture<'_, Result<Arc<RunningProcess>, BackendError>> {
+        let process = process.clone();
+        async move {
+            let spec = self
+                .processes
+                .get(&process)
+                .ok_or_else(|| BackendError::Failed(format!("there is no process {process}")))?;
+            let port = self.site.http_port(&process);
+            let env = environment::of(spec, self.wires.listeners(), port, &self.credentials)
+                .map_err(|error| BackendError::Failed(format!("environment of {process}: {error}")))?;
+            let running = self.site.start_process(spec, env).await?;
+            if let Some(address) = self.site.http_address(&process) {
+                self.wires.lead(&Endpoint::Process(process), address);
+            }
+            Ok(running)
+        }
+        .boxed()
+    }
+}
+
+pub struct LiveBackend {
+    runtime: Handle,
+    scenario: Scenario,
+    stage: Arc<Stage>,
+    sink: Sink,
+    events: Receiver<Event>,
+    injector: Injector,
+    producer: Producer,
+    prober: Option<Prober>,
+    hiccups: Subscription,
+    /// The states that were reported, so that only changes are.
+    reported: Arc<Mutex<BTreeMap<JobId, FinalState>>>,
+}
+
+impl LiveBackend {
+    fn new(
+        harness: &Harness,
+        scenario: &Scenario,
+        stage: Arc<Stage>,
+        sink: Sink,
+        events: Receiver<Event>,
+        hiccups: Subscription,
+    ) -> Self {
+        let runtime = harness.runtime().clone();
+        sink.note(What::Versions(stage.site.versions()));
+        let injector = Injector::new(inject::Parts {
+            site: Arc::clone(&stage.site),
+            network: Arc::<Wires>::clone(&stage.wires),
+            launcher: Arc::<Stage>::clone(&stage),
+            sink: sink.clone(),
+            firer: Arc::clone(&harness.firer),
+            runtime: runtime.clone(),
+        });
+        let way = scenario.fleet.enqueue.clone();
+        let links = producer_links(scenario, &stage);
+        let producer = Producer::new(way, links, ENQUEUE_LIMIT, sink.clone(), runtime.clone());
+        Self {
+            runtime,
+            scenario: scenario.clone(),
+            stage,
+            sink,
+            events,
+            injector,
+            producer,
+            prober: None,
+            hiccups,
+            reported: Arc::default(),
+        }
+    }
+
+    fn collect(&self) {
+        let (stage, sink) = (Arc::clone(&self.stage), self.sink.clone());
+        let (effects, reported) = (self.scenario.fleet.effects.clone(), Arc::clone(&self.reported));
+        self.runtime.spawn(async move {
+            let stores = Store::ALL
+                .into_iter()
+                .filter_map(|store| Some((store, stage.site.store(store)?)))
+                .collect();
+            let error = match observe::collect(&effects, &stores).await {
+                Ok(states) => {
+                    report_changes(&reported, states.into_iter().collect(), &sink);
+                    None
+                }
+                Err(error) => Some(error),
+            };
+            sink.note(What::Collected { error });
+        });
+    }
+}
+
+fn report_changes(
+    reported: &Mutex<BTreeMap<JobId, FinalState>>,
+    states: BTreeMap<JobId, FinalState>,
+    sink: &Sink,
+) {
+    let mut reported = reported.lock().unwrap_or_else(PoisonError::into_inner);
+    for (job, state) in &states {
+        if reported.get(job) != Some(state) {
+            sink.note(What::JobState { job: job.clone(), state: state.clone() });
+        }
+    }
+    // What the stores knew and know no more.
+    for job in reported.keys().filter(|job| !states.contains_key(*job)) {
+        sink.note(What::JobState { job: job.clone(), state: FinalState::default() });
+    }
+    *reported = states;
+}
+
+fn producer_links(scenario: &Scenario, stage: &Stage) -> Links {
+    let link = scenario.fleet.producer_link();
+    let listener: Option<SocketAddr> = stage.wires.listeners().get(&link).copied();
+    let through = |store| {
+        let instance = stage.site.store(store)?;
+        Some(StoreInstance { address: listener?, ..instance })
+    };
+    let mut links = Links::default();
+    match &scenario.fleet.enqueue {
+        Enqueue::Http { .. } => links.http = listener,
+        Enqueue::Redis { .. } => links.redis = through(Store::Redis),
+        Enqueue::Sql { .. } => links.postgres = through(Store::Postgres),
+        Enqueue::Queue { prefix, .. } => {
+            links.queue = listener
+                .and_then(|address| {
+                    RedisStore::connect(&format!("redis://{address}"), prefix, Span::ZERO, Limits::default()).ok()
+                })
+                .map(|store| Arc::new(store) as Arc<dyn QueueClient>);
+        }
+    }
+    links
+}
+
+impl QueueClient for RedisStore {
+    fn enqueue(&self, queue: &str, job: &JobSpec) -> BoxFuture<'_, Result<bool, String>> {
+        let command = Command::Enqueue { queue: queue.to_owned(), job: job.clone() };
+        async move {
+            match self.execute(&command).await {
+                Ok(Reply::Enqueued(new)) => Ok(new),
+                Ok(other) => Err(format!("an unexpected answer: {other:?}")),
+                Err(error) => Err(error.to_string()),
+            }
+        }
+        .boxed()
+    }
+}
+
+impl Backend for LiveBackend {
+    fn now(&self) -> Instant {
+        clock::monotonic()
+    }
+
+    fn next_event(&mut self, until: Instant) -> Option<Event> {
+        let wait = until.since(clock::monotonic());
+        let event = self.events.recv_timeout(wait.to_std()).ok()?;
+        self.injector.observe(&event);
+        Some(event)
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Enqueue(job) => self.producer.enqueue(*job),
+            Action::Inject { order, at } => self.injector.inject(order, at),
+            Action::StartProbes => {
+                self.prober = self.scenario.fleet.liveness.as_ref().map(|probe| {
+                    Prober::start(probe, Arc::clone(&self.stage.site), self.sink.clone(), &self.runtime)
+                });
+            }
+            Action::StopProbes => {
+                self.prober = None;
+                self.sink.note(self.hiccups.summary());
+            }
+            Action::Collect => self.collect(),
+        }
+    }
+
+    fn tear_down(&mut self) -> Vec<String> {
+        self.prober = None;
+        self.runtime.block_on(self.stage.site.tear_down())
+    }
+}
