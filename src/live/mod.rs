@@ -3,3 +3,4 @@
 pub mod clock;
 pub mod provision;
 pub mod sink;
+pub mod store;
