@@ -9,8 +9,10 @@ pub mod command;
 pub mod event;
 pub mod job;
 pub mod machine;
+pub mod settings;
 
 pub use command::{Command, CommandId, Reply, StoreError};
 pub use event::FleetEvent;
 pub use job::{Backoff, ClaimedJob, JobSpec};
 pub use machine::{Input, Machine, Output};
+pub use settings::{FleetRole, FleetSettings, HeartbeatSettings, PlantedBug, QueueSettings};

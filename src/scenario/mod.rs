@@ -13,6 +13,7 @@ use crate::dist::Distribution;
 use crate::fault::Fault;
 use crate::names::{Endpoint, ProcessName};
 use crate::protocol::Backoff;
+pub use crate::protocol::settings::{FleetRole, FleetSettings, HeartbeatSettings, PlantedBug, QueueSettings};
 use crate::time::{Interval, Scale, Span};
 use crate::timing::Pipeline;
 
@@ -81,71 +82,6 @@ pub enum Program {
     /// Somebody else's. The process backend needs `command`, docker needs `image` (whose own command
     /// is replaced by `command`, if that is given too).
     External { command: Option<Vec<String>>, image: Option<String>, working_directory: Option<String> },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FleetRole {
-    Worker,
-    Api,
-    Catalogue,
-}
-
-/// Everything that a reference process is told. Durations are wall time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FleetSettings {
-    /// Key prefix, `{app}:{env}`.
-    pub prefix: String,
-    pub queue: QueueSettings,
-    /// S0 only.
-    pub heartbeat: Option<HeartbeatSettings>,
-    /// A defect planted on purpose, to prove that the checks see it. Scenarios under `tests/` only.
-    pub planted_bug: Option<PlantedBug>,
-}
-
-/// Settings of the queue (S3); S0's background jobs use the same queue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QueueSettings {
-    /// Queues in the order in which a worker looks at them: `regular`, `large`.
-    pub queues: Vec<String>,
-    pub concurrency: u32,
-    pub lock_duration: Span,
-    /// Renewal of a job's lock: lock_duration / 2 unless set.
-    pub lock_renew: Span,
-    pub stalled_interval: Span,
-    pub max_stalled_count: u32,
-    /// The longest wait of an idle worker between two claims.
-    pub claim_poll: Span,
-    /// Grace of a graceful shutdown for the jobs in work.
-    pub shutdown_grace: Span,
-    /// How long a failed job is kept.
-    pub keep_failed: Span,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeartbeatSettings {
-    pub interval: Span,
-    pub ttl: Span,
-    pub threshold: Span,
-    /// Retries of the online check, and the wait before each.
-    pub retries: u32,
-    pub retry_backoff: Span,
-    /// How long the check waits for Redis.
-    pub ready_wait: Span,
-    /// TTL of the fleet's global lock.
-    pub lock_ttl: Span,
-    /// How often a worker tries to get, or renews, the global lock.
-    pub lock_interval: Span,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PlantedBug {
-    /// Completes the job in the queue before its work is done.
-    AcknowledgesEarly,
-    NeverRenewsLock,
-    /// Deletes the steps that an earlier attempt saved, and goes on from where that attempt was.
-    DropsSavedSteps,
 }
 
 #[derive(Debug, Clone, PartialEq)]
