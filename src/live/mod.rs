@@ -1,6 +1,7 @@
 //! The only place with sockets, containers and processes.
 
 pub mod clock;
+pub mod fleet;
 pub mod provision;
 pub mod sink;
 pub mod store;

@@ -203,8 +203,7 @@ async fn a_lock_is_its_tokens_until_it_is_released() {
     let mut queue = Queue::new().await;
     let key = "app:test:workers:global";
     let acquire = |token: &str| Command::AcquireLock { key: key.into(), token: token.into(), ttl: HOUR };
-    let renew =
-        |token: &str, ttl: Span| Command::RenewLock { key: key.into(), token: token.into(), ttl };
+    let renew = |token: &str, ttl: Span| Command::RenewLock { key: key.into(), token: token.into(), ttl };
     let release = |token: &str| Command::ReleaseLock { key: key.into(), token: token.into() };
     assert_eq!(queue.run(renew("a", HOUR)).await, Reply::Held(false), "nothing to renew");
     assert_eq!(queue.run(acquire("a")).await, Reply::Held(true));
@@ -230,7 +229,8 @@ struct Queue {
 impl Queue {
     async fn new() -> Self {
         let server = RedisServer::start();
-        let store = RedisStore::connect(&server.url(), "app:test", HOUR, Limits::default()).expect("an address");
+        let store =
+            RedisStore::connect(&server.url(), "app:test", HOUR, Limits::default()).expect("an address");
         let raw = server.client();
         let queue = Self { store, raw, _server: server };
         let ready = Command::AwaitReady { store: Store::Redis, within: Span::from_secs(10) };

@@ -53,17 +53,8 @@ impl<D: Dial> Link<D> {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
-        let state = self.state.borrow().clone();
-        let (client, broken) = match state {
-            State::Up { client, broken } => (client, broken),
-            State::Down(reason) => return Err(StoreError::Unavailable(reason.to_string())),
-        };
-        let answer = timeout(self.limits.command, command(client)).await;
-        // A server that says itself that it took too long (`Ok(Err(Timeout))`) is still there.
-        if matches!(answer, Err(_) | Ok(Err(StoreError::Unavailable(_)))) {
-            broken.notify_one();
-        }
-        answer.unwrap_or(Err(StoreError::Timeout))
+        let until = Instant::now() + self.limits.command;
+        self.call_until(until, true, command).await
     }
 
     /// Waits until `ping` succeeds, at most `within`.
@@ -73,18 +64,47 @@ impl<D: Dial> Link<D> {
     {
         let deadline = Instant::now() + within;
         let mut state = self.state.clone();
-        let pinged = async {
-            loop {
-                let up = matches!(*state.borrow_and_update(), State::Up { .. });
-                if up && self.call(&ping).await.is_ok() {
+        let mut had_all_the_time = true;
+        loop {
+            if matches!(*state.borrow_and_update(), State::Up { .. }) {
+                let until = deadline.min(Instant::now() + self.limits.command);
+                // A ping that the deadline cut short says nothing against a connection just made.
+                let conclusive = had_all_the_time || until < deadline;
+                if self.call_until(until, conclusive, &ping).await.is_ok() {
                     return true;
                 }
-                if state.changed().await.is_err() {
-                    return false;
-                }
             }
+            had_all_the_time = false;
+            if !matches!(timeout_at(deadline, state.changed()).await, Ok(Ok(()))) {
+                return false;
+            }
+        }
+    }
+
+    async fn call_until<T, F>(
+        &self,
+        until: Instant,
+        conclusive: bool,
+        command: impl FnOnce(D::Client) -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let state = self.state.borrow().clone();
+        let (client, broken) = match state {
+            State::Up { client, broken } => (client, broken),
+            State::Down(reason) => return Err(StoreError::Unavailable(reason.to_string())),
         };
-        timeout_at(deadline, pinged).await.unwrap_or(false)
+        let answer = timeout_at(until, command(client)).await;
+        // A server that says itself that it took too long (`Ok(Err(Timeout))`) is still there.
+        let is_broken = match &answer {
+            Err(_) => conclusive,
+            Ok(result) => matches!(result, Err(StoreError::Unavailable(_))),
+        };
+        if is_broken {
+            broken.notify_one();
+        }
+        answer.unwrap_or(Err(StoreError::Timeout))
     }
 
     pub fn is_up(&self) -> bool {
