@@ -10,6 +10,7 @@ use crate::time::Span;
 pub struct JobSpec {
     pub id: JobId,
     /// How long each durable step works before it is saved; the number of entries is the number of steps.
+    /// Steps are numbered from 1.
     pub steps: Vec<Span>,
     /// How often the job may be tried in all, at least 1.
     pub attempts: u32,

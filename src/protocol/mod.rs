@@ -5,14 +5,30 @@
 //! `live::fleet` drives these machines on tokio against real stores; the simulator drives the same
 //! code on modelled ones.
 
+mod beat;
 pub mod command;
+mod desk;
+pub mod detector;
 pub mod event;
 pub mod job;
+mod lock;
 pub mod machine;
+mod queue;
+mod retry;
 pub mod settings;
+mod slot;
+mod stalled;
+mod status;
+pub mod worker;
 
+pub use beat::beat_key;
 pub use command::{Command, CommandId, Reply, StoreError};
+pub use detector::Detector;
 pub use event::FleetEvent;
 pub use job::{Backoff, ClaimedJob, JobSpec};
+pub use lock::lock_key;
 pub use machine::{Input, Machine, Output};
 pub use settings::{FleetRole, FleetSettings, HeartbeatSettings, PlantedBug, QueueSettings};
+pub use slot::PLANNED_FAILURE;
+pub use status::STALLED_TOO_OFTEN;
+pub use worker::Worker;
