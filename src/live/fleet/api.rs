@@ -31,7 +31,7 @@ pub(super) async fn run(environment: &Environment) -> Result<Ended, FleetError> 
     let port = environment.port()?;
     let stores = environment.stores(&settings)?;
     let detector = Detector::new(heartbeat, &settings.prefix);
-    let (driver, workers) = Driver::new(detector, stores.clone(), Signals::catch()?);
+    let (driver, workers) = Driver::new(detector, stores.clone(), None);
     tokio::spawn(driver.run());
     let routes = Router::new()
         .route("/api/search", post(search))

@@ -22,7 +22,7 @@ const QUESTIONS_MAX: usize = 64;
 pub(super) struct Driver<M> {
     machine: M,
     stores: Stores,
-    signals: Signals,
+    signals: Option<Signals>,
     commands: FuturesUnordered<BoxFuture<'static, (CommandId, Result<Reply, StoreError>)>>,
     /// When the work on each slot is over.
     works: BTreeMap<u32, Instant>,
@@ -79,7 +79,8 @@ impl Signals {
 }
 
 impl<M: Machine> Driver<M> {
-    pub fn new(machine: M, stores: Stores, signals: Signals) -> (Self, Asker) {
+    /// Without `signals`, somebody else obeys them.
+    pub fn new(machine: M, stores: Stores, signals: Option<Signals>) -> (Self, Asker) {
         let (ask, questions) = mpsc::channel(QUESTIONS_MAX);
         let driver = Self {
             machine,
@@ -147,11 +148,7 @@ impl<M: Machine> Driver<M> {
         let due = self.next_due();
         let input = tokio::select! {
             biased;
-            _ = self.signals.clock.recv() => {
-                emit_clock();
-                None
-            }
-            _ = self.signals.terminate.recv() => Some(Input::Shutdown),
+            () = terminated(&mut self.signals) => Some(Input::Shutdown),
             Some((id, result)) = self.commands.next() => Some(Input::Reply { id, result }),
             Some(asker) = self.questions.recv() => {
                 self.last_query += 1;
@@ -187,6 +184,13 @@ impl<M: Machine> Driver<M> {
 async fn until(due: Option<Instant>) {
     match due {
         Some(due) => sleep_until(tokio::time::Instant::now() + due.since(clock::monotonic()).to_std()).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn terminated(signals: &mut Option<Signals>) {
+    match signals {
+        Some(signals) => signals.terminated().await,
         None => std::future::pending().await,
     }
 }

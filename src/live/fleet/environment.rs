@@ -82,7 +82,7 @@ pub(super) fn invalid(name: &'static str, reason: impl Display) -> EnvironmentEr
     EnvironmentError::Invalid { name, reason: reason.to_string() }
 }
 
-/// A sixth of the lock's duration (5 s of BullMQ's 30 s), so that it follows the time scale: a lock's
+/// A sixth of the lock's duration (5 s of 30 s), so that it follows the time scale: a lock's
 /// renewal can time out and be tried again before the lock ends.
 pub(super) fn limits(settings: &FleetSettings) -> Limits {
     let patience = (settings.queue.lock_duration.to_std() / 6).clamp(PATIENCE_MIN, PATIENCE_MAX);

@@ -31,7 +31,9 @@ pub(super) async fn serve(
     let mut serving = std::pin::pin!(serving.into_future());
     emit(FleetEvent::Ready { pid: std::process::id() });
     tokio::select! {
-        ended = &mut serving => ended.map_err(failed("serve HTTP"))?,
+        ended = &mut serving => {
+            return ended.map(|()| Ended { forced: false }).map_err(failed("serve HTTP"));
+        }
         () = signals.terminated() => {}
     }
     emit(FleetEvent::ShuttingDown { active: 0 });

@@ -11,6 +11,6 @@ pub(super) async fn run(environment: &Environment) -> Result<Ended, FleetError> 
     let (name, instance) = (environment.name()?, environment.instance());
     let stores = environment.stores(&settings)?;
     let worker = Worker::new(&settings, &name, std::process::id(), &instance, clock::now());
-    let (driver, _) = Driver::new(worker, stores, signals);
+    let (driver, _) = Driver::new(worker, stores, Some(signals));
     Ok(driver.run().await)
 }

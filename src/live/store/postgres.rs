@@ -33,7 +33,7 @@ impl PostgresStore {
     pub fn connect(url: &str, limits: Limits) -> Result<Self, AddressError> {
         let mut config: Config = url
             .parse()
-            .map_err(|error: Error| AddressError { store: Store::Postgres, reason: describe(&error) })?;
+            .map_err(|error: Error| AddressError { store: Store::Postgres, reason: describe(error) })?;
         config.options(format!("-c statement_timeout={}", statement_timeout(limits.command).as_millis()));
         config.application_name("syncope-fleet");
         Ok(Self(Arc::new(Link::open(Dialer(config), limits))))
@@ -44,7 +44,11 @@ impl PostgresStore {
     /// # Errors
     /// See [`StoreError`].
     pub async fn create_schema(&self) -> Result<(), StoreError> {
-        self.0.call(|client| async move { client.batch_execute(SCHEMA).await.map_err(classify) }).await
+        self.0
+            .call(
+                |client| async move { client.batch_execute(SCHEMA).await.map_err(|error| classify(&error)) },
+            )
+            .await
     }
 
     /// Whether there is a connection at this moment; it may be dead without anybody's knowledge.
@@ -71,7 +75,10 @@ impl PostgresStore {
             GROUP BY job ORDER BY max(at) DESC, job LIMIT $2";
         let limit = i64::from(limit);
         let rows = self.0.call(|client| async move {
-            client.query_typed(FINISHED, &[(&text, Type::TEXT), (&limit, Type::INT8)]).await.map_err(classify)
+            client
+                .query_typed(FINISHED, &[(&text, Type::TEXT), (&limit, Type::INT8)])
+                .await
+                .map_err(|error| classify(&error))
         });
         rows.await?.iter().map(|row| Ok(JobId::from(column::<String>(row)?))).collect()
     }
@@ -113,7 +120,7 @@ async fn run(client: Arc<Client>, command: &Command) -> Result<Reply, StoreError
         }
         Command::LoadSteps { job } => {
             let rows = client.query_typed(LOAD_STEPS, &[(&job.as_str(), Type::TEXT)]).await;
-            let steps = rows.map_err(classify)?.iter().map(step).collect::<Result<_, _>>()?;
+            let steps = rows.map_err(|error| classify(&error))?.iter().map(step).collect::<Result<_, _>>()?;
             Ok(Reply::Steps(steps))
         }
         Command::SaveStep { job, step, worker } => {
@@ -141,7 +148,7 @@ type Values<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 
 /// In one round trip: with the types given, the server need not be asked for them.
 async fn execute(client: &Client, statement: &str, values: Values<'_>) -> Result<u64, StoreError> {
-    client.execute_typed(statement, values).await.map_err(classify)
+    client.execute_typed(statement, values).await.map_err(|error| classify(&error))
 }
 
 fn step(row: &Row) -> Result<u32, StoreError> {
@@ -149,7 +156,7 @@ fn step(row: &Row) -> Result<u32, StoreError> {
 }
 
 fn column<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row) -> Result<T, StoreError> {
-    row.try_get(0).map_err(classify)
+    row.try_get(0).map_err(|error| classify(&error))
 }
 
 fn integer(number: u32) -> Result<i32, StoreError> {
@@ -157,14 +164,13 @@ fn integer(number: u32) -> Result<i32, StoreError> {
 }
 
 async fn ping(client: Arc<Client>) -> Result<(), StoreError> {
-    client.simple_query("SELECT 1").await.map(drop).map_err(classify)
+    client.simple_query("SELECT 1").await.map(drop).map_err(|error| classify(&error))
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is used with map_err")]
-fn classify(error: Error) -> StoreError {
+fn classify(error: &Error) -> StoreError {
     let Some(code) = error.code() else {
         // Without a code it is not the server that speaks.
-        return StoreError::Unavailable(describe(&error));
+        return StoreError::Unavailable(describe(error));
     };
     let gone = [
         SqlState::ADMIN_SHUTDOWN,
@@ -175,9 +181,9 @@ fn classify(error: Error) -> StoreError {
     if *code == SqlState::QUERY_CANCELED {
         StoreError::Timeout
     } else if gone.contains(code) || code.code().starts_with("08") {
-        StoreError::Unavailable(describe(&error))
+        StoreError::Unavailable(describe(error))
     } else {
-        StoreError::Rejected(describe(&error))
+        StoreError::Rejected(describe(error))
     }
 }
 

@@ -26,7 +26,7 @@ use crate::time::{Span, UnixMillis};
 mod scripts;
 use scripts::Scripts;
 
-/// The error of a job that stalled too often, in BullMQ's words.
+/// The error of a job that stalled too often, in the words of `BullMQ`.
 pub const STALLED_TOO_OFTEN: &str = "job stalled more than allowable limit";
 
 /// One client of one Redis. Cheap to clone; all clones share the connection.
@@ -87,12 +87,12 @@ impl Inner {
             Command::WriteBeat { key, worker, stamp, ttl } => {
                 let beat = json(&Beat { timestamp: *stamp, worker: worker.into() })?;
                 let set = redis::cmd("SET").arg(key).arg(beat).arg("PX").arg(millis(*ttl)).take();
-                set.exec_async(c).await.map_err(classify)?;
+                set.exec_async(c).await.map_err(|error| classify(&error))?;
                 Ok(Reply::Done)
             }
             Command::ReadBeat { key } => {
                 let beat: Option<String> =
-                    redis::cmd("GET").arg(key).query_async(c).await.map_err(classify)?;
+                    redis::cmd("GET").arg(key).query_async(c).await.map_err(|error| classify(&error))?;
                 let stamp = beat.map(|beat| parse::<Beat>(&beat)).transpose()?.map(|beat| beat.timestamp);
                 Ok(Reply::Beat(stamp))
             }
@@ -180,14 +180,14 @@ async fn invoke<T: FromRedisValue>(
     script: &ScriptInvocation<'_>,
     connection: &mut MultiplexedConnection,
 ) -> Result<T, StoreError> {
-    script.invoke_async(connection).await.map_err(classify)
+    script.invoke_async(connection).await.map_err(|error| classify(&error))
 }
 
 async fn ping(mut connection: MultiplexedConnection) -> Result<(), StoreError> {
-    redis::cmd("PING").exec_async(&mut connection).await.map_err(classify)
+    redis::cmd("PING").exec_async(&mut connection).await.map_err(|error| classify(&error))
 }
 
-fn classify(error: RedisError) -> StoreError {
+fn classify(error: &RedisError) -> StoreError {
     let not_now = matches!(
         error.kind(),
         ErrorKind::Server(
