@@ -33,7 +33,7 @@ impl PostgresStore {
     pub fn connect(url: &str, limits: Limits) -> Result<Self, AddressError> {
         let mut config: Config = url
             .parse()
-            .map_err(|error: Error| AddressError { store: Store::Postgres, reason: describe(error) })?;
+            .map_err(|error: Error| AddressError { store: Store::Postgres, reason: describe(&error) })?;
         config.options(format!("-c statement_timeout={}", statement_timeout(limits.command).as_millis()));
         config.application_name("syncope-fleet");
         Ok(Self(Arc::new(Link::open(Dialer(config), limits))))
