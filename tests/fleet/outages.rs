@@ -57,6 +57,21 @@ async fn a_paused_redis_costs_a_timeout_and_a_new_connection() {
     assert_eq!(store.execute(&beat).await, Ok(Reply::Done));
 }
 
+/// The api asks for no more than this: a connection that never answers must not be kept for ever.
+#[tokio::test]
+async fn a_wait_that_ends_without_an_answer_gives_the_connection_up() {
+    let server = RedisServer::start();
+    let store = RedisStore::connect(&server.url(), "app", Span::from_secs(60), LIMITS).expect("an address");
+    assert_eq!(store.execute(&await_ready(Store::Redis)).await, Ok(Reply::Ready(true)));
+    let pid = Pid::from_raw(server.pid().cast_signed()).expect("a pid");
+    kill_process(pid, Signal::STOP).expect("SIGSTOP");
+    let brief = Command::AwaitReady { store: Store::Redis, within: Span::from_millis(50) };
+    assert_eq!(store.execute(&brief).await, Ok(Reply::Ready(false)));
+    while store.is_connected() {
+        tokio::task::yield_now().await;
+    }
+}
+
 #[tokio::test]
 async fn postgres_comes_back_after_a_kill() {
     let mut server = PostgresServer::start();

@@ -66,16 +66,9 @@ pub struct PostgresServer {
 impl PostgresServer {
     pub fn start() -> Self {
         let directory = TempDir::new().expect("a temporary directory");
-        if is_root() {
-            // It refuses to run as root, so it must own its data.
-            let user = Command::new("chown").arg("postgres").arg(directory.path()).status();
-            assert!(user.is_ok_and(|status| status.success()), "no user `postgres`: install postgresql-15");
-        }
         let data = directory.path().join("data");
-        let mut initdb = as_postgres("initdb");
-        initdb.args(["--auth=trust", "--no-sync", "--encoding=UTF8", "--username=postgres", "-D"]).arg(&data);
-        let status = spawn(&mut initdb, "initdb").wait().expect("initdb to end");
-        assert!(status.success(), "initdb failed");
+        run(Command::new("cp").args(["-r", "--"]).arg(initialised()).arg(&data), "cp");
+        give_to_postgres(directory.path());
         let mut server = Self { port: free_port(), data, process: None, _directory: directory };
         server.resume();
         server
@@ -111,6 +104,35 @@ impl Drop for PostgresServer {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// A data directory to copy. Made once and kept in Cargo's folder for such things: it takes seconds.
+fn initialised() -> PathBuf {
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("postgres-15");
+    if !kept.exists() {
+        let directory = TempDir::new().expect("a temporary directory");
+        give_to_postgres(directory.path());
+        let data = directory.path().join("data");
+        let options = ["--auth=trust", "--no-sync", "--encoding=UTF8", "--username=postgres", "-D"];
+        run(as_postgres("initdb").args(options).arg(&data), "initdb");
+        let copy = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary directory");
+        run(Command::new("cp").args(["-r", "--"]).arg(&data).arg(copy.path().join("data")), "cp");
+        // If another test was faster, its directory is as good.
+        let _ = std::fs::rename(copy.path().join("data"), &kept);
+    }
+    kept
+}
+
+/// It refuses to run as root, so another user must own its data.
+fn give_to_postgres(directory: &Path) {
+    if is_root() {
+        run(Command::new("chown").args(["-R", "postgres"]).arg(directory), "chown to postgres");
+    }
+}
+
+fn run(command: &mut Command, name: &str) {
+    let status = spawn(command, name).wait().expect("its end");
+    assert!(status.success(), "{name} failed ({status}); is postgresql-15 installed?");
 }
 
 pub fn free_port() -> u16 {
