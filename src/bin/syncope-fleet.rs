@@ -1,1 +1,39 @@
-fn main() {}
+//! A process of the reference fleet: `syncope-fleet worker|api|catalogue`.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use syncope::live::fleet::{self, Ended, Environment};
+use syncope::protocol::FleetRole;
+
+/// Ended with work undone, or could not go on.
+const FAILED: u8 = 1;
+/// Bad usage, or something missing in the environment.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let role = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["worker"] => FleetRole::Worker,
+        ["api"] => FleetRole::Api,
+        ["catalogue"] => FleetRole::Catalogue,
+        _ => return complain(USAGE, "usage: syncope-fleet worker|api|catalogue"),
+    };
+    // One thread, as the fleet's processes are many and small.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(FAILED, &format!("failed to start: {error}")),
+    };
+    match runtime.block_on(fleet::run(role, &Environment::of_process())) {
+        Ok(Ended { forced: false }) => ExitCode::SUCCESS,
+        Ok(Ended { forced: true }) => ExitCode::from(FAILED),
+        Err(error @ fleet::FleetError::Environment(_)) => complain(USAGE, &error.to_string()),
+        Err(error) => complain(FAILED, &error.to_string()),
+    }
+}
+
+fn complain(code: u8, message: &str) -> ExitCode {
+    // There is nobody else to tell.
+    let _ = writeln!(std::io::stderr(), "syncope-fleet: {message}");
+    ExitCode::from(code)
+}

@@ -1,6 +1,8 @@
 //! The host's clocks. `CLOCK_MONOTONIC` has no namespace that we use: containers and processes on
 //! this host read the same one, so a fleet's own stamps compare with the harness's.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::time::{Instant, Now, UnixMillis};
@@ -12,11 +14,13 @@ pub fn monotonic() -> Instant {
     Instant::from_nanos(u64::try_from(nanos).unwrap_or(0))
 }
 
-/// This process's wall clock; libfaketime's, where that is loaded.
+/// This process's wall clock; libfaketime's, where that is loaded. Read through libc, which
+/// libfaketime replaces: rustix asks the kernel directly, out of its reach.
 #[must_use]
 pub fn wall() -> UnixMillis {
-    let time = clock_gettime(ClockId::Realtime);
-    UnixMillis(time.tv_sec * 1_000 + time.tv_nsec / 1_000_000)
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    let millis = |length: Duration| i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
+    UnixMillis(since_epoch.map_or_else(|before| -millis(before.duration()), millis))
 }
 
 #[must_use]

@@ -2,5 +2,7 @@
 
 pub mod clock;
 pub mod environment;
+pub mod fleet;
 pub mod provision;
 pub mod sink;
+pub mod store;

@@ -1,0 +1,196 @@
+//! Drives a protocol machine: feeds it replies, timers, signals and queries, and does what it wishes.
+
+use std::collections::BTreeMap;
+
+use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::sleep_until;
+
+use super::{Ended, FleetError};
+use crate::live::clock;
+use crate::live::fleet::emit::{emit, emit_clock};
+use crate::live::store::Stores;
+use crate::protocol::{CommandId, Input, Machine, Output, Reply, StoreError};
+use crate::time::{Instant, Now};
+
+/// Questions that may wait for the machine before the askers have to.
+const QUESTIONS_MAX: usize = 64;
+
+pub(super) struct Driver<M> {
+    machine: M,
+    stores: Stores,
+    signals: Option<Signals>,
+    commands: FuturesUnordered<BoxFuture<'static, (CommandId, Result<Reply, StoreError>)>>,
+    /// When the work on each slot is over.
+    works: BTreeMap<u32, Instant>,
+    questions: mpsc::Receiver<oneshot::Sender<Belief>>,
+    /// The askers, by the query's number.
+    askers: BTreeMap<u64, oneshot::Sender<Belief>>,
+    last_query: u64,
+    /// The machine's wish to exit.
+    ended: Option<Ended>,
+}
+
+/// A detector's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Belief {
+    pub online: bool,
+    pub stale: bool,
+}
+
+/// Asks the machine that a driver drives.
+#[derive(Clone)]
+pub(super) struct Asker(mpsc::Sender<oneshot::Sender<Belief>>);
+
+impl Asker {
+    /// Offline, if the machine is gone.
+    pub async fn ask(&self) -> Belief {
+        let (answer, answered) = oneshot::channel();
+        // If it fails, the answer's other end is gone too.
+        let _ = self.0.send(answer).await;
+        answered.await.unwrap_or_default()
+    }
+}
+
+/// The signals that a fleet's process obeys. To be made before anything else: until then, they kill.
+pub(super) struct Signals {
+    terminate: Signal,
+    clock: Signal,
+}
+
+impl Signals {
+    pub fn catch() -> Result<Self, FleetError> {
+        let catch = |kind| signal(kind).map_err(|source| FleetError::Io { what: "catch signals", source });
+        Ok(Self { terminate: catch(SignalKind::terminate())?, clock: catch(SignalKind::user_defined1())? })
+    }
+
+    /// Until SIGTERM; meanwhile SIGUSR1 is answered.
+    pub async fn terminated(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.clock.recv() => emit_clock(),
+            }
+        }
+    }
+}
+
+impl<M: Machine> Driver<M> {
+    /// Without `signals`, somebody else obeys them.
+    pub fn new(machine: M, stores: Stores, signals: Option<Signals>) -> (Self, Asker) {
+        let (ask, questions) = mpsc::channel(QUESTIONS_MAX);
+        let driver = Self {
+            machine,
+            stores,
+            signals,
+            commands: FuturesUnordered::new(),
+            works: BTreeMap::new(),
+            questions,
+            askers: BTreeMap::new(),
+            last_query: 0,
+            ended: None,
+        };
+        (driver, Asker(ask))
+    }
+
+    /// Runs until the machine wishes to exit.
+    pub async fn run(mut self) -> Ended {
+        self.drain();
+        loop {
+            if let Some(ended) = self.ended {
+                return ended;
+            }
+            self.wait().await;
+        }
+    }
+
+    fn feed(&mut self, now: Now, input: Input) {
+        if self.ended.is_none() {
+            self.machine.handle(now, input);
+            self.drain();
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.machine.poll() {
+            self.obey(output);
+        }
+    }
+
+    fn obey(&mut self, output: Output) {
+        match output {
+            Output::Send { id, command } => {
+                let stores = self.stores.clone();
+                self.commands.push(Box::pin(async move { (id, stores.execute(&command).await) }));
+            }
+            Output::Work { slot, lasting, .. } => {
+                self.works.insert(slot, clock::monotonic() + lasting);
+            }
+            Output::CancelWork { slot } => {
+                self.works.remove(&slot);
+            }
+            Output::Emit(event) => emit(event),
+            Output::Answer { query, online, stale } => {
+                if let Some(asker) = self.askers.remove(&query) {
+                    // The asker may have gone away.
+                    let _ = asker.send(Belief { online, stale });
+                }
+            }
+            Output::Exit { forced } => self.ended = Some(Ended { forced }),
+        }
+    }
+
+    /// Hands the next input to the machine, and with it everything that is due by then.
+    async fn wait(&mut self) {
+        let due = self.next_due();
+        let input = tokio::select! {
+            biased;
+            () = terminated(&mut self.signals) => Some(Input::Shutdown),
+            Some((id, result)) = self.commands.next() => Some(Input::Reply { id, result }),
+            Some(asker) = self.questions.recv() => {
+                self.last_query += 1;
+                self.askers.insert(self.last_query, asker);
+                Some(Input::Query { query: self.last_query })
+            }
+            () = until(due) => None,
+        };
+        if let Some(input) = input {
+            self.feed(clock::now(), input);
+        }
+        self.fire_due();
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        self.works.values().copied().chain(self.machine.next_timeout()).min()
+    }
+
+    fn fire_due(&mut self) {
+        let now = clock::now();
+        // The machine's own timers first: a lock that ended during the work ended before the work did.
+        if self.machine.next_timeout().is_some_and(|due| due <= now.mono) {
+            self.feed(now, Input::Timeout);
+        }
+        while let Some((&slot, _)) = self.works.iter().find(|&(_, &end)| end <= now.mono) {
+            self.works.remove(&slot);
+            self.feed(now, Input::WorkDone { slot });
+        }
+    }
+}
+
+/// For ever, if nothing is due.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(tokio::time::Instant::now() + due.since(clock::monotonic()).to_std()).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn terminated(signals: &mut Option<Signals>) {
+    match signals {
+        Some(signals) => signals.terminated().await,
+        None => std::future::pending().await,
+    }
+}

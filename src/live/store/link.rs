@@ -1,0 +1,142 @@
+//! One connection to a store that is made again, in the background, whenever it breaks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::Limits;
+use crate::protocol::StoreError;
+
+/// The wait before a connection is tried again doubles from the first to the second.
+const BACKOFF_MIN: Duration = Duration::from_millis(20);
+const BACKOFF_MAX: Duration = Duration::from_millis(200);
+
+/// What a [`Link`] connects with.
+pub(super) trait Dial: Send + Sync + 'static {
+    type Client: Clone + Send + Sync + 'static;
+
+    /// Connects, and proves that the server answers.
+    fn dial(&self) -> BoxFuture<'_, Result<Dialled<Self::Client>, String>>;
+}
+
+/// The driver moves the connection's bytes until it ends with the reason; dropping it closes the
+/// connection, and everything in flight fails.
+pub(super) type Dialled<C> = (C, BoxFuture<'static, String>);
+
+pub(super) struct Link<D: Dial> {
+    state: watch::Receiver<State<D::Client>>,
+    limits: Limits,
+    keeper: AbortHandle,
+}
+
+#[derive(Clone)]
+enum State<C> {
+    Down(Arc<str>),
+    Up { client: C, broken: Arc<Notify> },
+}
+
+impl<D: Dial> Link<D> {
+    /// Starts to connect; must be called within a runtime.
+    pub fn open(dial: D, limits: Limits) -> Self {
+        let (publish, state) = watch::channel(State::Down("not connected yet".into()));
+        let keeper = tokio::spawn(keep(dial, limits, publish)).abort_handle();
+        Self { state, limits, keeper }
+    }
+
+    /// Runs one command. Without a connection it fails at once; without an answer in time, or with
+    /// a broken one, the connection is dropped and made again.
+    pub async fn call<T, F>(&self, command: impl FnOnce(D::Client) -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let until = Instant::now() + self.limits.command;
+        self.call_until(until, true, command).await
+    }
+
+    /// Waits until `ping` succeeds, at most `within`.
+    pub async fn ready<F>(&self, within: Duration, ping: impl Fn(D::Client) -> F) -> bool
+    where
+        F: Future<Output = Result<(), StoreError>>,
+    {
+        let deadline = Instant::now() + within;
+        let mut state = self.state.clone();
+        let mut had_all_the_time = true;
+        loop {
+            if matches!(*state.borrow_and_update(), State::Up { .. }) {
+                let until = deadline.min(Instant::now() + self.limits.command);
+                // A ping that the deadline cut short says nothing against a connection just made.
+                let conclusive = had_all_the_time || until < deadline;
+                if self.call_until(until, conclusive, &ping).await.is_ok() {
+                    return true;
+                }
+            }
+            had_all_the_time = false;
+            if !matches!(timeout_at(deadline, state.changed()).await, Ok(Ok(()))) {
+                return false;
+            }
+        }
+    }
+
+    async fn call_until<T, F>(
+        &self,
+        until: Instant,
+        conclusive: bool,
+        command: impl FnOnce(D::Client) -> F,
+    ) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let state = self.state.borrow().clone();
+        let (client, broken) = match state {
+            State::Up { client, broken } => (client, broken),
+            State::Down(reason) => return Err(StoreError::Unavailable(reason.to_string())),
+        };
+        let answer = timeout_at(until, command(client)).await;
+        // A server that says itself that it took too long (`Ok(Err(Timeout))`) is still there.
+        let is_broken = match &answer {
+            Err(_) => conclusive,
+            Ok(result) => matches!(result, Err(StoreError::Unavailable(_))),
+        };
+        if is_broken {
+            broken.notify_one();
+        }
+        answer.unwrap_or(Err(StoreError::Timeout))
+    }
+
+    pub fn is_up(&self) -> bool {
+        matches!(*self.state.borrow(), State::Up { .. })
+    }
+}
+
+impl<D: Dial> Drop for Link<D> {
+    fn drop(&mut self) {
+        self.keeper.abort();
+    }
+}
+
+/// Keeps one connection for as long as the link lives.
+async fn keep<D: Dial>(dial: D, limits: Limits, publish: watch::Sender<State<D::Client>>) {
+    let mut backoff = BACKOFF_MIN;
+    loop {
+        let reason = match timeout(limits.connect, dial.dial()).await {
+            Ok(Ok((client, driver))) => {
+                backoff = BACKOFF_MIN;
+                let broken = Arc::new(Notify::new());
+                publish.send_replace(State::Up { client, broken: Arc::clone(&broken) });
+                tokio::select! {
+                    reason = driver => reason,
+                    () = broken.notified() => "the connection broke".into(),
+                }
+            }
+            Ok(Err(reason)) => reason,
+            Err(_) => "no answer to the connection attempt".into(),
+        };
+        publish.send_replace(State::Down(reason.into()));
+        sleep(backoff).await;
+        backoff = (backoff * 2).min(BACKOFF_MAX);
+    }
+}

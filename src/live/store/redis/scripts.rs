@@ -1,0 +1,67 @@
+//! The queue's transitions as scripts that run atomically on the server.
+
+use futures_util::future::try_join_all;
+use redis::aio::MultiplexedConnection;
+use redis::{RedisError, Script};
+
+/// One field per file in `lua/`.
+pub(super) struct Scripts {
+    pub enqueue: Script,
+    pub claim: Script,
+    pub extend_lock: Script,
+    pub complete: Script,
+    pub fail: Script,
+    pub release: Script,
+    pub check_stalled: Script,
+    pub acquire_lock: Script,
+    pub renew_lock: Script,
+    pub release_lock: Script,
+}
+
+macro_rules! queue_script {
+    ($name:literal) => {
+        Script::new(concat!(
+            include_str!("../lua/prelude.lua"),
+            include_str!(concat!("../lua/", $name, ".lua"))
+        ))
+    };
+}
+
+impl Scripts {
+    pub fn new() -> Self {
+        Self {
+            enqueue: queue_script!("enqueue"),
+            claim: queue_script!("claim"),
+            extend_lock: queue_script!("extend_lock"),
+            complete: queue_script!("complete"),
+            fail: queue_script!("fail"),
+            release: queue_script!("release"),
+            check_stalled: queue_script!("check_stalled"),
+            acquire_lock: Script::new(include_str!("../lua/acquire_lock.lua")),
+            renew_lock: Script::new(include_str!("../lua/renew_lock.lua")),
+            release_lock: Script::new(include_str!("../lua/release_lock.lua")),
+        }
+    }
+
+    /// Makes the server know every script, in one round trip, so that no command pays for it later.
+    /// A server that answers accepts commands.
+    pub async fn load(&self, connection: &MultiplexedConnection) -> Result<(), RedisError> {
+        let all = [
+            &self.enqueue,
+            &self.claim,
+            &self.extend_lock,
+            &self.complete,
+            &self.fail,
+            &self.release,
+            &self.check_stalled,
+            &self.acquire_lock,
+            &self.renew_lock,
+            &self.release_lock,
+        ];
+        let load = |script: &'_ Script| {
+            let (script, mut connection) = (script.clone(), connection.clone());
+            async move { script.load_async(&mut connection).await }
+        };
+        try_join_all(all.into_iter().map(load)).await.map(drop)
+    }
+}
