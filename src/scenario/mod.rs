@@ -1,11 +1,20 @@
 //! Scenarios: YAML in, a [`Scenario`] out that cannot be wrong.
 //!
-//! `raw` is the file as written, with spans; `resolve` turns it into the types here and collects
-//! every error; `lint` warns of settings that cannot work; `schema` is generated from `raw`.
+//! `tree` is the YAML with places, `raw` the file as written, `decode` what leads from the one to the
+//! other; `resolve` turns it into the types here; all three collect every error. `lint` warns of
+//! settings that cannot work; `schema` is generated from `raw`.
 //!
 //! All durations here are wall time: `resolve` applies the time scale, once.
 
+mod decode;
+mod diagnostic;
 mod links;
+mod lint;
+mod raw;
+mod resolve;
+mod scalar;
+mod schema;
+mod tree;
 
 use std::collections::BTreeMap;
 
@@ -18,6 +27,15 @@ use crate::protocol::Backoff;
 pub use crate::protocol::settings::{FleetRole, FleetSettings, HeartbeatSettings, PlantedBug, QueueSettings};
 use crate::time::{Interval, Scale, Span};
 use crate::timing::Pipeline;
+
+pub use diagnostic::{Code, Diagnostic, Place, Severity, Source, render};
+pub use lint::Lint;
+pub use resolve::{Loaded, Overrides, load, resolve};
+pub use schema::schema;
+
+pub const JOBS_MAX: u64 = 100_000;
+pub const WORKERS_MAX: u64 = 256;
+pub const STEPS_MAX: u64 = 10_000;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scenario {

@@ -1,0 +1,144 @@
+//! `syncope check`: parse, resolve, lint; touches nothing.
+
+use std::collections::BTreeSet;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::scenario::{Code, Diagnostic, Loaded, Overrides, Place, Scenario, Source, load, render};
+use crate::time::Scale;
+
+/// Parse, resolve and lint scenarios; touches nothing.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Scenario files, or folders that are searched for `*.yaml`.
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// In place of the files' time scale.
+    #[arg(long, value_name = "F")]
+    time_scale: Option<Scale>,
+}
+
+/// The exit code: 0 if every file is good (warnings do not count), else 2.
+#[must_use]
+pub fn run(args: &Args) -> u8 {
+    let overrides = Overrides { time_scale: args.time_scale, seed: None };
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let mut is_good = true;
+    match find(&args.paths) {
+        Ok(paths) => {
+            for path in paths {
+                is_good &= check(&path, &overrides, colour);
+            }
+        }
+        Err(missing) => {
+            error(&render(&[missing], colour));
+            is_good = false;
+        }
+    }
+    if is_good { 0 } else { 2 }
+}
+
+/// Every scenario file under the paths, in order, each once. A file that is named is taken whatever
+/// its extension.
+///
+/// # Errors
+/// The first path that cannot be read, or a folder without any scenario.
+pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Diagnostic> {
+    let mut found = Vec::new();
+    let mut seen = BTreeSet::new();
+    for path in paths {
+        let mut files = Vec::new();
+        if path.is_dir() {
+            search(path, &mut files).map_err(|error| unreadable(path, &error.to_string()))?;
+            if files.is_empty() {
+                return Err(unreadable(path, "there is no *.yaml in this folder"));
+            }
+        } else {
+            files.push(path.clone());
+        }
+        files.sort();
+        found.extend(files.into_iter().filter(|file| seen.insert(file.clone())));
+    }
+    Ok(found)
+}
+
+fn search(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        // A link to a folder is not followed: it could lead round in a circle.
+        if entry.file_type()?.is_dir() {
+            search(&entry.path(), files)?;
+        } else if entry.path().extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+            files.push(entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// The file as a source.
+///
+/// # Errors
+/// It cannot be read, or is not UTF-8.
+pub fn read(path: &Path) -> Result<Source, Diagnostic> {
+    let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error.to_string()))?;
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Source::new(path, text)),
+        Err(error) => {
+            let good = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
+            let end = good.len();
+            let source = Source::new(path, good.into_owned());
+            Err(Diagnostic::new(&source, Code::Unreadable, Place::new(end, end), "the file is not UTF-8"))
+        }
+    }
+}
+
+fn unreadable(path: &Path, why: &str) -> Diagnostic {
+    let source = Source::new(path, "");
+    Diagnostic::new(&source, Code::Unreadable, Place::default(), format!("failed to read: {why}"))
+}
+
+fn check(path: &Path, overrides: &Overrides, colour: bool) -> bool {
+    let loaded = read(path).map_err(|diagnostic| vec![diagnostic]).and_then(|source| load(&source, overrides));
+    match loaded {
+        Ok(Loaded { scenario, warnings }) => {
+            line(&format!("ok      {}  {}", path.display(), summary(&scenario, warnings.len())));
+            error(&render(&warnings, colour));
+            true
+        }
+        Err(diagnostics) => {
+            let count = counted(diagnostics.len(), "error");
+            line(&format!("invalid {}  {count}", path.display()));
+            error(&render(&diagnostics, colour));
+            false
+        }
+    }
+}
+
+/// System, size, and how long it takes.
+fn summary(scenario: &Scenario, warnings: usize) -> String {
+    let mut parts = vec![
+        scenario.fleet.system.clone(),
+        counted(scenario.fleet.processes.len(), "process"),
+        counted(scenario.workload.jobs as usize, "job"),
+        counted(scenario.faults.len(), "fault"),
+        format!("about {:.1} s", scenario.expected_length().as_secs_f64()),
+    ];
+    if warnings > 0 {
+        parts.push(counted(warnings, "warning"));
+    }
+    parts.join(", ")
+}
+
+fn counted(count: usize, what: &str) -> String {
+    let plural = if what.ends_with('s') { "es" } else { "s" };
+    format!("{count} {what}{}", if count == 1 { "" } else { plural })
+}
+
+/// A reader that went away has seen enough: failures to write are no failures of the check.
+fn line(text: &str) {
+    let _ = writeln!(anstream::stdout(), "{text}");
+}
+
+fn error(text: &str) {
+    let _ = write!(anstream::stderr(), "{text}");
+}

@@ -1,0 +1,242 @@
+//! `fleet:`: a reference system with its settings, or somebody else's processes.
+
+use super::{Backoff, System};
+use crate::names::Store;
+use crate::scenario::decode::{Named, Placed, record, variants};
+use crate::scenario::scalar::{Duration, Flag, KeyPrefix, Name, Text, Whole, Word};
+use crate::scenario::{PlantedBug, WORKERS_MAX};
+
+record! {
+    /// The processes under test: a reference system (`system`, `workers`, `settings`) or your own
+    /// (`external`).
+    Fleet {
+        /// Which reference system. Its processes are `worker-1` to `worker-n`; `redis-heartbeat` has
+        /// `api` and `catalogue` too.
+        optional system: System,
+        /// How many workers it has. 1 unless given.
+        optional workers: Whole<1, WORKERS_MAX>,
+        /// In place of the system's defaults.
+        optional settings: Settings,
+        /// Processes in any language.
+        optional external: External,
+    }
+}
+
+record! {
+    /// Settings of a reference system. Which of them it has, and their defaults, depend on the system.
+    Settings {
+        /// How long a claimed job's lock is valid. 30s.
+        optional lock_duration: Duration,
+        /// How often the lock of a job in work is renewed. Half of `lock_duration`.
+        optional lock_renew: Duration,
+        /// How often the fleet looks for jobs whose lock is gone. 30s.
+        optional stalled_interval: Duration,
+        /// How often a job may stall before it fails. 1.
+        optional max_stalled_count: Whole<0, 100>,
+        /// How often a job may be tried in all. 3.
+        optional attempts: Whole<1, 100>,
+        /// The wait before a retry. `{exponential: 1s}`.
+        optional backoff: Backoff,
+        /// Jobs that one worker works on at a time. 1.
+        optional concurrency: Whole<1, 256>,
+        /// The longest wait of an idle worker between two looks for work. 1s.
+        optional claim_poll: Duration,
+        /// How long a graceful stop waits for the jobs in work. 30s.
+        optional shutdown_grace: Duration,
+        /// How long a failed job is kept. 7d.
+        optional keep_failed: Duration,
+        /// An attempt longer than this is ended and counts as failed. 30m.
+        optional timeout: Duration,
+        /// `redis-queue`: jobs longer than this go to the queue for large jobs. 40m.
+        optional large_over: Duration,
+        /// The prefix of every key, `{app}:{env}`. `syncope:test`.
+        optional prefix: KeyPrefix,
+        /// A defect on purpose, to prove that the checks see it. For tests only.
+        optional planted_bug: PlantedBug,
+        /// `redis-heartbeat`: the time between two beats. 15s.
+        optional interval: Duration,
+        /// `redis-heartbeat`: the heartbeat key's time to live. 30s.
+        optional ttl: Duration,
+        /// `redis-heartbeat`: the age from which the api calls a beat stale. 45s.
+        optional threshold: Duration,
+        /// `redis-heartbeat`: how often the api asks again before it says offline. 2.
+        optional retries: Whole<0, 100>,
+        /// `redis-heartbeat`: the api's wait before it asks again. 500ms.
+        optional retry_backoff: Duration,
+        /// `redis-heartbeat`: how long the api waits for Redis to be ready. 3s.
+        optional ready_wait: Duration,
+        /// `redis-heartbeat`: time to live of the fleet's global lock. 60s.
+        optional lock_ttl: Duration,
+        /// `redis-heartbeat`: how often a worker takes or renews the global lock. 20s.
+        optional lock_interval: Duration,
+    }
+}
+
+record! {
+    /// A fleet in any language, with no code: how it is started, fed and asked.
+    External {
+        /// The processes by role. `worker: {count: 2, …}` gives `worker-1` and `worker-2`; without
+        /// `count` the one process is named as its role.
+        required roles: Named<Role>,
+        /// What the stores need before the fleet starts, in order.
+        optional prepare: Vec<Placed<Prepare>>,
+        /// How a job gets in. Texts may hold `${job}` (its id) and `${spec}` (all of it, as JSON).
+        required enqueue: Enqueue,
+        /// What is asked all the time to learn whether the fleet lives. Detection is not judged unless
+        /// given.
+        optional liveness: Liveness,
+        /// How the final state is read.
+        required effects: Effects,
+        /// The fleet's timing, for expectations by `model`.
+        optional timing: Timing,
+        /// Jobs that one worker works on at a time. 1 unless given.
+        optional concurrency: Whole<1, 256>,
+    }
+}
+
+record! {
+    /// Processes of one kind. `command`, `image` or both: the process backend needs `command`, the
+    /// docker backend `image`.
+    Role {
+        /// How many; names then end in a number. One, without a number, unless given.
+        optional count: Whole<1, WORKERS_MAX>,
+        /// Program and arguments, with templates as in `env`.
+        optional command: Vec<Placed<Word>>,
+        /// The image that it runs in.
+        optional image: Text,
+        /// Environment variables. Values may hold `${name}`, `${index}`, `${port}`, and host, port and
+        /// url of what it links to: `${redis.url}`, `${postgres.host}`, `${api.port}`.
+        optional env: Named<Word>,
+        /// Relative to the scenario's folder.
+        optional working_directory: Text,
+        /// What it connects to: `redis`, `postgres`, processes. Every store of the stack unless given.
+        optional links: Vec<Placed<Name>>,
+        /// It serves HTTP on `${port}`. false.
+        optional http: Flag,
+        /// How long a graceful stop waits before the process is killed. 10s.
+        optional grace: Duration,
+    }
+}
+
+variants! {
+    /// One step of set-up.
+    Prepare {
+        /// Statements for Postgres.
+        Sql "sql": Text,
+        /// One command for Redis, word by word.
+        Redis "redis": Vec<Placed<Word>>,
+    }
+}
+
+variants! {
+    /// How a job gets in.
+    Enqueue {
+        /// One Redis command, word by word.
+        Redis "redis": Vec<Placed<Word>>,
+        /// One statement for Postgres.
+        Sql "sql": Text,
+        /// A POST. `{"acknowledged": true}` in a 2xx answer acknowledges the job.
+        Http "http": Post,
+    }
+}
+
+record! {
+    /// A POST to a process of the fleet.
+    Post {
+        /// A process with `http: true`.
+        required process: Name,
+        /// Begins with `/`.
+        required path: Text,
+        /// `${spec}` unless given.
+        optional body: Text,
+    }
+}
+
+record! {
+    /// A question, asked all the time. Exactly one of `redis`, `stalls`, `sql` and `http`.
+    Liveness {
+        /// How often. 100ms unless given.
+        optional every: Duration,
+        /// No answer for this long is an answer: unknown. 1s unless given.
+        optional timeout: Duration,
+        /// A Redis command: alive if the answer is neither nil, nor 0, nor empty.
+        optional redis: Vec<Placed<Word>>,
+        /// A Redis command whose flat array or map of job, count gives the stalls so far.
+        optional stalls: Vec<Placed<Word>>,
+        /// A query: alive if the first column of the first row is true.
+        optional sql: Text,
+        /// A GET: alive if the JSON value at the pointer is true.
+        optional http: Get,
+    }
+}
+
+record! {
+    /// A GET of JSON from a process of the fleet.
+    Get {
+        /// A process with `http: true`.
+        required process: Name,
+        /// Begins with `/`.
+        required path: Text,
+        /// A JSON pointer (RFC 6901): `/workers/online`.
+        required pointer: Text,
+    }
+}
+
+record! {
+    /// How the final state is read. Exactly one of `sql` and `redis`.
+    Effects {
+        /// Columns: job text, effects bigint, failed boolean.
+        optional sql: Text,
+        /// A Redis hash command that gives job, effects.
+        optional redis: Vec<Placed<Word>>,
+        /// Columns: job text, step integer. Steps are not judged unless given.
+        optional steps_sql: Text,
+    }
+}
+
+record! {
+    /// The liveness pipeline of a fleet: beat, expiry, checker, recovery.
+    Timing {
+        /// Between two beats, or two renewals.
+        required beat: Duration,
+        /// A key's time to live, reset by each beat. At least one of `ttl` and `threshold`.
+        optional ttl: Duration,
+        /// The age from which a reader calls a beat stale.
+        optional threshold: Duration,
+        /// The stamp is the worker's, the reader is another process. false.
+        optional two_clocks: Flag,
+        /// Between two sweeps; 0s for a check that is made when asked. 0s unless given.
+        optional sweep: Duration,
+        /// How often a negative answer is asked again. 0.
+        optional retries: Whole<0, 100>,
+        /// The wait before each retry. 0s.
+        optional retry_backoff: Duration,
+        /// How long one try waits for the store. 0s.
+        optional ready_wait: Duration,
+        /// Expiry of the sweep's guard, where the sweeper can die with its victim.
+        optional guard: Duration,
+        /// What a suspicion is about. `holder` for `stalls`, else `fleet`, unless given.
+        optional subject: Subject,
+        /// From the suspicion until the job can be claimed again. Jobs are never requeued unless given.
+        optional requeue: Duration,
+        /// The longest wait of a free worker before it asks for work. 1s.
+        optional claim_poll: Duration,
+        /// How often a job may stall before it fails. Without bound unless given.
+        optional max_stalls: Whole<0, 100>,
+    }
+}
+
+/// What a suspicion is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Subject {
+    /// The fleet as a whole: suspected when its last worker is silent.
+    Fleet,
+    /// Each worker, through the jobs that it holds.
+    Holder,
+}
+
+/// `redis` or `postgres`, where a link's end may also be a process.
+pub(crate) fn store_named(text: &str) -> Option<Store> {
+    Store::ALL.into_iter().find(|store| store.as_str() == text)
+}

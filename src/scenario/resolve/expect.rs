@@ -1,0 +1,94 @@
+//! What is judged.
+
+use crate::scenario::decode::Field;
+use crate::scenario::diagnostic::{Code, Report};
+use crate::scenario::raw;
+use crate::scenario::raw::expect::{ShareBounds, TimeBound, in_order};
+use crate::scenario::scalar::Share;
+use crate::scenario::{CountExpect, Expect, Fleet, MistakeExpect, TimeExpect};
+use crate::time::{Interval, Scale};
+
+pub(super) fn resolve(
+    raw: &raw::Scenario,
+    fleet: Option<&Fleet>,
+    scale: &Scale,
+    report: &mut Report<'_>,
+) -> Expect {
+    let none = raw::expect::Expect::default();
+    let given = raw.expect.value().unwrap_or(&none);
+    let default = defaults(fleet);
+    refuse_unjudgeable(given, fleet, report);
+    let time = |field: &Field<TimeBound>, otherwise| match field.value() {
+        None => otherwise,
+        Some(TimeBound::Word(word)) => *word,
+        Some(TimeBound::Within(min, max)) => {
+            TimeExpect::Within(Interval::new(scale.to_wall(*min), scale.to_wall(*max)))
+        }
+    };
+    let count = |field: &Field<CountExpect>, otherwise| field.value().copied().unwrap_or(otherwise);
+    Expect {
+        detection_time: time(&given.detection_time, default.detection_time),
+        recovery_time: time(&given.recovery_time, default.recovery_time),
+        lost: count(&given.lost, default.lost),
+        duplicated: count(&given.duplicated, default.duplicated),
+        unexpected: count(&given.unexpected, default.unexpected),
+        failed: count(&given.failed, default.failed),
+        steps_lost: count(&given.steps_lost, default.steps_lost),
+        steps_repeated: count(&given.steps_repeated, default.steps_repeated),
+        mistakes: given.mistakes.value().copied().unwrap_or(default.mistakes),
+        query_accuracy_ppm: share(&given.query_accuracy, report),
+        declined: count(&given.declined, default.declined),
+    }
+}
+
+/// What a fleet without a model or a probe cannot be judged by is not judged.
+fn defaults(fleet: Option<&Fleet>) -> Expect {
+    let mut expect = Expect::default();
+    let Some(fleet) = fleet else {
+        return expect;
+    };
+    if fleet.pipeline.is_none() || fleet.liveness.is_none() {
+        expect.detection_time = TimeExpect::Any;
+        expect.mistakes = MistakeExpect::Count(CountExpect::ANY);
+    }
+    if fleet.pipeline.is_none() {
+        expect.recovery_time = TimeExpect::Any;
+    }
+    expect
+}
+
+fn refuse_unjudgeable(given: &raw::expect::Expect, fleet: Option<&Fleet>, report: &mut Report<'_>) {
+    let Some(fleet) = fleet else {
+        return;
+    };
+    let is_model = |field: &Field<TimeBound>| matches!(field.value(), Some(TimeBound::Word(TimeExpect::Model)));
+    let by_model = [
+        (is_model(&given.detection_time), given.detection_time.place()),
+        (is_model(&given.recovery_time), given.recovery_time.place()),
+        (given.mistakes.value() == Some(&MistakeExpect::Model), given.mistakes.place()),
+    ];
+    if fleet.pipeline.is_none() {
+        for (_, place) in by_model.iter().filter(|(is_model, _)| *is_model) {
+            report
+                .add(Code::Unjudgeable, place.unwrap_or_default(), "there is no model of this fleet")
+                .hint("describe its timing under `external: {timing: …}`, or give bounds");
+        }
+    }
+    let by_probe = [given.detection_time.place(), given.mistakes.place(), given.query_accuracy.place()];
+    if fleet.liveness.is_none() {
+        for place in by_probe.into_iter().flatten() {
+            report
+                .add(Code::Unjudgeable, place, "nobody asks whether this fleet lives")
+                .hint("give `external: {liveness: …}`");
+        }
+    }
+}
+
+fn share(field: &Field<ShareBounds>, report: &mut Report<'_>) -> Option<(u32, u32)> {
+    let bounds = field.given()?;
+    let min = bounds.value.min.value().map_or(0, |Share(ppm)| *ppm);
+    let max = bounds.value.max.value().map_or(1_000_000, |Share(ppm)| *ppm);
+    let [least, most] = [min, max].map(|ppm| f64::from(ppm) / 1e6);
+    in_order(least, most, bounds.place, report)?;
+    Some((min, max))
+}

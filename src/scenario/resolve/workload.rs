@@ -1,0 +1,76 @@
+//! The jobs.
+
+use std::collections::BTreeMap;
+
+use super::Context;
+use super::fleet::JobDefaults;
+use crate::dist::Distribution;
+use crate::scenario::diagnostic::Code;
+use crate::scenario::scalar::{Whole, job_number};
+use crate::scenario::{Workload, raw};
+use crate::time::Span;
+
+/// `None` if what it cannot do without is wrong, and reported.
+pub(super) fn resolve(
+    raw: &raw::Scenario,
+    defaults: JobDefaults,
+    context: &mut Context<'_, '_>,
+) -> Option<Workload> {
+    let workload = raw.workload.given()?;
+    let jobs = workload.value.jobs.value().map(|Whole(jobs)| *jobs as u32);
+    let failing = failing(&workload.value, jobs, context);
+    let workload_place = workload.place;
+    let workload = &workload.value;
+    let timeout = match &workload.timeout {
+        crate::scenario::decode::Field::Absent => defaults.timeout,
+        timeout => Some(context.positive(timeout, Span::ZERO, "timeout", workload_place)),
+    };
+    Some(Workload {
+        jobs: jobs?,
+        arrival: match workload.arrival.value()? {
+            raw::Arrival::Every(span) => Distribution::Constant(context.wall(span.value)),
+            raw::Arrival::Uniform(pair) => Distribution::Uniform {
+                min: context.scale.to_wall(pair.value.0),
+                max: context.scale.to_wall(pair.value.1),
+            },
+            raw::Arrival::Exponential(mean) => {
+                Distribution::Exponential { mean: context.wall(mean.value) }
+            }
+        },
+        steps: workload.steps.value().map_or(1, |Whole(steps)| *steps as u32),
+        step_time: context.distribution(workload.step_time.value()?),
+        attempts: workload.attempts.value().map_or(defaults.attempts, |Whole(n)| *n as u32),
+        backoff: workload.backoff.value().map_or(defaults.backoff, |backoff| context.backoff(backoff)),
+        delay: context.span(&workload.delay, Span::ZERO),
+        timeout,
+        failing,
+    })
+}
+
+fn failing(
+    workload: &raw::Workload,
+    jobs: Option<u32>,
+    context: &mut Context<'_, '_>,
+) -> BTreeMap<u32, u32> {
+    let mut failing = BTreeMap::new();
+    for (key, attempts) in workload.failing.value().into_iter().flat_map(|named| &named.0) {
+        match (job_number(&key.value), jobs) {
+            (Some(number), Some(jobs)) if number > jobs => {
+                context
+                    .report
+                    .add(Code::UnknownJob, key.place, format!("there is no `{}`", key.value))
+                    .hint(format!("the workload's jobs are `job-1` to `job-{jobs}`"));
+            }
+            (Some(number), _) => {
+                failing.insert(number, attempts.value.0 as u32);
+            }
+            (None, _) => {
+                context
+                    .report
+                    .add(Code::UnknownJob, key.place, format!("`{}` is not a job", key.value))
+                    .hint("a job by its number from 1: `job-3`");
+            }
+        }
+    }
+    failing
+}
