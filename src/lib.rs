@@ -12,6 +12,7 @@ pub mod history;
 pub mod live;
 pub mod names;
 pub mod protocol;
+pub mod report;
 pub mod scenario;
 pub mod time;
 pub mod timing;
