@@ -14,6 +14,7 @@ pub mod live;
 pub mod names;
 pub mod protocol;
 pub mod proxy;
+pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod time;

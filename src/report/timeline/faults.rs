@@ -1,0 +1,124 @@
+//! Faults as bands: from onset to heal, on the lanes that they touch.
+
+use std::collections::BTreeMap;
+
+use crate::check::Judged;
+use crate::fault::{FaultId, Injection, Order, Stage};
+use crate::history::What;
+use crate::history::log::History;
+use crate::names::{Endpoint, ProcessName};
+use crate::report::text;
+use crate::report::timeline::{Clock, Seconds};
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Band {
+    pub label: String,
+    pub from: Seconds,
+    /// The heal, or the end of the picture for what stays; equal to `from` for what has no length.
+    pub to: Seconds,
+    pub lanes: Vec<ProcessName>,
+    /// Onset and heal were proved.
+    pub proved: bool,
+    pub proof: String,
+}
+
+pub(super) fn bands(history: &History, judged: &Judged, clock: Clock, end: Seconds) -> Vec<Band> {
+    let mut bands: BTreeMap<(FaultId, u16), Band> = BTreeMap::new();
+    for event in &history.events {
+        let (order, at, proof, proved) = match &event.ev {
+            What::FaultDone { order, effective, proof, .. } => (order, effective.0, proof, true),
+            What::FaultUnproved { order, reason } => (order, event.at, reason, false),
+            _ => continue,
+        };
+        let at = clock.seconds(at);
+        let key = (order.fault, order.part);
+        match order.stage {
+            Stage::Onset => {
+                let band = bands.entry(key).or_insert_with(|| begin(judged, order, at, end));
+                band.proved &= proved;
+                band.proof = text::clean(proof, 200);
+                merge_lanes(&mut band.lanes, &order.injection);
+            }
+            Stage::Heal => {
+                if let Some(band) = bands.get_mut(&key) {
+                    band.to = at.max(band.from).min(end);
+                    band.proved &= proved;
+                }
+            }
+        }
+    }
+    let mut bands: Vec<Band> = bands.into_values().filter(|band| band.from <= end).collect();
+    bands.sort_by(|a, b| a.from.total_cmp(&b.from));
+    bands
+}
+
+fn begin(judged: &Judged, order: &Order, at: Seconds, end: Seconds) -> Band {
+    let receipt = judged.faults.iter().find(|fault| fault.fault == order.fault && fault.part == order.part);
+    let label = receipt.map_or_else(
+        || describe(&order.injection),
+        |fault| format!("{} {}", text::clean(&fault.kind, 30), text::clean(&fault.target, 40)),
+    );
+    let to = if stays(&order.injection) { end.max(at) } else { at };
+    Band { label, from: at, to, lanes: Vec::new(), proved: true, proof: String::new() }
+}
+
+/// Without a heal, is it still in effect at the end?
+fn stays(injection: &Injection) -> bool {
+    !matches!(
+        injection,
+        Injection::Signal { .. }
+            | Injection::Stop { .. }
+            | Injection::Start { .. }
+            | Injection::Resume { .. }
+            | Injection::DeleteKeys { .. }
+    )
+}
+
+fn merge_lanes(lanes: &mut Vec<ProcessName>, injection: &Injection) {
+    for lane in touched(injection) {
+        if !lanes.contains(&lane) {
+            lanes.push(lane);
+        }
+    }
+}
+
+/// A fault on a link is shown at its near end, which is the one that suffers.
+fn touched(injection: &Injection) -> Vec<ProcessName> {
+    match injection {
+        Injection::Signal { process, .. }
+        | Injection::Stop { process, .. }
+        | Injection::Start { process }
+        | Injection::Pause { process }
+        | Injection::Resume { process }
+        | Injection::ClockStep { process, .. }
+        | Injection::ClockDrift { process, .. }
+        | Injection::ClockReset { process } => vec![process.clone()],
+        Injection::StoreDown { store, .. } | Injection::StoreUp { store, .. } => vec![store.as_str().into()],
+        Injection::Toxic { links, .. } | Injection::ClearToxic { links } => {
+            links.iter().map(|link| link.from.clone()).collect()
+        }
+        Injection::DeleteKeys { .. } => vec![Endpoint::Store(crate::names::Store::Redis).to_string().into()],
+    }
+}
+
+/// The injection in two or three words.
+#[must_use]
+pub fn describe(injection: &Injection) -> String {
+    let (what, whom) = match injection {
+        Injection::Signal { process, .. } => ("signal", process.to_string()),
+        Injection::Stop { process, .. } => ("stop", process.to_string()),
+        Injection::Start { process } => ("start", process.to_string()),
+        Injection::Pause { process } => ("pause", process.to_string()),
+        Injection::Resume { process } => ("resume", process.to_string()),
+        Injection::StoreDown { store, .. } => ("outage", store.to_string()),
+        Injection::StoreUp { store, .. } => ("recovery", store.to_string()),
+        Injection::ClockStep { process, .. } => ("clock step", process.to_string()),
+        Injection::ClockDrift { process, .. } => ("clock drift", process.to_string()),
+        Injection::ClockReset { process } => ("clock reset", process.to_string()),
+        Injection::Toxic { links, .. } | Injection::ClearToxic { links } => {
+            ("network", format!("{} links", links.len()))
+        }
+        Injection::DeleteKeys { keys } => ("delete keys", format!("({})", keys.len())),
+    };
+    text::clean(&format!("{what} {whom}"), 70)
+}
