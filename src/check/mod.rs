@@ -2,6 +2,24 @@
 //!
 //! **Invariant**: a check sees a history, never a backend. No I/O, no clock.
 
+mod counts;
+mod detection;
+mod exposure;
+mod facts;
+mod faults;
+mod host;
+mod judge;
+mod life;
+mod measure;
+mod mistakes;
+mod recovery;
+mod story;
+mod suspicion;
+#[cfg(test)]
+mod tests;
+
+pub use judge::judge;
+
 use serde::{Deserialize, Serialize};
 
 use crate::fault::FaultId;

@@ -2,6 +2,12 @@
 //!
 //! **Invariant**: no I/O, no clock, no random source. Integer nanoseconds and interval arithmetic.
 
+pub mod bounds;
+pub mod tolerance;
+
+pub use bounds::{RecoveryBounds, Work};
+pub use tolerance::{Side, Tolerance, tolerates, tolerates_on};
+
 use serde::{Deserialize, Serialize};
 
 use crate::time::Span;

@@ -1,0 +1,181 @@
+//! What the model says of mistakes in this run: its settings, and each fault as it struck.
+
+use std::collections::BTreeSet;
+
+use crate::check::facts::Facts;
+use crate::check::faults::{Part, kind_of, process_of, stands_between};
+use crate::check::measure::Moment;
+use crate::fault::{Fault, FaultId, FaultKind, Injection, OutageKind};
+use crate::history::EnqueueOutcome;
+use crate::names::{Endpoint, ProcessName, Store};
+use crate::scenario::RedisDurability;
+use crate::time::Span;
+use crate::timing::{Pipeline, Side, Subject, Tolerance, tolerates_on};
+
+/// The gravest of all, and why.
+pub(super) fn of_run(facts: &Facts<'_>) -> (Tolerance, String) {
+    let Some(pipeline) = &facts.scenario.fleet.pipeline else {
+        return (Tolerance::Undecided, "This fleet has no timing model: nothing is expected.".to_owned());
+    };
+    if certain_by_settings(facts) {
+        let (expiry, beat) = (pipeline.expiry.effective(), pipeline.beat.interval);
+        let scale = facts.scenario.time_scale;
+        let (expiry, beat) = (scale.to_model(expiry), scale.to_model(beat));
+        let why =
+            format!("A beat is valid for {expiry} and the next comes after {beat}: mistakes are certain.");
+        return (Tolerance::CertainlySeen, why);
+    }
+    let verdicts: Vec<(Tolerance, FaultId)> =
+        facts.scenario.faults.iter().map(|fault| (of_fault(facts, pipeline, fault), fault.id)).collect();
+    let name = |id: FaultId| format!("{} (fault {})", kind_of(facts.scenario, id), id.0);
+    match verdicts.iter().max_by_key(|(tolerance, _)| *tolerance) {
+        Some((Tolerance::CertainlySeen, id)) => {
+            (Tolerance::CertainlySeen, format!("The model says that the {} is certainly seen.", name(*id)))
+        }
+        Some((Tolerance::Undecided, id)) => {
+            (Tolerance::Undecided, format!("The model leaves open whether the {} is tolerated.", name(*id)))
+        }
+        _ if combined(facts, pipeline) => {
+            let why = "Each fault alone is tolerated, but some came too close together to say so of both.";
+            (Tolerance::Undecided, why.to_owned())
+        }
+        Some(_) => (Tolerance::Tolerated, "The model says that every fault here is tolerated.".to_owned()),
+        None => (Tolerance::Tolerated, "Without a fault the model allows none.".to_owned()),
+    }
+}
+
+/// Mistakes certain in every period, from the settings alone.
+pub(super) fn certain_by_settings(facts: &Facts<'_>) -> bool {
+    facts.scenario.fleet.pipeline.as_ref().is_some_and(|pipeline| pipeline.mistakes_are_certain(Span::ZERO))
+}
+
+fn of_fault(facts: &Facts<'_>, pipeline: &Pipeline, fault: &Fault) -> Tolerance {
+    let parts: Vec<&Part<'_>> =
+        facts.faults.range((fault.id, 0)..=(fault.id, u16::MAX)).map(|(_, part)| part).collect();
+    let sides = sides_struck(facts, &parts);
+    let kind = settled(facts, fault);
+    let gravest = sides.iter().map(|side| tolerates_on(pipeline, &kind, *side)).max();
+    let tolerance = gravest.unwrap_or(Tolerance::Tolerated);
+    if may_wipe(facts, &kind) {
+        return Tolerance::Undecided;
+    }
+    if tolerance == Tolerance::CertainlySeen && !exposed(facts, pipeline, &parts) {
+        return Tolerance::Undecided;
+    }
+    tolerance
+}
+
+/// A fault without an end of its own lasts to the end of the run.
+fn settled(facts: &Facts<'_>, fault: &Fault) -> FaultKind {
+    let mut kind = fault.kind.clone();
+    if let FaultKind::ClockDrift { lasting: lasting @ None, .. } = &mut kind {
+        *lasting = Some(facts.run.length());
+    }
+    kind
+}
+
+/// Whom the fault struck, of those who matter: all who beat (or one holder), the reader, the store.
+fn sides_struck(facts: &Facts<'_>, parts: &[&Part<'_>]) -> Vec<Side> {
+    let mut struck: BTreeSet<&ProcessName> = BTreeSet::new();
+    let mut sides = BTreeSet::new();
+    for injection in parts.iter().filter_map(|part| part.onset.injection) {
+        match injection {
+            Injection::StoreDown { store, .. } if matters(facts, *store) => {
+                sides.insert(Side::Store);
+            }
+            Injection::Toxic { links, .. } => {
+                let harmful = links.iter().filter(|link| match &link.to {
+                    Endpoint::Store(store) => matters(facts, *store),
+                    Endpoint::Process(_) => false,
+                });
+                struck.extend(harmful.map(|link| &link.from));
+            }
+            Injection::Pause { process }
+            | Injection::ClockStep { process, .. }
+            | Injection::ClockDrift { process, .. } => {
+                struck.insert(process);
+            }
+            Injection::DeleteKeys { .. } => {
+                sides.insert(Side::Store);
+            }
+            _ => {}
+        }
+    }
+    let workers = struck.iter().filter(|process| facts.workers.contains(**process)).count();
+    let clock = parts
+        .iter()
+        .filter_map(|part| part.onset.injection)
+        .any(|injection| matches!(injection, Injection::ClockStep { .. } | Injection::ClockDrift { .. }));
+    // A fleet with one key is silent only if all are; a single wrong clock is already in the stamp.
+    let enough = match facts.subject {
+        Subject::Fleet if !clock => facts.workers.len(),
+        _ => 1,
+    };
+    if workers >= enough.max(1) {
+        sides.insert(Side::Writers);
+    }
+    if workers < struck.len() {
+        sides.insert(Side::Reader);
+    }
+    sides.into_iter().collect()
+}
+
+fn matters(facts: &Facts<'_>, store: Store) -> bool {
+    facts.beat_store.is_none_or(|beats| beats == store)
+}
+
+/// The outage may take the beats and jobs with it.
+fn may_wipe(facts: &Facts<'_>, kind: &FaultKind) -> bool {
+    let FaultKind::Outage { store: Store::Redis, how: OutageKind::Kill | OutageKind::Stop, .. } = kind else {
+        return false;
+    };
+    let durability = facts.scenario.stack.redis.as_ref().map(|redis| redis.durability);
+    matters(facts, Store::Redis)
+        && matches!(durability, None | Some(RedisDurability::None | RedisDurability::Rdb))
+}
+
+/// Whether there was somebody to be suspected, and somebody to say so: for holders, a struck worker
+/// held a job at the onset; for a fleet, its probes wait longer than the longest query.
+fn exposed(facts: &Facts<'_>, pipeline: &Pipeline, parts: &[&Part<'_>]) -> bool {
+    match facts.subject {
+        Subject::Fleet => {
+            let patience = facts.scenario.fleet.liveness.as_ref().map_or(Span::ZERO, |probe| probe.timeout);
+            // A wrong clock of one worker is hidden whenever another one's beat is the last.
+            let struck: BTreeSet<_> =
+                parts.iter().filter_map(|part| process_of(part.onset.injection?)).collect();
+            let some = facts.workers.iter().filter(|worker| struck.contains(worker)).count();
+            let hidden = some > 0 && some < facts.workers.len();
+            patience > pipeline.longest_query() && !facts.probes.is_empty() && !hidden
+        }
+        Subject::Holder => parts.iter().any(|part| {
+            let Some(onset) = part.onset.done.map(|done| done.effective) else { return false };
+            let claims = facts
+                .stories
+                .values()
+                .filter(|story| !matches!(story.outcome, Some(EnqueueOutcome::Declined(_))));
+            let mut held = claims.flat_map(|story| &story.claims).filter(|claim| claim.held_at(onset.hi));
+            held.any(|claim| {
+                let injection = part.onset.injection;
+                injection.is_some_and(|injection| stands_between(injection, claim.by, facts.beat_store))
+            })
+        }),
+    }
+}
+
+/// Two lasting faults on the beats' way so close that their silences may add up.
+fn combined(facts: &Facts<'_>, pipeline: &Pipeline) -> bool {
+    let reach = pipeline.expiry.effective();
+    let mut lasting: Vec<(FaultId, Moment)> = facts
+        .faults
+        .iter()
+        .filter(|((id, _), part)| {
+            let parts: &[&Part<'_>] = &[part];
+            let one_of_many = facts.subject == Subject::Fleet && facts.workers.len() > 1;
+            (one_of_many || !sides_struck(facts, parts).is_empty())
+                && facts.scenario.faults.get(usize::from(id.0)).is_some()
+        })
+        .filter_map(|((id, _), part)| Some((*id, part.lasting(facts.run.hi)?)))
+        .collect();
+    lasting.sort_by_key(|(_, moment)| (moment.lo, moment.hi));
+    lasting.windows(2).any(|pair| pair[0].0 != pair[1].0 && pair[1].1.lo <= pair[0].1.hi + reach)
+}

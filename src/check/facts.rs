@@ -1,0 +1,164 @@
+//! A history, indexed once: what every check looks things up in.
+
+use std::collections::BTreeSet;
+
+use crate::check::faults::{self, Faults};
+use crate::check::host::Host;
+use crate::check::life::{self, Life, Lives};
+use crate::check::measure::{Moment, overlap, union};
+use crate::check::story::{self, Stories};
+use crate::history::log::History;
+use crate::history::{Phase, Sample, What};
+use crate::names::{JobId, ProcessName, Store};
+use crate::scenario::{Ask, Scenario};
+use crate::time::{Instant, Span};
+use crate::timing::Subject;
+
+pub(super) struct Facts<'a> {
+    pub scenario: &'a Scenario,
+    pub faults: Faults<'a>,
+    pub lives: Lives,
+    pub stories: Stories<'a>,
+    pub host: Host,
+    /// What is judged: from the workload's start to the end of settling.
+    pub run: Moment,
+    /// Those whose life the probes ask for.
+    pub workers: BTreeSet<ProcessName>,
+    pub subject: Subject,
+    /// Where the beats are, if that can be told.
+    pub beat_store: Option<Store>,
+    /// Probes in the order of their answers, those without an answer too.
+    pub probes: Vec<Seen<'a>>,
+    /// The last reading of the jobs' states.
+    pub collected: Collected<'a>,
+}
+
+/// A probe: asked, answered, and what was said.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen<'a> {
+    pub asked: Instant,
+    pub at: Instant,
+    pub sample: &'a Sample,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Collected<'a> {
+    Never,
+    Failed(&'a str),
+    Whole,
+}
+
+impl<'a> Facts<'a> {
+    pub fn of(scenario: &'a Scenario, history: &'a History) -> Self {
+        let run = judged_window(history);
+        let faults = faults::collect(history);
+        let lives = life::collect(history, &faults, run.hi);
+        let stories = story::collect(history, &lives);
+        let mut probes = Vec::new();
+        let mut collected = Collected::Never;
+        for event in &history.events {
+            match &event.ev {
+                What::Probe { asked, sample } if run.contains(event.at) => {
+                    probes.push(Seen { asked: (*asked).min(event.at), at: event.at, sample });
+                }
+                What::Collected { error: None } => collected = Collected::Whole,
+                What::Collected { error: Some(error) } => collected = Collected::Failed(error),
+                _ => {}
+            }
+        }
+        Self {
+            scenario,
+            faults,
+            lives,
+            stories,
+            host: Host::of(history),
+            run,
+            workers: workers(scenario),
+            subject: subject(scenario),
+            beat_store: beat_store(scenario),
+            probes,
+            collected,
+        }
+    }
+
+    /// The lives of the workers, or of the one that is named.
+    pub fn lives_of(&'a self, named: Option<&'a ProcessName>) -> impl Iterator<Item = &'a Life> {
+        let is_member = move |name: &ProcessName| match named {
+            Some(named) => name == named,
+            None => self.workers.contains(name),
+        };
+        self.lives.iter().filter(move |(name, _)| is_member(name)).flat_map(|(_, lives)| lives)
+    }
+
+    /// How long in the window a lasting fault was in force, or (for holders, of which another must
+    /// sweep and take over) no worker was there. `None`: neither touched it, nor the time `before` it.
+    pub fn disturbance(&self, window: Moment, before: Span) -> Option<Span> {
+        let until = self.run.hi;
+        let lasting = union(self.faults.values().filter_map(|part| part.lasting(until)));
+        let touched = overlap(Moment { lo: window.lo - before, hi: window.hi }, &lasting);
+        let serving = union(self.lives_of(None).map(|life| life.serving(until)));
+        let alone = match self.subject {
+            Subject::Holder => window.length() - overlap(window, &serving),
+            Subject::Fleet => Span::ZERO,
+        };
+        let extra = overlap(window, &lasting) + alone;
+        (!touched.is_zero() || !extra.is_zero()).then_some(extra)
+    }
+
+    /// The longest time of a probe that was answered in the window.
+    pub fn probe_latency(&self, window: Moment) -> Span {
+        let within = self.probes.iter().filter(|probe| window.contains(probe.at));
+        within.map(|probe| probe.at.since(probe.asked)).max().unwrap_or(Span::ZERO)
+    }
+
+    /// Job counts of each answered stall probe, in order.
+    pub fn stall_probes(&self) -> impl Iterator<Item = (Seen<'a>, &'a [(JobId, u32)])> {
+        self.probes.iter().filter_map(|probe| match probe.sample {
+            Sample::Stalls(counts) => Some((*probe, counts.as_slice())),
+            _ => None,
+        })
+    }
+}
+
+/// From the workload's start to the end of settling, or as much of it as there is.
+fn judged_window(history: &History) -> Moment {
+    let phase = |wanted: Phase| {
+        history.events.iter().find(|event| event.ev == What::Phase(wanted)).map(|event| event.at)
+    };
+    let first = history.events.first().map_or(Instant::ZERO, |event| event.at);
+    let last = history.events.last().map_or(first, |event| event.at);
+    let from = phase(Phase::Inject).unwrap_or(first);
+    let to = phase(Phase::Judge).or_else(|| phase(Phase::TearDown)).unwrap_or(last);
+    Moment { lo: from, hi: to.max(from) }
+}
+
+/// Processes of the role `worker`; in a fleet that has none, those that serve no HTTP, or all.
+fn workers(scenario: &Scenario) -> BTreeSet<ProcessName> {
+    let processes = &scenario.fleet.processes;
+    let names = |wanted: &dyn Fn(&crate::scenario::ProcessSpec) -> bool| -> BTreeSet<ProcessName> {
+        processes.iter().filter(|process| wanted(process)).map(|process| process.name.clone()).collect()
+    };
+    let by_role = names(&|process| process.role == "worker");
+    let by_shape = names(&|process| !process.serves_http);
+    [by_role, by_shape].into_iter().find(|names| !names.is_empty()).unwrap_or_else(|| names(&|_| true))
+}
+
+fn subject(scenario: &Scenario) -> Subject {
+    match (&scenario.fleet.pipeline, scenario.fleet.liveness.as_ref().map(|probe| &probe.ask)) {
+        (Some(pipeline), _) => pipeline.subject,
+        (None, Some(Ask::RedisStalls { .. })) => Subject::Holder,
+        (None, _) => Subject::Fleet,
+    }
+}
+
+/// The store that the probe asks; behind an HTTP probe the only store there is, else Redis, where
+/// every system that has both keeps its beats.
+fn beat_store(scenario: &Scenario) -> Option<Store> {
+    let stack = &scenario.stack;
+    match scenario.fleet.liveness.as_ref().map(|probe| &probe.ask) {
+        Some(Ask::Redis { .. } | Ask::RedisStalls { .. }) => Some(Store::Redis),
+        Some(Ask::Sql { .. }) => Some(Store::Postgres),
+        Some(Ask::Http { .. }) | None if stack.redis.is_some() => Some(Store::Redis),
+        Some(Ask::Http { .. }) | None => stack.postgres.as_ref().map(|_| Store::Postgres),
+    }
+}

@@ -1,0 +1,82 @@
+//! What the hiccup meter saw: the host's stalls, and how much of them a run can bear.
+
+use crate::check::measure::{Moment, bearable};
+use crate::check::{Bound, BoundFrom, CheckResult, HostFigures, Verdict};
+use crate::history::What;
+use crate::history::log::History;
+use crate::scenario::Scenario;
+use crate::time::Span;
+
+#[derive(Debug, Default)]
+pub(super) struct Host {
+    /// In the history's order.
+    stalls: Vec<Moment>,
+    figures: HostFigures,
+}
+
+impl Host {
+    pub fn of(history: &History) -> Self {
+        let mut host = Self::default();
+        for event in &history.events {
+            match &event.ev {
+                What::Hiccup { stall } => {
+                    host.stalls.push(Moment { lo: event.at - *stall, hi: event.at });
+                }
+                What::HiccupSummary { p50, p99, max, .. } => {
+                    host.figures = HostFigures {
+                        hiccup_p50_wall_ms: p50.as_millis_f64(),
+                        hiccup_p99_wall_ms: p99.as_millis_f64(),
+                        hiccup_max_wall_ms: max.as_millis_f64(),
+                    };
+                }
+                _ => {}
+            }
+        }
+        host
+    }
+
+    pub fn figures(&self) -> HostFigures {
+        self.figures
+    }
+
+    /// The sum and the longest of the stalls that touch the window.
+    pub fn stalls_in(&self, window: Moment) -> (Span, Span) {
+        let touching = self.stalls.iter().filter(|stall| stall.meets(window)).map(|stall| stall.length());
+        touching.fold((Span::ZERO, Span::ZERO), |(sum, longest), stall| (sum + stall, longest.max(stall)))
+    }
+}
+
+/// The harness carries the links and asks the probes: while it stands still, so do they. That is a
+/// fault which nobody ordered, so above what the run can bear nothing that depends on time is judged.
+pub(super) fn check(scenario: &Scenario, host: &Host, run: Moment) -> CheckResult {
+    let scale = scenario.time_scale;
+    let limit = stall_bearable(scenario);
+    let (_, longest) = host.stalls_in(run);
+    let quiet = longest <= limit;
+    let note = if quiet {
+        format!("The host's longest stall was {longest} of wall time; this run can bear {limit}.")
+    } else {
+        format!(
+            "The host (or the harness on it) stalled for {longest} of wall time, and this run can bear \
+             {limit}: what depends on time cannot be judged."
+        )
+    };
+    CheckResult {
+        name: "host_quiet".to_owned(),
+        verdict: if quiet { Verdict::Pass } else { Verdict::Inconclusive },
+        measured: format!("{longest} (wall)"),
+        bound: Bound { min: None, max: Some(scale.to_model(limit).as_millis_f64()) },
+        bound_from: BoundFrom::Harness,
+        note,
+    }
+}
+
+/// A tenth of the shortest duration that a stall would disturb: the effective expiry of a beat; for
+/// a fleet without a pipeline ten of its probes; without those the time that it has to settle.
+fn stall_bearable(scenario: &Scenario) -> Span {
+    match (&scenario.fleet.pipeline, &scenario.fleet.liveness) {
+        (Some(pipeline), _) => bearable(pipeline.expiry.effective()),
+        (None, Some(probe)) => probe.every.saturating_mul(10),
+        (None, None) => bearable(scenario.settle),
+    }
+}

@@ -1,0 +1,165 @@
+//! Suspicions, from what users were told, and whether each was true.
+
+use crate::check::facts::Facts;
+use crate::check::life::Life;
+use crate::check::measure::Moment;
+use crate::check::story::{ClaimEnd, Story};
+use crate::history::Sample;
+use crate::names::{JobId, ProcessName};
+use crate::time::{Instant, Span};
+
+/// An answer to "is it alive".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub asked: Instant,
+    pub at: Instant,
+    pub alive: bool,
+}
+
+/// The subjects that probes spoke of: `None` is the fleet.
+pub(super) fn subjects<'a>(facts: &Facts<'a>) -> Vec<Option<&'a ProcessName>> {
+    let mut subjects: Vec<_> = facts
+        .probes
+        .iter()
+        .filter_map(|probe| match probe.sample {
+            Sample::Alive { subject, .. } => Some(subject.as_ref()),
+            _ => None,
+        })
+        .collect();
+    subjects.sort();
+    subjects.dedup();
+    subjects
+}
+
+pub(super) fn answers(facts: &Facts<'_>, of: Option<&ProcessName>) -> Vec<Answer> {
+    let answers = facts.probes.iter().filter_map(|probe| match probe.sample {
+        Sample::Alive { subject, alive } if subject.as_ref() == of => {
+            Some(Answer { asked: probe.asked, at: probe.at, alive: *alive })
+        }
+        _ => None,
+    });
+    answers.collect()
+}
+
+/// A time in which none of the subject's processes did its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Gap {
+    /// When the last of them went.
+    pub from: Moment,
+    /// It went by a crash, not by a graceful stop.
+    pub crash: bool,
+    /// The next one's first beat (as sent), or the first sign that it works.
+    pub back: Option<Instant>,
+    /// The last beat before: how long before `from.hi` it was sent, and how long its write took.
+    pub last_beat: Option<(Span, Span)>,
+}
+
+pub(super) fn gaps<'l>(lives: impl Iterator<Item = &'l Life>) -> Vec<Gap> {
+    let mut lives: Vec<&Life> = lives.collect();
+    lives.sort_by_key(|life| (beating_from(life), life.started));
+    let mut gaps = Vec::new();
+    // The one that goes last, of those seen so far; `None` once one of them stays.
+    let mut last: Option<(Moment, bool)> = None;
+    let mut stays = false;
+    for (index, life) in lives.iter().enumerate() {
+        if let Some((from, crash)) = last.filter(|(from, _)| !stays && from.hi < beating_from(life)) {
+            gaps.push(gap(&lives[..index], from, crash, Some(beating_from(life))));
+        }
+        match departure(life) {
+            None => stays = true,
+            Some(gone) => {
+                last = Some(last.map_or(gone, |known| if gone.0.hi > known.0.hi { gone } else { known }))
+            }
+        }
+    }
+    if let Some((from, crash)) = last.filter(|_| !stays) {
+        gaps.push(gap(&lives, from, crash, None));
+    }
+    gaps
+}
+
+fn gap(before: &[&Life], from: Moment, crash: bool, back: Option<Instant>) -> Gap {
+    let last_beat = before.iter().filter_map(|life| life.beat_before(from.hi)).max_by_key(|(sent, _)| *sent);
+    Gap { from, crash, back, last_beat: last_beat.map(|(sent, took)| (from.hi.since(sent), took)) }
+}
+
+fn beating_from(life: &Life) -> Instant {
+    life.beats.first().map_or(life.working, |(sent, _)| *sent)
+}
+
+/// When the process ceased to do its work, and whether by a crash.
+fn departure(life: &Life) -> Option<(Moment, bool)> {
+    match (life.leaving, life.end) {
+        (Some(leaving), _) => Some((Moment::exactly(leaving), false)),
+        (None, Some(end)) => Some((end.at, end.crash)),
+        (None, None) => None,
+    }
+}
+
+/// A job was taken from its holder.
+#[derive(Debug, Clone)]
+pub(super) struct Taken<'a> {
+    pub job: &'a JobId,
+    pub at: Moment,
+    /// The claim that it was taken from, as an index into the job's claims.
+    pub claim: Option<usize>,
+}
+
+/// Every time that a job was taken: a stalled check that said so, or a count that rose between two
+/// probes; where both saw it, the part of time that both agree on.
+pub(super) fn taken<'a>(facts: &Facts<'a>) -> Vec<Taken<'a>> {
+    let mut all = Vec::new();
+    for (&job, story) in &facts.stories {
+        let mut times = risen(facts, job);
+        for said in story.taken.iter().filter(|said| facts.run.contains(said.hi)) {
+            match times.iter_mut().find_map(|time| time.and(*said).map(|both| (time, both))) {
+                Some((time, both)) => *time = both,
+                None => times.push(*said),
+            }
+        }
+        times.sort_by_key(|time| (time.hi, time.lo));
+        all.extend(times.into_iter().map(|at| Taken { job, at, claim: holder(story, at) }));
+    }
+    all
+}
+
+/// Between which probes the job's count rose. A count that fell (a store that lost its data) is a
+/// new beginning.
+fn risen(facts: &Facts<'_>, job: &JobId) -> Vec<Moment> {
+    let mut known: u32 = 0;
+    let mut since = facts.run.lo;
+    let mut times = Vec::new();
+    for (probe, counts) in facts.stall_probes() {
+        let found = counts.iter().find(|(counted, _)| counted == job);
+        let count = found.map_or(0, |(_, count)| *count);
+        for _ in known..count.min(known.saturating_add(16)) {
+            times.push(Moment::new(since, probe.at));
+        }
+        known = count;
+        since = probe.asked;
+    }
+    times
+}
+
+/// The last claim before the job was taken; else the first within the time in which it was.
+fn holder(story: &Story<'_>, at: Moment) -> Option<usize> {
+    let before = story.claims.partition_point(|claim| claim.at <= at.lo);
+    before.checked_sub(1).or_else(|| (story.claims.first()?.at <= at.hi).then_some(0))
+}
+
+impl Taken<'_> {
+    /// If the holder ran all the while, and believed to hold the job: until when it did so. Then the
+    /// suspicion was a mistake. A holder that is paused or cut off runs.
+    pub fn mistake_until(&self, facts: &Facts<'_>) -> Option<Instant> {
+        let claim = facts.stories.get(self.job)?.claims.get(self.claim?)?;
+        let life = facts.lives.get(claim.by)?.get(claim.life)?;
+        if life.end.is_some_and(|end| end.at.lo <= self.at.hi) {
+            return None;
+        }
+        match claim.end {
+            None => Some(facts.run.hi.max(self.at.hi)),
+            Some((end, ClaimEnd::LockLost)) => Some(end.max(self.at.hi)),
+            Some((end, _)) => (end >= self.at.lo).then_some(end.max(self.at.hi)),
+        }
+    }
+}
