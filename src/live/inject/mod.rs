@@ -1,0 +1,137 @@
+//! Carries injections out on real processes, stores and links, each with a proof.
+//!
+//! An order is fired by the [`Firer`] at its due instant. What must be precise (signals) happens on
+//! the firer's thread; what proves it follows on the runtime. Every order ends in exactly one
+//! `FaultDone` or `FaultUnproved`, after a bounded time.
+
+mod clock_file;
+mod clocks;
+pub mod firer;
+mod network;
+mod pause;
+mod process;
+mod store;
+mod tree;
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
+
+pub use firer::{Fired, Firer};
+pub use network::{AppliedAt, Network};
+
+use crate::backend::BackendError;
+use crate::fault::{Injection, OutageKind, Order};
+use crate::history::{Event, What};
+use crate::live::clock;
+use crate::live::provision::{RunningProcess, Site};
+use crate::live::sink::Sink;
+use crate::names::ProcessName;
+use crate::time::Instant;
+use clocks::Clocks;
+
+/// Starts a process of the fleet again, with the environment it had.
+pub trait Launcher: Send + Sync {
+    fn start(&self, process: &ProcessName) -> BoxFuture<'_, Result<Arc<RunningProcess>, BackendError>>;
+}
+
+/// What the injector works on: one scenario's.
+#[derive(Clone)]
+pub struct Parts {
+    pub site: Arc<dyn Site>,
+    pub network: Arc<dyn Network>,
+    pub launcher: Arc<dyn Launcher>,
+    pub sink: Sink,
+    pub firer: Arc<Firer>,
+    pub runtime: Handle,
+}
+
+/// One per scenario. Cloning shares it.
+#[derive(Clone)]
+pub struct Injector {
+    parts: Parts,
+    clocks: Arc<Clocks>,
+}
+
+/// The interval in which something took effect, at worst, and how that is known.
+#[derive(Debug)]
+struct Effect {
+    from: Instant,
+    until: Instant,
+    proof: String,
+}
+
+/// `Err`: why there is no proof.
+type Outcome = Result<Effect, String>;
+
+impl Injector {
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self { parts, clocks: Arc::default() }
+    }
+
+    /// Carries the order out at `at`, or now if that has passed. Returns at once.
+    pub fn inject(&self, order: Order, at: Instant) {
+        let this = self.clone();
+        self.parts.firer.schedule(at, Box::new(move |fired| this.fire(order, fired)));
+    }
+
+    /// To be called with every event before it is delivered: the injector looks for the clock
+    /// readings that it has asked for. Cheap, never blocks.
+    pub fn observe(&self, event: &Event) {
+        self.clocks.observe(event);
+    }
+
+    /// On the firer's thread.
+    fn fire(self, order: Order, fired: Fired) {
+        let parts = &self.parts;
+        let proof: BoxFuture<'static, Outcome> = match &order.injection {
+            Injection::Signal { process, signal } => process::signal(parts, process, *signal),
+            Injection::Stop { process, grace } => process::stop(parts, process, *grace),
+            Injection::Start { process } => {
+                process::start(parts.clone(), Arc::clone(&self.clocks), process.clone())
+            }
+            Injection::Pause { process } => pause::pause(parts, process),
+            Injection::Resume { process } => pause::resume(parts, process),
+            Injection::StoreDown { store, how: OutageKind::Refuse } => store::refuse(parts.clone(), *store),
+            Injection::StoreUp { store, how: OutageKind::Refuse } => store::accept(parts.clone(), *store),
+            Injection::StoreDown { store, how } => store::down(parts, *store, *how),
+            Injection::StoreUp { store, how } => store::up(parts.clone(), *store, *how),
+            Injection::ClockStep { process, by } => {
+                self.clocks.change(parts, process, clocks::Change::Step(*by))
+            }
+            Injection::ClockDrift { process, ppm } => {
+                self.clocks.change(parts, process, clocks::Change::Drift { ppm: *ppm })
+            }
+            Injection::ClockReset { process } => self.clocks.change(parts, process, clocks::Change::Reset),
+            Injection::Toxic { links, toxic } => store::toxic(parts.clone(), links.clone(), *toxic),
+            Injection::ClearToxic { links } => store::clear_toxic(parts.clone(), links.clone()),
+            Injection::DeleteKeys { keys } => store::delete_keys(parts.clone(), keys.clone()),
+        };
+        let sink = parts.sink.clone();
+        parts.runtime.spawn(async move {
+            sink.note(match proof.await {
+                Ok(Effect { from, until, proof }) => {
+                    What::FaultDone { order, effective: (from, until), lateness: fired.lateness, proof }
+                }
+                Err(reason) => What::FaultUnproved { order, reason },
+            });
+        });
+    }
+}
+
+/// Runs what blocks where it may.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(format!("the injector's own work failed: {error}")),
+    }
+}
+
+/// Brackets an action between two readings of the clock.
+fn timed<T>(action: impl FnOnce() -> T) -> (Instant, T, Instant) {
+    let from = clock::monotonic();
+    let value = action();
+    (from, value, clock::monotonic())
+}

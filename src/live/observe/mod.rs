@@ -1,0 +1,13 @@
+//! What the harness sees: the host's hiccups, what a user of the system would be told, the final
+//! state of every job; and the producer, whose asks and answers are observations too.
+
+pub(crate) mod connection;
+pub mod effects;
+pub mod hiccup;
+pub mod probe;
+pub mod producer;
+
+pub use effects::collect;
+pub use hiccup::HiccupMeter;
+pub use probe::Prober;
+pub use producer::{Links, Producer, QueueClient};

@@ -1,0 +1,294 @@
+//! Asks, all the time, what a user of the system would ask.
+
+use std::sync::Arc;
+
+use redis::Value;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::MissedTickBehavior;
+
+use super::connection::{Postgres, Redis};
+use crate::history::{Sample, What};
+use crate::live::clock;
+use crate::live::provision::{Site, StoreInstance};
+use crate::live::sink::Sink;
+use crate::names::{HARNESS, JobId, Store};
+use crate::scenario::{Ask, Probe};
+use crate::time::{Instant, Span};
+
+/// Asking more often would be a load of its own.
+pub const INTERVAL_MIN: Span = Span::from_millis(5);
+/// Asks without an answer at the same time; what is more is reported as unknown, unasked.
+const IN_FLIGHT_MAX: usize = 64;
+/// A probe's answer is a few hundred bytes.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+const STALLS_MAX: usize = 100_000;
+
+/// Asks until it is dropped. Asks that are on their way then are not reported any more.
+#[derive(Debug)]
+pub struct Prober {
+    asking: JoinHandle<()>,
+}
+
+impl Prober {
+    /// Asks every `probe.every` (at least [`INTERVAL_MIN`]), at fixed times, whether or not earlier
+    /// asks were answered. `site` says where the process or the store is at each ask.
+    #[must_use]
+    pub fn start(probe: &Probe, site: Arc<dyn Site>, sink: Sink, runtime: &Handle) -> Self {
+        Self { asking: runtime.spawn(ask_on(probe.clone(), site, sink)) }
+    }
+}
+
+impl Drop for Prober {
+    fn drop(&mut self) {
+        // Ends the asks as well: their set is dropped with the task.
+        self.asking.abort();
+    }
+}
+
+async fn ask_on(probe: Probe, site: Arc<dyn Site>, sink: Sink) {
+    let asker = Arc::new(Asker::new(&probe, site));
+    let free = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
+    let mut asks = JoinSet::new();
+    let mut ticks = tokio::time::interval(probe.every.max(INTERVAL_MIN).to_std());
+    // After a stall of the harness the asks that were missed are not made up for.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        ticks.tick().await;
+        while asks.try_join_next().is_some() {}
+        let asked = clock::monotonic();
+        let Ok(permit) = Arc::clone(&free).try_acquire_owned() else {
+            report(&sink, asked, unknown(format!("{IN_FLIGHT_MAX} asks are unanswered already")));
+            continue;
+        };
+        let (asker, sink, limit) = (Arc::clone(&asker), sink.clone(), probe.timeout);
+        asks.spawn(async move {
+            let sample = match tokio::time::timeout(limit.to_std(), asker.ask()).await {
+                Ok(Ok(sample)) => sample,
+                Ok(Err(error)) => unknown(error),
+                Err(_) => unknown(format!("no answer within {limit}")),
+            };
+            report(&sink, asked, sample);
+            drop(permit);
+        });
+    }
+}
+
+fn report(sink: &Sink, asked: Instant, sample: Sample) {
+    sink.send(clock::monotonic(), HARNESS.into(), What::Probe { asked, sample });
+}
+
+fn unknown(error: String) -> Sample {
+    Sample::Unknown { error }
+}
+
+struct Asker {
+    site: Arc<dyn Site>,
+    way: Way,
+}
+
+enum Way {
+    Http { client: Result<reqwest::Client, String>, process: crate::names::ProcessName, path: String, pointer: String },
+    RedisStalls { redis: Redis, command: redis::Cmd },
+    Redis { redis: Redis, command: redis::Cmd },
+    Sql { postgres: Postgres, query: String },
+}
+
+impl Asker {
+    fn new(probe: &Probe, site: Arc<dyn Site>) -> Self {
+        let redis = || Redis::new(probe.timeout);
+        let way = match &probe.ask {
+            Ask::Http { process, path, pointer } => Way::Http {
+                client: http_client(probe.timeout),
+                process: process.clone(),
+                path: path.clone(),
+                pointer: pointer.clone(),
+            },
+            Ask::RedisStalls { command } => Way::RedisStalls { redis: redis(), command: cmd(command) },
+            Ask::Redis { command } => Way::Redis { redis: redis(), command: cmd(command) },
+            Ask::Sql { query } => Way::Sql { postgres: Postgres::new(probe.timeout), query: query.clone() },
+        };
+        Self { site, way }
+    }
+
+    async fn ask(&self) -> Result<Sample, String> {
+        match &self.way {
+            Way::Http { client, process, path, pointer } => {
+                let address = self.site.http_address(process).ok_or_else(|| format!("{process} has no address"))?;
+                let body = get(client.as_ref()?, &format!("http://{address}{path}")).await?;
+                alive_by_pointer(&body, pointer)
+            }
+            Way::RedisStalls { redis, command } => {
+                stalls(&redis.ask::<Value>(&self.store(Store::Redis)?, command).await?)
+            }
+            Way::Redis { redis, command } => {
+                let answer = redis.ask::<Value>(&self.store(Store::Redis)?, command).await?;
+                Ok(alive(is_something(&answer)))
+            }
+            Way::Sql { postgres, query } => {
+                let rows = postgres.query(&self.store(Store::Postgres)?, query, 1_000).await?;
+                Ok(alive(rows.first().and_then(|row| row.get(0)) == Some("t")))
+            }
+        }
+    }
+
+    fn store(&self, store: Store) -> Result<StoreInstance, String> {
+        self.site.store(store).ok_or_else(|| format!("there is no {store}"))
+    }
+}
+
+/// Direct: whatever proxy the environment names is not between the harness and its fleet.
+pub(super) fn http_client(timeout: Span) -> Result<reqwest::Client, String> {
+    reqwest::Client::builder()
+        .no_proxy()
+        .timeout(timeout.to_std())
+        .build()
+        .map_err(|error| format!("no HTTP client: {error}"))
+}
+
+/// A command line of Redis. An empty one, which no scenario has, is answered by an error of the server's.
+pub(super) fn cmd(words: &[String]) -> redis::Cmd {
+    let mut command = redis::Cmd::new();
+    for word in words {
+        command.arg(word);
+    }
+    command
+}
+
+/// The chain of causes: reqwest's own text only says that sending failed.
+pub(super) fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}
+
+/// The body as JSON, whatever the status: a health check may well say 503 and why.
+async fn get(client: &reqwest::Client, url: &str) -> Result<serde_json::Value, String> {
+    let answer = client.get(url).send().await.map_err(|error| causes(&error))?;
+    let status = answer.status();
+    let body = read_body(answer).await?;
+    serde_json::from_slice(&body).map_err(|_| format!("HTTP {status} without JSON"))
+}
+
+pub(super) async fn read_body(mut answer: reqwest::Response) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|error| causes(&error))? {
+        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+            return Err(format!("an answer of more than {ANSWER_BYTES_MAX} bytes"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn alive(alive: bool) -> Sample {
+    Sample::Alive { subject: None, alive }
+}
+
+fn alive_by_pointer(body: &serde_json::Value, pointer: &str) -> Result<Sample, String> {
+    match body.pointer(pointer) {
+        Some(value) => Ok(alive(*value == serde_json::Value::Bool(true))),
+        // An error page says nothing of the fleet's life.
+        None => Err(format!("the answer has nothing at `{pointer}`")),
+    }
+}
+
+fn is_something(answer: &Value) -> bool {
+    match answer {
+        Value::Nil | Value::Int(0) | Value::Boolean(false) => false,
+        Value::BulkString(bytes) => !bytes.is_empty() && bytes != b"0",
+        Value::SimpleString(text) => !text.is_empty() && text != "0",
+        Value::Array(items) | Value::Set(items) => !items.is_empty(),
+        Value::Map(items) => !items.is_empty(),
+        _ => true,
+    }
+}
+
+/// A flat array or a map of job, count.
+fn stalls(answer: &Value) -> Result<Sample, String> {
+    let mut stalls: Vec<(JobId, u32)> = pairs(answer)?
+        .into_iter()
+        .map(|(job, count)| Ok((JobId::from(text(job)?), count_of(count)?)))
+        .collect::<Result<_, String>>()?;
+    stalls.sort();
+    Ok(Sample::Stalls(stalls))
+}
+
+pub(super) fn pairs(answer: &Value) -> Result<Vec<(&Value, &Value)>, String> {
+    let pairs: Vec<_> = match answer {
+        Value::Nil => Vec::new(),
+        Value::Map(pairs) => pairs.iter().map(|(key, value)| (key, value)).collect(),
+        Value::Array(items) if items.len().is_multiple_of(2) => {
+            items.chunks_exact(2).map(|pair| (&pair[0], &pair[1])).collect()
+        }
+        _ => return Err("redis: the answer is not a list of pairs".to_owned()),
+    };
+    if pairs.len() > STALLS_MAX.max(super::effects::ROWS_MAX) {
+        return Err("redis: the answer is too long".to_owned());
+    }
+    Ok(pairs)
+}
+
+pub(super) fn text(value: &Value) -> Result<String, String> {
+    match value {
+        Value::BulkString(bytes) => Ok(String::from_utf8_lossy(bytes).into_owned()),
+        Value::SimpleString(text) => Ok(text.clone()),
+        Value::Int(number) => Ok(number.to_string()),
+        _ => Err("redis: a job's id is not a text".to_owned()),
+    }
+}
+
+pub(super) fn count_of(value: &Value) -> Result<u32, String> {
+    let text = text(value)?;
+    text.trim().parse().map_err(|_| format!("redis: `{text}` is not a count"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bulk(text: &str) -> Value {
+        Value::BulkString(text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn stalls_are_read_from_flat_arrays_and_maps_and_sorted() {
+        let expected = Sample::Stalls(vec![("job-1".into(), 2), ("job-2".into(), 1)]);
+        let flat = Value::Array(vec![bulk("job-2"), Value::Int(1), bulk("job-1"), bulk("2")]);
+        let map = Value::Map(vec![(bulk("job-2"), bulk("1")), (bulk("job-1"), bulk("2"))]);
+        assert_eq!(stalls(&flat), Ok(expected.clone()));
+        assert_eq!(stalls(&map), Ok(expected));
+        assert_eq!(stalls(&Value::Nil), Ok(Sample::Stalls(Vec::new())));
+    }
+
+    #[test]
+    fn an_answer_that_is_no_list_of_pairs_is_an_error() {
+        for answer in [Value::Okay, Value::Array(vec![bulk("job-1")]), Value::Array(vec![bulk("a"), bulk("x")])] {
+            assert!(stalls(&answer).is_err(), "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn alive_is_neither_nil_nor_zero_nor_empty() {
+        for dead in [Value::Nil, Value::Int(0), bulk(""), bulk("0"), Value::Array(Vec::new())] {
+            assert!(!is_something(&dead), "{dead:?}");
+        }
+        for live in [Value::Int(3), bulk("x"), Value::Okay, Value::Array(vec![Value::Nil])] {
+            assert!(is_something(&live), "{live:?}");
+        }
+    }
+
+    #[test]
+    fn only_true_is_alive_and_nothing_is_unknown() {
+        let body = serde_json::json!({"workers": {"online": true, "stale": false, "n": 1}});
+        assert_eq!(alive_by_pointer(&body, "/workers/online"), Ok(alive(true)));
+        assert_eq!(alive_by_pointer(&body, "/workers/stale"), Ok(alive(false)));
+        assert_eq!(alive_by_pointer(&body, "/workers/n"), Ok(alive(false)));
+        assert!(alive_by_pointer(&body, "/nothing").is_err());
+    }
+}

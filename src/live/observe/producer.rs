@@ -1,0 +1,208 @@
+//! The producer: hands jobs to the system as its users do, and records what it was answered.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use super::connection::{Postgres, Redis};
+use super::probe::{causes, cmd, http_client, read_body};
+use crate::history::{EnqueueOutcome, What};
+use crate::live::clock;
+use crate::live::provision::StoreInstance;
+use crate::live::sink::Sink;
+use crate::names::PRODUCER;
+use crate::protocol::JobSpec;
+use crate::scenario::Enqueue;
+use crate::time::Span;
+
+/// Asks without an answer at the same time; more wait their turn, unasked.
+const IN_FLIGHT_MAX: usize = 256;
+
+/// The reference queue's own enqueue script, on the producer's link to Redis.
+pub trait QueueClient: Send + Sync {
+    /// False: a job of this id exists.
+    fn enqueue(&self, queue: &str, job: &JobSpec) -> BoxFuture<'_, Result<bool, String>>;
+}
+
+/// Where the producer's links begin: the proxy's listeners, with the stores' own credentials. What
+/// the way of enqueueing does not need may be missing.
+#[derive(Clone, Default)]
+pub struct Links {
+    pub http: Option<SocketAddr>,
+    pub redis: Option<StoreInstance>,
+    pub postgres: Option<StoreInstance>,
+    pub queue: Option<Arc<dyn QueueClient>>,
+}
+
+/// Asks are independent of each other: none waits for an earlier answer.
+#[derive(Clone)]
+pub struct Producer {
+    shared: Arc<Shared>,
+    runtime: Handle,
+}
+
+struct Shared {
+    way: Enqueue,
+    links: Links,
+    http: Result<reqwest::Client, String>,
+    redis: Redis,
+    postgres: Postgres,
+    free: Semaphore,
+    timeout: Span,
+    sink: Sink,
+}
+
+impl Producer {
+    /// An ask without an answer for `timeout` has an unknown outcome.
+    #[must_use]
+    pub fn new(way: Enqueue, links: Links, timeout: Span, sink: Sink, runtime: Handle) -> Self {
+        let shared = Shared {
+            way,
+            links,
+            http: http_client(timeout),
+            redis: Redis::new(timeout),
+            postgres: Postgres::new(timeout),
+            free: Semaphore::new(IN_FLIGHT_MAX),
+            timeout,
+            sink,
+        };
+        Self { shared: Arc::new(shared), runtime }
+    }
+
+    /// Returns at once; comes back as `EnqueueAsked` and `EnqueueAnswered`.
+    pub fn enqueue(&self, spec: JobSpec) {
+        let shared = Arc::clone(&self.shared);
+        self.runtime.spawn(async move { shared.enqueue(spec).await });
+    }
+}
+
+/// `Err`: no answer, or one that leaves open whether the job was made.
+type Answer = Result<EnqueueOutcome, String>;
+
+impl Shared {
+    async fn enqueue(&self, spec: JobSpec) {
+        let Ok(_permit) = self.free.acquire().await else { return };
+        let asked = clock::monotonic();
+        self.sink.send(asked, PRODUCER.into(), What::EnqueueAsked { job: spec.id.clone() });
+        let outcome = match tokio::time::timeout(self.timeout.to_std(), self.ask(&spec)).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(error)) => EnqueueOutcome::Unknown(error),
+            Err(_) => EnqueueOutcome::Unknown(format!("no answer within {}", self.timeout)),
+        };
+        let answered = What::EnqueueAnswered { job: spec.id, asked, outcome };
+        self.sink.send(clock::monotonic(), PRODUCER.into(), answered);
+    }
+
+    async fn ask(&self, spec: &JobSpec) -> Answer {
+        match &self.way {
+            Enqueue::Queue { queues, large_over, .. } => {
+                let queue = choose_queue(spec, queues, *large_over).ok_or("the system has no queue")?;
+                let client = self.links.queue.as_ref().ok_or("the producer has no client for the queue")?;
+                Ok(match client.enqueue(queue, spec).await? {
+                    true => EnqueueOutcome::Acknowledged,
+                    false => EnqueueOutcome::Declined("a job of this id exists".to_owned()),
+                })
+            }
+            Enqueue::Http { path, body, .. } => {
+                let address = self.links.http.ok_or("the producer has no link to the process")?;
+                post(self.http.as_ref()?, &format!("http://{address}{path}"), fill(body, spec)?).await
+            }
+            Enqueue::Redis { command } => {
+                let redis = self.links.redis.as_ref().ok_or("the producer has no link to redis")?;
+                let words: Vec<String> = command.iter().map(|word| fill(word, spec)).collect::<Result<_, _>>()?;
+                self.redis.ask::<redis::Value>(redis, &cmd(&words)).await?;
+                Ok(EnqueueOutcome::Acknowledged)
+            }
+            Enqueue::Sql { statement } => {
+                let postgres = self.links.postgres.as_ref().ok_or("the producer has no link to postgres")?;
+                self.postgres.query(postgres, &fill_sql(statement, spec)?, usize::MAX).await?;
+                Ok(EnqueueOutcome::Acknowledged)
+            }
+        }
+    }
+}
+
+/// The second queue takes the jobs that work for longer than `large_over`.
+fn choose_queue<'a>(spec: &JobSpec, queues: &'a [String], large_over: Option<Span>) -> Option<&'a String> {
+    let work = spec.steps.iter().fold(Span::ZERO, |sum, step| sum + *step);
+    let is_large = large_over.is_some_and(|limit| work > limit);
+    queues.get(usize::from(is_large)).or_else(|| queues.first())
+}
+
+async fn post(client: &reqwest::Client, url: &str, body: String) -> Answer {
+    let request = client.post(url).header("content-type", "application/json").body(body);
+    let answer = request.send().await.map_err(|error| causes(&error))?;
+    let status = answer.status();
+    if !status.is_success() {
+        return Err(format!("HTTP {status}"));
+    }
+    let body = read_body(answer).await?;
+    let answer: serde_json::Value =
+        serde_json::from_slice(&body).map_err(|_| format!("HTTP {status} without JSON"))?;
+    match answer.get("acknowledged").and_then(serde_json::Value::as_bool) {
+        Some(true) => Ok(EnqueueOutcome::Acknowledged),
+        Some(false) => {
+            let reason = answer.get("reason").and_then(serde_json::Value::as_str);
+            Ok(EnqueueOutcome::Declined(reason.unwrap_or("no reason given").to_owned()))
+        }
+        None => Err("the answer does not say whether the job is acknowledged".to_owned()),
+    }
+}
+
+fn fill(template: &str, spec: &JobSpec) -> Result<String, String> {
+    fill_with(template, spec, |text| text)
+}
+
+/// Quotes in the values are doubled: they stand between quotes in the statement.
+fn fill_sql(template: &str, spec: &JobSpec) -> Result<String, String> {
+    fill_with(template, spec, |text| text.replace('\'', "''"))
+}
+
+fn fill_with(template: &str, spec: &JobSpec, escape: fn(String) -> String) -> Result<String, String> {
+    let json = serde_json::to_string(spec).map_err(|error| format!("the job is no JSON: {error}"))?;
+    // The id first: it cannot hold `${spec}`, while the job as JSON holds the id.
+    Ok(template
+        .replace("${job}", &escape(spec.id.as_str().to_owned()))
+        .replace("${spec}", &escape(json)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Backoff;
+
+    fn job(id: &str, steps_millis: &[u64]) -> JobSpec {
+        JobSpec {
+            id: id.into(),
+            steps: steps_millis.iter().copied().map(Span::from_millis).collect(),
+            attempts: 1,
+            backoff: Backoff::Fixed(Span::ZERO),
+            delay: Span::ZERO,
+            timeout: None,
+            failing_attempts: 0,
+        }
+    }
+
+    #[test]
+    fn a_large_job_goes_to_the_second_queue() {
+        let queues = ["regular".to_owned(), "large".to_owned()];
+        let check = |steps: &[u64], over: Option<u64>, queues: &[String], expected: &str| {
+            let chosen = choose_queue(&job("job-1", steps), queues, over.map(Span::from_millis));
+            assert_eq!(chosen.map(String::as_str), Some(expected), "{steps:?} over {over:?}");
+        };
+        check(&[50, 50], Some(100), &queues, "regular");
+        check(&[50, 51], Some(100), &queues, "large");
+        check(&[500], None, &queues, "regular");
+        check(&[500], Some(100), &queues[..1], "regular");
+    }
+
+    #[test]
+    fn templates_are_filled_and_quotes_doubled_in_sql() {
+        assert_eq!(fill("a ${job} b ${job}", &job("job-1", &[])).unwrap(), "a job-1 b job-1");
+        assert!(fill("${spec}", &job("job-1", &[5])).unwrap().contains(r#""id":"job-1""#));
+        assert_eq!(fill_sql("values ('${job}')", &job("o'clock", &[])).unwrap(), "values ('o''clock')");
+    }
+}
