@@ -240,7 +240,7 @@ pub(super) fn stands_between(injection: &Injection, process: &ProcessName, store
 fn target_of(injection: &Injection) -> String {
     match injection {
         Injection::StoreDown { store, .. } | Injection::StoreUp { store, .. } => store.to_string(),
-        Injection::Toxic { links, .. } | Injection::ClearToxic { links } => {
+        Injection::Toxic { links, .. } | Injection::ClearToxic { links, .. } => {
             links.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         }
         Injection::DeleteKeys { keys } => keys.join(", "),

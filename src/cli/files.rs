@@ -22,7 +22,8 @@ pub fn sources(paths: &[PathBuf]) -> Result<Vec<Source>, String> {
     let mut files = Vec::new();
     for path in paths {
         let before = files.len();
-        collect(path, 0, &mut files).map_err(|error| format!("failed to read {}: {error}", path.display()))?;
+        collect(path, 0, &mut files)
+            .map_err(|error| format!("failed to read {}: {error}", path.display()))?;
         if files.len() == before {
             return Err(format!("{} holds no .yaml file", path.display()));
         }
@@ -32,7 +33,8 @@ pub fn sources(paths: &[PathBuf]) -> Result<Vec<Source>, String> {
     files
         .into_iter()
         .map(|path| {
-            let text = fs::read(&path).map_err(|error| format!("failed to read {}: {error}", path.display()))?;
+            let text =
+                fs::read(&path).map_err(|error| format!("failed to read {}: {error}", path.display()))?;
             let text = String::from_utf8(text).map_err(|_| format!("{} is not UTF-8", path.display()))?;
             Ok(Source::new(path, text))
         })

@@ -9,7 +9,7 @@ use crate::cli::{exit, files};
 use crate::history::log::History;
 use crate::report::console::{Console, Mode};
 use crate::report::{self, RunInfo};
-use crate::scenario::{Overrides, Source, diagnostic};
+use crate::scenario::{Overrides, Source, render};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -31,10 +31,13 @@ pub fn run(args: &Args) -> u8 {
 fn rebuild(directory: &Path) -> Result<u8, String> {
     let info = files::read_run_info(directory)
         .map_err(|error| format!("{} is no run's folder: {error}", directory.display()))?;
-    let (judged, histories): (Vec<Judged>, Vec<History>) =
-        info.folders.iter().map(|folder| judge_again(&directory.join(folder))).collect::<Result<Vec<_>, _>>()?
-            .into_iter()
-            .unzip();
+    let (judged, histories): (Vec<Judged>, Vec<History>) = info
+        .folders
+        .iter()
+        .map(|folder| judge_again(&directory.join(folder)))
+        .collect::<Result<Vec<_>, _>>()?
+        .into_iter()
+        .unzip();
     let info = RunInfo::from(info);
     let summary = report::merge(&info, judged);
     let paths = report::write_reports(directory, &summary, &histories)
@@ -53,7 +56,7 @@ fn judge_again(folder: &Path) -> Result<(Judged, History), String> {
     let overrides = Overrides { time_scale, seed: Some(header.seed) };
     let source = Source::new(&header.path, header.source.as_str());
     let scenario = crate::scenario::resolve(&source, &overrides)
-        .map_err(|diagnostics| failed(diagnostic::render(&diagnostics, false)))?;
+        .map_err(|diagnostics| failed(render(&diagnostics, false)))?;
     let judged = check::judge(&scenario, &history);
     Ok((judged, history))
 }

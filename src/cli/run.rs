@@ -19,7 +19,7 @@ use crate::live::provision::BackendKind;
 use crate::report::console::{Console, Mode};
 use crate::report::{self, NotRun, RunInfo};
 use crate::run::suite::{Case, Outcome, Suite};
-use crate::scenario::{Overrides, Scenario, Source, diagnostic};
+use crate::scenario::{Overrides, Scenario, Source, render};
 use crate::time::Scale;
 
 #[derive(Debug, clap::Args)]
@@ -121,8 +121,11 @@ fn resolve_all(args: &Args) -> Result<Vec<(Source, Scenario)>, u8> {
     }
     if !broken.is_empty() {
         let colour = std::io::stderr().is_terminal();
-        anstream::eprint!("{}", diagnostic::render(&broken, colour));
-        anstream::eprintln!("error: {} in the scenario files; nothing was started", counted(broken.len(), "mistake"));
+        anstream::eprint!("{}", render(&broken, colour));
+        anstream::eprintln!(
+            "error: {} in the scenario files; nothing was started",
+            counted(broken.len(), "mistake")
+        );
         return Err(exit::USAGE);
     }
     scenarios.retain(|(_, scenario)| {
@@ -135,7 +138,10 @@ fn resolve_all(args: &Args) -> Result<Vec<(Source, Scenario)>, u8> {
     let mut names: Vec<&str> = scenarios.iter().map(|(_, scenario)| scenario.name.as_str()).collect();
     names.sort_unstable();
     if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
-        anstream::eprintln!("error: two scenarios are named `{}`: their reports would overwrite each other", twice[0]);
+        anstream::eprintln!(
+            "error: two scenarios are named `{}`: their reports would overwrite each other",
+            twice[0]
+        );
         return Err(exit::USAGE);
     }
     Ok(scenarios)
@@ -159,7 +165,8 @@ fn execute(args: &Args, scenarios: Vec<(Source, Scenario)>, console: &Console) -
     }
     let cases = cases(args, scenarios, kind, seed, &run_id, started);
     let directory = args.out.join(&run_id);
-    fs::create_dir_all(&directory).map_err(|error| io_trouble(&format!("create {}", directory.display()), &error))?;
+    fs::create_dir_all(&directory)
+        .map_err(|error| io_trouble(&format!("create {}", directory.display()), &error))?;
     let mut info = RunInfo {
         run_id,
         backend: name_of(kind).into(),
@@ -186,7 +193,8 @@ fn execute(args: &Args, scenarios: Vec<(Source, Scenario)>, console: &Console) -
     let outcomes = suite.run(&cases).map_err(|error| io_trouble("write the histories", &error))?;
     info.interrupted = interrupted.load(Ordering::SeqCst);
     let ran = sort_out(&cases, outcomes, &mut info);
-    files::write_run_info(&directory, &info, ran.folders).map_err(|error| io_trouble("write the reports", &error))?;
+    files::write_run_info(&directory, &info, ran.folders)
+        .map_err(|error| io_trouble("write the reports", &error))?;
     let summary = report::merge(&info, ran.judged);
     let paths = report::write_all(&directory, &summary, &ran.histories)
         .map_err(|error| io_trouble("write the reports", &error))?;
@@ -222,12 +230,7 @@ fn not_run(case: &Case, error: &BackendError) -> NotRun {
         BackendError::Environment { hint, .. } => Some(hint.clone()),
         _ => None,
     };
-    NotRun {
-        name: case.folder.clone(),
-        path: case.header.path.clone(),
-        reason: error.to_string(),
-        hint,
-    }
+    NotRun { name: case.folder.clone(), path: case.header.path.clone(), reason: error.to_string(), hint }
 }
 
 /// The cases that ran, in the order in which they were given.
@@ -286,7 +289,8 @@ fn cases(
                 started_at: started.to_string(),
                 repeat,
             };
-            let folder = if repeat == 1 { scenario.name.clone() } else { format!("{}.{repeat}", scenario.name) };
+            let folder =
+                if repeat == 1 { scenario.name.clone() } else { format!("{}.{repeat}", scenario.name) };
             cases.push(Case { scenario: scenario.clone(), header, folder });
         }
     }

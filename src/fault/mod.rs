@@ -214,20 +214,54 @@ pub enum Direction {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Injection {
-    Signal { process: ProcessName, signal: Signal },
-    Stop { process: ProcessName, grace: Span },
-    Start { process: ProcessName },
-    Pause { process: ProcessName },
-    Resume { process: ProcessName },
-    StoreDown { store: Store, how: OutageKind },
-    StoreUp { store: Store, how: OutageKind },
-    ClockStep { process: ProcessName, by: SignedSpan },
-    ClockDrift { process: ProcessName, ppm: i64 },
-    ClockReset { process: ProcessName },
-    Toxic { links: Vec<Link>, toxic: Toxic },
+    Signal {
+        process: ProcessName,
+        signal: Signal,
+    },
+    Stop {
+        process: ProcessName,
+        grace: Span,
+    },
+    Start {
+        process: ProcessName,
+    },
+    Pause {
+        process: ProcessName,
+    },
+    Resume {
+        process: ProcessName,
+    },
+    StoreDown {
+        store: Store,
+        how: OutageKind,
+    },
+    StoreUp {
+        store: Store,
+        how: OutageKind,
+    },
+    ClockStep {
+        process: ProcessName,
+        by: SignedSpan,
+    },
+    ClockDrift {
+        process: ProcessName,
+        ppm: i64,
+    },
+    ClockReset {
+        process: ProcessName,
+    },
+    Toxic {
+        links: Vec<Link>,
+        toxic: Toxic,
+    },
     /// Takes off this toxic, and no other that is on the links.
-    ClearToxic { links: Vec<Link>, toxic: Toxic },
-    DeleteKeys { keys: Vec<String> },
+    ClearToxic {
+        links: Vec<Link>,
+        toxic: Toxic,
+    },
+    DeleteKeys {
+        keys: Vec<String>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -66,7 +66,12 @@ impl Harness {
     ///
     /// # Errors
     /// If the environment lacks something, or something did not start; what had started is removed.
-    pub fn open(&self, kind: BackendKind, scenario: &Scenario, index: u32) -> Result<LiveBackend, BackendError> {
+    pub fn open(
+        &self,
+        kind: BackendKind,
+        scenario: &Scenario,
+        index: u32,
+    ) -> Result<LiveBackend, BackendError> {
         self.runtime.block_on(self.bring_up(kind, scenario, index))
     }
 
@@ -105,8 +110,9 @@ struct Stage {
 
 impl Stage {
     async fn set(scenario: &Scenario, site: &Arc<dyn Site>) -> Result<Self, BackendError> {
-        let wires = Wires::lay(scenario.fleet.links(), site.proxy_address())
-            .map_err(|error| BackendError::Failed(format!("failed to open the proxy's listeners: {error}")))?;
+        let wires = Wires::lay(scenario.fleet.links(), site.proxy_address()).map_err(|error| {
+            BackendError::Failed(format!("failed to open the proxy's listeners: {error}"))
+        })?;
         let stores = site.start_stores().await?;
         for (store, instance) in &stores {
             wires.lead(&Endpoint::Store(*store), instance.address);
@@ -114,7 +120,12 @@ impl Stage {
         let stage = Self {
             site: Arc::clone(site),
             wires: Arc::new(wires),
-            processes: scenario.fleet.processes.iter().map(|spec| (spec.name.clone(), spec.clone())).collect(),
+            processes: scenario
+                .fleet
+                .processes
+                .iter()
+                .map(|spec| (spec.name.clone(), spec.clone()))
+                .collect(),
             credentials: credentials(&stores),
         };
         prepare::stores(&scenario.fleet, &stores).await?;
@@ -209,10 +220,8 @@ impl LiveBackend {
         let (stage, sink) = (Arc::clone(&self.stage), self.sink.clone());
         let (effects, reported) = (self.scenario.fleet.effects.clone(), Arc::clone(&self.reported));
         self.runtime.spawn(async move {
-            let stores = Store::ALL
-                .into_iter()
-                .filter_map(|store| Some((store, stage.site.store(store)?)))
-                .collect();
+            let stores =
+                Store::ALL.into_iter().filter_map(|store| Some((store, stage.site.store(store)?))).collect();
             let error = match observe::collect(&effects, &stores).await {
                 Ok(states) => {
                     report_changes(&reported, states.into_iter().collect(), &sink);
@@ -258,7 +267,8 @@ fn producer_links(scenario: &Scenario, stage: &Stage) -> Links {
         Enqueue::Queue { prefix, .. } => {
             links.queue = listener
                 .and_then(|address| {
-                    RedisStore::connect(&format!("redis://{address}"), prefix, Span::ZERO, Limits::default()).ok()
+                    RedisStore::connect(&format!("redis://{address}"), prefix, Span::ZERO, Limits::default())
+                        .ok()
                 })
                 .map(|store| Arc::new(store) as Arc<dyn QueueClient>);
         }

@@ -1,10 +1,15 @@
 //! The only place with sockets, containers and processes.
 
+mod backend;
 pub mod clock;
 pub mod environment;
 pub mod fleet;
 pub mod inject;
 pub mod observe;
+mod prepare;
 pub mod provision;
 pub mod sink;
 pub mod store;
+mod wires;
+
+pub use backend::{Harness, LiveBackend};

@@ -3,44 +3,46 @@
 use std::collections::BTreeMap;
 
 use crate::backend::BackendError;
-use crate::live::environment::{Credentials, postgres_url};
-use crate::live::observe::connection;
+use crate::live::observe::connection::{Postgres, Redis};
 use crate::live::provision::StoreInstance;
-use crate::live::store::{Limits, PostgresStore};
+use crate::live::store::postgres::SCHEMA;
 use crate::names::Store;
 use crate::scenario::{Fleet, Prepare};
+use crate::time::Span;
+
+const ANSWER_LIMIT: Span = Span::from_secs(30);
+/// What the statements answer is of no interest; so much of it is borne.
+const ROWS_MAX: usize = 10_000;
 
 /// # Errors
 /// What the store said to the statement that it did not take.
 pub async fn stores(fleet: &Fleet, stores: &BTreeMap<Store, StoreInstance>) -> Result<(), BackendError> {
-    if fleet.is_reference()
-        && let Some(postgres) = stores.get(&Store::Postgres)
-    {
-        create_tables(postgres).await?;
+    if fleet.is_reference() && stores.contains_key(&Store::Postgres) {
+        sql(stores, SCHEMA).await.map_err(|error| failed("create the fleet's tables", &error))?;
     }
     for step in &fleet.prepare {
-        run(step, stores).await.map_err(|error| BackendError::Failed(format!("failed to prepare: {error}")))?;
+        let done = match step {
+            Prepare::Sql(statement) => sql(stores, statement).await,
+            Prepare::Redis(words) => redis(stores, words).await,
+        };
+        done.map_err(|error| failed("prepare the stores", &error))?;
     }
     Ok(())
 }
 
-async fn create_tables(postgres: &StoreInstance) -> Result<(), BackendError> {
-    let credentials = Credentials {
-        user: postgres.user.clone(),
-        password: postgres.password.clone(),
-        database: postgres.database.clone(),
-    };
-    let failed = |error: String| BackendError::Failed(format!("failed to create the fleet's tables: {error}"));
-    let store = PostgresStore::connect(&postgres_url(postgres.address, &credentials), Limits::default())
-        .map_err(|error| failed(error.to_string()))?;
-    store.ready(Limits::default().connect).await;
-    store.create_schema().await.map_err(|error| failed(error.to_string()))
+fn failed(doing: &str, error: &str) -> BackendError {
+    BackendError::Failed(format!("failed to {doing}: {error}"))
 }
 
-async fn run(step: &Prepare, stores: &BTreeMap<Store, StoreInstance>) -> Result<(), String> {
-    let store = |store| stores.get(&store).ok_or_else(|| format!("there is no {store}"));
-    match step {
-        Prepare::Sql(statement) => connection::execute_sql(store(Store::Postgres)?, statement).await,
-        Prepare::Redis(command) => connection::execute_redis(store(Store::Redis)?, command).await,
-    }
+async fn sql(stores: &BTreeMap<Store, StoreInstance>, statement: &str) -> Result<(), String> {
+    let postgres = stores.get(&Store::Postgres).ok_or("there is no postgres")?;
+    Postgres::new(ANSWER_LIMIT).query(postgres, statement, ROWS_MAX).await.map(drop)
+}
+
+async fn redis(stores: &BTreeMap<Store, StoreInstance>, words: &[String]) -> Result<(), String> {
+    let redis = stores.get(&Store::Redis).ok_or("there is no redis")?;
+    let [name, arguments @ ..] = words else { return Err("a Redis command needs a name".into()) };
+    let mut command = redis::cmd(name);
+    command.arg(arguments);
+    Redis::new(ANSWER_LIMIT).ask::<redis::Value>(redis, &command).await.map(drop)
 }

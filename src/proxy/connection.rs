@@ -339,7 +339,8 @@ impl Side {
 
 impl LinkStats {
     fn count(&mut self, direction: usize, bytes: usize) {
-        *(if direction == UP { &mut self.upstream_bytes } else { &mut self.downstream_bytes }) += bytes as u64;
+        *(if direction == UP { &mut self.upstream_bytes } else { &mut self.downstream_bytes }) +=
+            bytes as u64;
     }
 }
 

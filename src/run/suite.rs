@@ -43,9 +43,14 @@ impl Case {
 /// What became of a case.
 #[derive(Debug)]
 pub enum Outcome {
-    Judged { judged: Box<Judged>, history: History },
+    Judged {
+        judged: Box<Judged>,
+        history: History,
+    },
     /// It could not be brought up.
-    NotRun { error: BackendError },
+    NotRun {
+        error: BackendError,
+    },
     /// The run was interrupted or stopped early before its turn.
     Skipped,
 }

@@ -109,15 +109,7 @@ struct Refused;
 
 impl<'t, 'r, 's> Builder<'t, 'r, 's> {
     fn new(text: &'t str, report: &'r mut Report<'s>) -> Self {
-        Self {
-            text,
-            report,
-            open: Vec::new(),
-            anchors: BTreeMap::new(),
-            nodes: 0,
-            root: None,
-            documents: 0,
-        }
+        Self { text, report, open: Vec::new(), anchors: BTreeMap::new(), nodes: 0, root: None, documents: 0 }
     }
 
     fn build(mut self, parser: &mut Parser<'t, StrInput<'t>>) -> Option<Node> {

@@ -22,7 +22,7 @@ pub use firer::{Fired, Firer};
 pub use network::{AppliedAt, Network};
 
 use crate::backend::BackendError;
-use crate::fault::{Injection, OutageKind, Order};
+use crate::fault::{Injection, Order, OutageKind};
 use crate::history::{Event, What};
 use crate::live::clock;
 use crate::live::provision::{RunningProcess, Site};
@@ -106,7 +106,9 @@ impl Injector {
             }
             Injection::ClockReset { process } => self.clocks.change(parts, process, clocks::Change::Reset),
             Injection::Toxic { links, toxic } => store::toxic(parts.clone(), links.clone(), *toxic),
-            Injection::ClearToxic { links } => store::clear_toxic(parts.clone(), links.clone()),
+            Injection::ClearToxic { links, toxic } => {
+                store::clear_toxic(parts.clone(), links.clone(), *toxic)
+            }
             Injection::DeleteKeys { keys } => store::delete_keys(parts.clone(), keys.clone()),
         };
         let sink = parts.sink.clone();
@@ -122,7 +124,9 @@ impl Injector {
 }
 
 /// Runs what blocks where it may.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => Err(format!("the injector's own work failed: {error}")),

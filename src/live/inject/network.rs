@@ -18,11 +18,11 @@ pub trait Network: Send + Sync {
     /// If one of the links is unknown, or its listener cannot be closed or opened.
     fn apply(&self, links: &[Link], toxic: Toxic) -> io::Result<AppliedAt>;
 
-    /// Takes every toxic off these links.
+    /// Takes this toxic off these links, and leaves others that are on them.
     ///
     /// # Errors
     /// As for `apply`.
-    fn clear(&self, links: &[Link]) -> io::Result<AppliedAt>;
+    fn heal(&self, links: &[Link], toxic: Toxic) -> io::Result<AppliedAt>;
 
     /// Opens a connection to the link's listener as its process would.
     ///

@@ -8,6 +8,6 @@ pub mod probe;
 pub mod producer;
 
 pub use effects::collect;
-pub use hiccup::HiccupMeter;
+pub use hiccup::{HiccupMeter, Subscription};
 pub use probe::Prober;
 pub use producer::{Links, Producer, QueueClient};

@@ -94,7 +94,7 @@ fn touched(injection: &Injection) -> Vec<ProcessName> {
         | Injection::ClockDrift { process, .. }
         | Injection::ClockReset { process } => vec![process.clone()],
         Injection::StoreDown { store, .. } | Injection::StoreUp { store, .. } => vec![store.as_str().into()],
-        Injection::Toxic { links, .. } | Injection::ClearToxic { links } => {
+        Injection::Toxic { links, .. } | Injection::ClearToxic { links, .. } => {
             links.iter().map(|link| link.from.clone()).collect()
         }
         Injection::DeleteKeys { .. } => vec![Endpoint::Store(crate::names::Store::Redis).to_string().into()],
@@ -115,7 +115,7 @@ pub fn describe(injection: &Injection) -> String {
         Injection::ClockStep { process, .. } => ("clock step", process.to_string()),
         Injection::ClockDrift { process, .. } => ("clock drift", process.to_string()),
         Injection::ClockReset { process } => ("clock reset", process.to_string()),
-        Injection::Toxic { links, .. } | Injection::ClearToxic { links } => {
+        Injection::Toxic { links, .. } | Injection::ClearToxic { links, .. } => {
             ("network", format!("{} links", links.len()))
         }
         Injection::DeleteKeys { keys } => ("delete keys", format!("({})", keys.len())),

@@ -61,7 +61,8 @@ fn refuse_unjudgeable(given: &raw::expect::Expect, fleet: Option<&Fleet>, report
     let Some(fleet) = fleet else {
         return;
     };
-    let is_model = |field: &Field<TimeBound>| matches!(field.value(), Some(TimeBound::Word(TimeExpect::Model)));
+    let is_model =
+        |field: &Field<TimeBound>| matches!(field.value(), Some(TimeBound::Word(TimeExpect::Model)));
     let by_model = [
         (is_model(&given.detection_time), given.detection_time.place()),
         (is_model(&given.recovery_time), given.recovery_time.place()),

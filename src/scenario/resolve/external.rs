@@ -79,7 +79,9 @@ impl Stores<'_> {
 /// A role with its processes' names: the role's own, or numbered.
 fn names(role: &str, count: &Field<Whole<1, { crate::scenario::WORKERS_MAX }>>) -> Vec<ProcessName> {
     match count.value() {
-        Some(Whole(count)) => (1..=*count).map(|index| ProcessName::from(format!("{role}-{index}"))).collect(),
+        Some(Whole(count)) => {
+            (1..=*count).map(|index| ProcessName::from(format!("{role}-{index}"))).collect()
+        }
         None => vec![ProcessName::new(role)],
     }
 }
@@ -273,7 +275,8 @@ fn enqueue(
     let (enqueue, used) = match &placed.value {
         raw::Enqueue::Redis(command) => {
             stores.require(Store::Redis, command.place, report);
-            let used = command.value.iter().map(|w| check_templates(w.text(), w.place, &templates, report)).sum();
+            let used =
+                command.value.iter().map(|w| check_templates(w.text(), w.place, &templates, report)).sum();
             (Enqueue::Redis { command: plain_words(command, report)? }, used)
         }
         raw::Enqueue::Sql(statement) => {

@@ -69,7 +69,13 @@ pub(super) fn candidates<'f>(target: &Target, fleet: &'f Fleet) -> impl Iterator
         // Only workers hold jobs; which of a foreign fleet's processes do is not known.
         Target::HolderOf(_) => fleet.system == "external" || process.role == "worker",
     };
-    fleet.processes.iter().filter(move |process| may_be(process)).map(|process| &process.name).collect::<Vec<_>>().into_iter()
+    fleet
+        .processes
+        .iter()
+        .filter(move |process| may_be(process))
+        .map(|process| &process.name)
+        .collect::<Vec<_>>()
+        .into_iter()
 }
 
 fn kind_of(kind: &raw::FaultKind, world: &World<'_>, context: &mut Context<'_, '_>) -> Option<FaultKind> {
@@ -156,9 +162,7 @@ fn target(field: &Field<raw::Target>, world: &World<'_>, report: &mut Report<'_>
         raw::Target::Process(name) => Target::Process(process(name, world, report)?),
         raw::Target::Role(name) => Target::Role(role(name, world, report)?),
         raw::Target::Any(name) => Target::AnyOf(role(name, world, report)?),
-        raw::Target::HolderOf(job) => {
-            Target::HolderOf(job_ref(Some(job), world, report)?)
-        }
+        raw::Target::HolderOf(job) => Target::HolderOf(job_ref(Some(job), world, report)?),
     })
 }
 
@@ -171,9 +175,9 @@ fn process(name: &Placed<Name>, world: &World<'_>, report: &mut Report<'_>) -> O
     }
     if fleet.processes.iter().any(|process| process.role == name.text()) {
         let role = name.text();
-        report
-            .add(Code::UnknownProcess, name.place, format!("`{role}` is a role, not a process"))
-            .hint(format!("`role: {role}` is all of them, `any: {role}` is one, `process: {role}-1` the first"));
+        report.add(Code::UnknownProcess, name.place, format!("`{role}` is a role, not a process")).hint(
+            format!("`role: {role}` is all of them, `any: {role}` is one, `process: {role}-1` the first"),
+        );
         return None;
     }
     unknown(Code::UnknownProcess, "process", name.text(), name.place, known, report);
@@ -192,11 +196,7 @@ fn role(name: &Placed<Name>, world: &World<'_>, report: &mut Report<'_>) -> Opti
 }
 
 /// `any` where it is left out.
-fn job_ref(
-    given: Option<&Placed<JobRef>>,
-    world: &World<'_>,
-    report: &mut Report<'_>,
-) -> Option<JobRef> {
+fn job_ref(given: Option<&Placed<JobRef>>, world: &World<'_>, report: &mut Report<'_>) -> Option<JobRef> {
     let Some(given) = given else {
         return Some(JobRef::Any);
     };
@@ -232,9 +232,10 @@ pub(super) fn all_links(fleet: &Fleet) -> Vec<(ProcessName, Endpoint)> {
         Enqueue::Sql { .. } => Endpoint::Store(Store::Postgres),
         Enqueue::Http { process, .. } => Endpoint::Process(process.clone()),
     };
-    let of_processes = fleet.processes.iter().flat_map(|process| {
-        process.links.iter().map(|end| (process.name.clone(), end.clone()))
-    });
+    let of_processes = fleet
+        .processes
+        .iter()
+        .flat_map(|process| process.links.iter().map(|end| (process.name.clone(), end.clone())));
     of_processes.chain([(ProcessName::new(PRODUCER), producer)]).collect()
 }
 
@@ -249,11 +250,7 @@ pub(super) fn selected(selector: &LinkSelector, fleet: &Fleet) -> Vec<(ProcessNa
     all_links(fleet).into_iter().filter(|(name, end)| is_from(name) && is_to(end)).collect()
 }
 
-fn links(
-    network: &Placed<raw::Network>,
-    world: &World<'_>,
-    report: &mut Report<'_>,
-) -> Option<LinkSelector> {
+fn links(network: &Placed<raw::Network>, world: &World<'_>, report: &mut Report<'_>) -> Option<LinkSelector> {
     let fleet = world.fleet?;
     let from = match &network.value.from {
         Field::Absent => None,
@@ -316,7 +313,10 @@ fn toxic(raw: &raw::Toxic, context: &Context<'_, '_>) -> Option<Toxic> {
             let model = bandwidth.value.rate.value()?.0;
             // As much passes in a tenth of the time.
             let wall = (model as f64 / context.scale.as_f64()).round() as u64;
-            Toxic::Bandwidth { bytes_per_second: wall.max(1), direction: direction(&bandwidth.value.direction) }
+            Toxic::Bandwidth {
+                bytes_per_second: wall.max(1),
+                direction: direction(&bandwidth.value.direction),
+            }
         }
         raw::Toxic::Partition(partition) => {
             Toxic::Partition { direction: direction(&partition.value.direction) }

@@ -34,7 +34,9 @@ fn clash_found(
 ) {
     let line = line_of(first.place, report);
     let hint = match claim.window.end {
-        Some(end) => format!("let this one begin more than {} after it (wall time)", end - claim.window.start),
+        Some(end) => {
+            format!("let this one begin more than {} after it (wall time)", end - claim.window.start)
+        }
         None => "that one never ends: give it `restart_after` or `for`, or leave one of the two out".into(),
     };
     report
@@ -155,8 +157,7 @@ fn claim(fault: &Fault, fleet: &Fleet) -> Claim {
         FaultKind::Network { links, lasting, .. } => {
             // Of a choice among several links, which one is known only in the run.
             let is_certain = links.from.as_ref().is_none_or(|from| {
-                matches!(from, Target::Process(_) | Target::Role(_))
-                    || candidates(from, fleet).count() == 1
+                matches!(from, Target::Process(_) | Target::Role(_)) || candidates(from, fleet).count() == 1
             });
             let links = if is_certain { selected(links, fleet) } else { Vec::new() };
             (links.into_iter().map(|(from, to)| Thing::Link(from, to)).collect(), Some(*lasting))
