@@ -41,7 +41,8 @@ enum Command {
     Schema(schema::Args),
     /// Removes a run's remains when its harness dies.
 
-    //Watchdog(clean::WatchdogArgs),
+    #[command(name = crate::live::provision::cleanup::WATCHDOG_COMMAND, hide = true)]
+    Watchdog(WatchdogArgs),
     #[command(hide = true)]
     Model(NotBuilt),
     #[command(hide = true)]
@@ -52,6 +53,11 @@ enum Command {
     Explore(NotBuilt),
     #[command(hide = true)]
     Compare(NotBuilt),
+}
+
+#[derive(Debug, clap::Args)]
+struct WatchdogArgs {
+    words: Vec<String>,
 }
 
 /// A command that is planned and not there yet.
@@ -71,7 +77,7 @@ pub fn main() -> u8 {
         //Command::Clean(args) => clean::run(&args),
         //Command::Doctor(args) => doctor::run(&args),
         Command::Schema(args) => schema::run(&args),
-        //Command::Watchdog(args) => clean::watchdog(&args),
+        Command::Watchdog(args) => crate::live::provision::cleanup::watchdog_main(&args.words),
         Command::Model(_) => not_built("model"),
         Command::Catalog(_) => not_built("catalog"),
         Command::Tune(_) => not_built("tune"),

@@ -4,18 +4,82 @@
 //! temporary directory with local processes. Everything it creates is labelled or journalled, so
 //! that `syncope clean` and the watchdog find it after a kill -9 of the harness.
 
+mod child;
+pub mod cleanup;
+#[cfg(feature = "docker")]
+mod labels;
+mod output;
+mod places;
+mod ports;
+mod process;
+mod process_stores;
+mod reference;
+mod servers;
+mod template;
+pub mod tree;
+mod undo;
+
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 
+use self::cleanup::Guard;
 use crate::backend::BackendError;
 use crate::fault::OutageKind;
+use crate::live::sink::Sink;
 use crate::names::{ProcessName, Store};
-use crate::scenario::ProcessSpec;
+use crate::scenario::{ProcessSpec, Scenario};
+
+/// A process that was asked to end, or killed, is given this long.
+const EXIT_WITHIN: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BackendKind {
+    Docker,
+    Process,
+}
+
+/// What a site is told of the run that it is part of.
+#[derive(Debug, Clone)]
+pub struct RunContext {
+    pub guard: Arc<Guard>,
+    /// Of this site within the run. No two sites of a run share it.
+    pub index: u32,
+    pub sink: Sink,
+}
+
+impl RunContext {
+    /// The name of everything that the site creates.
+    #[must_use]
+    pub fn site_name(&self) -> String {
+        format!("{}{}-{}", places::PREFIX, self.guard.run_id(), self.index)
+    }
+}
+
+/// Checks that the environment has what the scenario needs, and makes the place. Starts nothing yet.
+/// To be called, and the site to be used, within a tokio runtime.
+pub async fn open(
+    kind: BackendKind,
+    run: RunContext,
+    scenario: &Scenario,
+) -> Result<Box<dyn Site>, BackendError> {
+    match kind {
+        BackendKind::Process => Ok(Box::new(process::ProcessSite::open(run, scenario)?)),
+        #[cfg(feature = "docker")]
+        BackendKind::Docker => Ok(Box::new(docker::DockerSite::open(run, scenario).await?)),
+        #[cfg(not(feature = "docker"))]
+        BackendKind::Docker => {
+            Err(BackendError::Unsupported("this syncope was built without the container backend".into()))
+        }
+    }
+}
 
 /// One scenario's place to run. All methods may be called from any thread of the runtime.
 pub trait Site: Send + Sync {
@@ -87,11 +151,27 @@ pub struct RunningProcess {
     /// From 1.
     pub generation: u32,
     /// Resolves when the process is gone: `Some` exit.
-    pub exit: tokio::sync::watch::Receiver<Option<Exit>>,
+    pub exit: watch::Receiver<Option<Exit>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exit {
     pub code: Option<i32>,
     pub signal: Option<i32>,
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self { signal: Some(signal), .. } => write!(f, "killed by signal {signal}"),
+            Self { code: Some(code), .. } => write!(f, "exit code {code}"),
+            Self { code: None, signal: None } => write!(f, "ended, how is not known"),
+        }
+    }
+}
+
+/// `None` if it has not ended in [`EXIT_WITHIN`].
+async fn wait_for_exit(mut exit: watch::Receiver<Option<Exit>>) -> Option<Exit> {
+    let ended = tokio::time::timeout(EXIT_WITHIN, exit.wait_for(Option::is_some)).await;
+    ended.ok()?.ok().and_then(|exit| *exit)
 }

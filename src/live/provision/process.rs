@@ -1,0 +1,311 @@
+//! Local processes: stores and fleet as children of the harness, on loopback ports, in a temporary
+//! directory.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use rustix::process::{Signal, pidfd_send_signal};
+use super::child::{self, Child, Launch, Output};
+use super::output::OutputStream;
+use super::process_stores::{Installed, StoreServer};
+use super::undo::{self, Entry, OWNER_FILE, OWNER_VARIABLE, RUN_VARIABLE};
+use super::reference::{FLEET_VARIABLE, faketime_environment, fleet_settings, role_argument};
+use super::{RunContext, RunningProcess, Site, StoreInstance, places, ports, wait_for_exit};
+use crate::backend::BackendError;
+use crate::fault::OutageKind;
+use crate::history::What;
+use crate::live::clock;
+use crate::names::{ProcessName, Store};
+use crate::scenario::{ProcessSpec, Program, Scenario, Stack};
+
+/// Inherited from the harness, if set there; everything else a process must be told.
+const INHERITED: [&str; 8] = ["PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH"];
+/// In the environment of every process: the scenario's site, for the sweep of its tear-down.
+const SITE_VARIABLE: &str = "SYNCOPE_SITE";
+
+pub struct ProcessSite {
+    run: RunContext,
+    name: String,
+    directory: PathBuf,
+    installed: Installed,
+    libfaketime: Option<PathBuf>,
+    stack: Stack,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    processes: BTreeMap<ProcessName, Arc<RunningProcess>>,
+    ports: BTreeMap<ProcessName, u16>,
+    clocks: BTreeMap<ProcessName, PathBuf>,
+    stores: BTreeMap<Store, Arc<StoreServer>>,
+}
+
+impl ProcessSite {
+    /// Checks what the scenario needs, and makes its directory.
+    pub fn open(run: RunContext, scenario: &Scenario) -> Result<Self, BackendError> {
+        let installed = Installed::find(&scenario.stack)?;
+        let libfaketime = libfaketime_for(scenario)?;
+        for spec in &scenario.fleet.processes {
+            command_of(spec)?;
+        }
+        let name = run.site_name();
+        let directory = places::scratch().join(&name);
+        let made = run
+            .guard
+            .record(&Entry::Directory { path: directory.clone() })
+            .and_then(|()| places::create_passable(&directory))
+            .and_then(|()| fs::write(directory.join(OWNER_FILE), run.guard.owner()))
+            .and_then(|()| fs::create_dir(directory.join("clocks")));
+        made.map_err(|error| failed("make a directory for the scenario", &error))?;
+        let state = Mutex::default();
+        let stack = scenario.stack.clone();
+        Ok(Self { run, name, directory, installed, libfaketime, stack, state })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn server(&self, store: Store) -> Result<Arc<StoreServer>, BackendError> {
+        let found = self.state().stores.get(&store).cloned();
+        found.ok_or_else(|| BackendError::Failed(format!("{store} was not started")))
+    }
+
+    async fn start_one_store(&self, store: Store) -> Result<(Store, StoreInstance), BackendError> {
+        let server = StoreServer::start(
+            store,
+            &self.stack,
+            &self.installed,
+            &self.directory,
+            self.base_environment(),
+            self.run.guard.clone(),
+        )
+        .await?;
+        let instance = server.instance();
+        self.state().stores.insert(store, Arc::new(server));
+        Ok((store, instance))
+    }
+
+    async fn start(
+        &self,
+        spec: &ProcessSpec,
+        env: BTreeMap<String, String>,
+    ) -> Result<Arc<RunningProcess>, BackendError> {
+        let starting = |error: io::Error| failed(&format!("start {}", spec.name), &error);
+        let generation = self.process(&spec.name).map_or(1, |last| last.generation + 1);
+        let (program, arguments, directory) = command_of(spec)?;
+        let mut environment = self.base_environment();
+        environment.extend(env.into_iter().map(|(name, value)| (name.into(), value.into())));
+        environment.extend(self.clock_environment(spec).map_err(starting)?);
+        if let Some(settings) = fleet_settings(spec) {
+            environment.insert(FLEET_VARIABLE.into(), settings.into());
+        }
+        let mut child = child::launch(Launch {
+            program,
+            arguments,
+            env: environment.into_iter().collect(),
+            directory: directory.unwrap_or_else(|| self.directory.clone()),
+            user: None,
+            death_signal: Signal::KILL,
+            output: Output::Piped,
+        })
+        .await
+        .map_err(starting)?;
+        let running = self.adopt(spec, generation, &mut child).map_err(starting)?;
+        let running = Arc::new(RunningProcess { pidfd: child.pidfd, ..running });
+        self.state().processes.insert(spec.name.clone(), running.clone());
+        Ok(running)
+    }
+
+    /// The child's start, output and end become events, in this order.
+    fn adopt(&self, spec: &ProcessSpec, generation: u32, child: &mut Child) -> io::Result<RunningProcess> {
+        let pid = child.pid;
+        self.run.guard.record(&Entry::Process { pid })?;
+        let sink = self.run.sink.clone();
+        let by = spec.name.clone();
+        let started = What::Started { generation, pid: pid.unsigned_abs() };
+        sink.send(clock::monotonic(), by.clone(), started);
+        let stdout = OutputStream::stdout(sink.clone(), by.clone());
+        let stderr = OutputStream::stderr(sink.clone(), by.clone());
+        child.follow(stdout, stderr)?;
+        let exit = child.watch(move |at, exit| {
+            undo::remove_faketime_files(pid);
+            sink.send(at, by, What::Exited { generation, code: exit.code, signal: exit.signal });
+        })?;
+        Ok(RunningProcess { name: spec.name.clone(), pid, pidfd: child.pidfd.try_clone()?, generation, exit })
+    }
+
+    fn base_environment(&self) -> BTreeMap<OsString, OsString> {
+        let inherited = INHERITED.iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
+        let marks = [
+            (RUN_VARIABLE, self.run.guard.run_id()),
+            (OWNER_VARIABLE, self.run.guard.owner()),
+            (SITE_VARIABLE, &self.name),
+        ];
+        inherited.chain(marks.map(|(name, value)| (name.into(), value.into()))).collect()
+    }
+
+    /// A restarted process keeps its clock: a fault may still be on it.
+    fn clock_environment(&self, spec: &ProcessSpec) -> io::Result<Vec<(OsString, OsString)>> {
+        let Some(library) = self.libfaketime.as_ref().filter(|_| spec.fake_clock) else { return Ok(Vec::new()) };
+        let file = self.directory.join("clocks").join(spec.name.as_str());
+        if !file.exists() {
+            fs::write(&file, "+0\n")?;
+        }
+        self.state().clocks.insert(spec.name.clone(), file.clone());
+        Ok(faketime_environment(library, &file))
+    }
+
+    async fn remove_all(&self) -> Vec<String> {
+        let (processes, stores) = {
+            let mut state = self.state();
+            (state.processes.values().cloned().collect::<Vec<_>>(), std::mem::take(&mut state.stores))
+        };
+        for process in &processes {
+            // One that has ended needs no signal.
+            let _ = pidfd_send_signal(&process.pidfd, Signal::KILL);
+        }
+        let mut left = Vec::new();
+        for server in stores.into_values() {
+            left.extend(server.end().await.err());
+        }
+        for process in processes {
+            if wait_for_exit(process.exit.clone()).await.is_none() {
+                left.push(format!("process {} ({})", process.pid, process.name));
+            }
+        }
+        left.extend(self.sweep().await);
+        left
+    }
+
+    /// Descendants that left their parents, then the directory.
+    async fn sweep(&self) -> Vec<String> {
+        let (name, owner) = (self.name.clone(), self.run.guard.owner().to_owned());
+        let directory = self.directory.clone();
+        let swept = tokio::task::spawn_blocking(move || {
+            let mut failed = undo::kill_marked(|env| env.has(SITE_VARIABLE, &name) && env.has(OWNER_VARIABLE, &owner));
+            failed.add(undo::remove_directory(&directory));
+            failed.failed
+        });
+        swept.await.unwrap_or_else(|error| vec![format!("the sweep of {}: {error}", self.name)])
+    }
+}
+
+impl Site for ProcessSite {
+    fn proxy_address(&self) -> IpAddr {
+        IpAddr::V4(Ipv4Addr::LOCALHOST)
+    }
+
+    fn start_stores(&self) -> BoxFuture<'_, Result<BTreeMap<Store, StoreInstance>, BackendError>> {
+        let stack = &self.stack;
+        let wanted = Store::ALL.into_iter().filter(|store| match store {
+            Store::Redis => stack.redis.is_some(),
+            Store::Postgres => stack.postgres.is_some(),
+        });
+        let starts: Vec<_> = wanted.map(|store| self.start_one_store(store)).collect();
+        async move { Ok(futures_util::future::try_join_all(starts).await?.into_iter().collect()) }.boxed()
+    }
+
+    fn start_process(
+        &self,
+        spec: &ProcessSpec,
+        env: BTreeMap<String, String>,
+    ) -> BoxFuture<'_, Result<Arc<RunningProcess>, BackendError>> {
+        let spec = spec.clone();
+        async move { self.start(&spec, env).await }.boxed()
+    }
+
+    fn http_address(&self, process: &ProcessName) -> Option<SocketAddr> {
+        let port = *self.state().ports.get(process)?;
+        Some((Ipv4Addr::LOCALHOST, port).into())
+    }
+
+    fn http_port(&self, process: &ProcessName) -> u16 {
+        let mut state = self.state();
+        // Without a free port the process is told none that it could bind, and says so.
+        *state.ports.entry(process.clone()).or_insert_with(|| ports::free_port().unwrap_or_default())
+    }
+
+    fn process(&self, name: &ProcessName) -> Option<Arc<RunningProcess>> {
+        self.state().processes.get(name).cloned()
+    }
+
+    fn store(&self, store: Store) -> Option<StoreInstance> {
+        self.state().stores.get(&store).map(|server| server.instance())
+    }
+
+    fn store_down(&self, store: Store, how: OutageKind) -> BoxFuture<'_, Result<String, BackendError>> {
+        async move { self.server(store)?.down(how).await }.boxed()
+    }
+
+    fn store_up(&self, store: Store, how: OutageKind) -> BoxFuture<'_, Result<String, BackendError>> {
+        async move { self.server(store)?.up(how).await }.boxed()
+    }
+
+    fn clock_file(&self, process: &ProcessName) -> Option<PathBuf> {
+        self.state().clocks.get(process).cloned()
+    }
+
+    fn versions(&self) -> Vec<(String, String)> {
+        self.installed.versions()
+    }
+
+    fn tear_down(&self) -> BoxFuture<'_, Vec<String>> {
+        self.remove_all().boxed()
+    }
+}
+
+fn libfaketime_for(scenario: &Scenario) -> Result<Option<PathBuf>, BackendError> {
+    if !scenario.fleet.processes.iter().any(|spec| spec.fake_clock) {
+        return Ok(None);
+    }
+    let missing = || BackendError::Environment {
+        what: "libfaketime is not installed, and the scenario has a clock fault".into(),
+        hint: "apt-get install -y faketime".into(),
+    };
+    places::libfaketime().map(Some).ok_or_else(missing)
+}
+
+type CommandLine = (PathBuf, Vec<OsString>, Option<PathBuf>);
+
+/// Program, arguments, and the directory that it is started in.
+fn command_of(spec: &ProcessSpec) -> Result<CommandLine, BackendError> {
+    match &spec.program {
+        Program::Reference { role, .. } => {
+            let program = places::own_program("syncope-fleet", "SYNCOPE_FLEET_BIN").map_err(|error| {
+                let hint = "cargo build --bins, or set SYNCOPE_FLEET_BIN".into();
+                BackendError::Environment { what: error.to_string(), hint }
+            })?;
+            Ok((program, vec![role_argument(*role).into()], None))
+        }
+        Program::External { command: Some(command), working_directory, .. } if !command.is_empty() => {
+            let arguments = command[1..].iter().map(OsString::from).collect();
+            let directory = working_directory.as_ref().map(fs::canonicalize).transpose();
+            let directory = directory.map_err(|error| failed(&format!("enter {}'s directory", spec.name), &error))?;
+            Ok((program_path(&command[0], directory.as_deref()), arguments, directory))
+        }
+        Program::External { .. } => {
+            Err(BackendError::Unsupported(format!("{} has no command, only an image: it needs docker", spec.name)))
+        }
+    }
+}
+
+/// A path with a slash is relative to the working directory, as a shell would have it.
+fn program_path(program: &str, directory: Option<&Path>) -> PathBuf {
+    match directory {
+        Some(directory) if program.contains('/') => directory.join(program),
+        _ => program.into(),
+    }
+}
+
+pub(super) fn failed(what: &str, error: &io::Error) -> BackendError {
+    BackendError::Failed(format!("failed to {what}: {error}"))
+}

@@ -1,0 +1,37 @@
+//! What both backends tell a fleet's process beyond the scenario's own words.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use crate::scenario::{FleetRole, ProcessSpec, Program};
+
+/// The reference fleet's settings, as JSON.
+pub(super) const FLEET_VARIABLE: &str = "SYNCOPE_FLEET";
+
+/// `None` for somebody else's program.
+pub(super) fn fleet_settings(spec: &ProcessSpec) -> Option<String> {
+    match &spec.program {
+        Program::Reference { settings, .. } => serde_json::to_string(settings).ok(),
+        Program::External { .. } => None,
+    }
+}
+
+pub(super) const fn role_argument(role: FleetRole) -> &'static str {
+    match role {
+        FleetRole::Worker => "worker",
+        FleetRole::Api => "api",
+        FleetRole::Catalogue => "catalogue",
+    }
+}
+
+/// The monotonic clock stays the host's: the fleet's stamps must compare with the harness's.
+/// Without a cache, a change of the file is seen by the next call.
+pub(super) fn faketime_environment(library: &Path, file: &Path) -> Vec<(OsString, OsString)> {
+    let pairs = [
+        ("LD_PRELOAD", library.as_os_str()),
+        ("FAKETIME_TIMESTAMP_FILE", file.as_os_str()),
+        ("FAKETIME_NO_CACHE", "1".as_ref()),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".as_ref()),
+    ];
+    pairs.map(|(name, value)| (name.into(), value.into())).to_vec()
+}

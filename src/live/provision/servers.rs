@@ -1,0 +1,123 @@
+//! The two servers, as both backends run them: their settings, and how one learns that they are ready.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+use super::{Exit, StoreInstance};
+use crate::names::Store;
+use crate::scenario::RedisDurability;
+
+pub(super) const POSTGRES_USER: &str = "postgres";
+pub(super) const POSTGRES_DATABASE: &str = "postgres";
+
+/// A server that recovers from its log needs longer than one that starts afresh.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+const ASK_EVERY: Duration = Duration::from_millis(2);
+/// One question; a server that hangs is asked again.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
+/// Redis's own arguments for a durability.
+pub(super) fn redis_durability(durability: RedisDurability) -> &'static [&'static str] {
+    match durability {
+        RedisDurability::None => &["--save", "", "--appendonly", "no"],
+        RedisDurability::Rdb => &["--save", "900 1 300 10 60 10000", "--appendonly", "no"],
+        RedisDurability::Aof => &["--save", "", "--appendonly", "yes", "--appendfsync", "everysec"],
+        RedisDurability::AofAlways => &["--save", "", "--appendonly", "yes", "--appendfsync", "always"],
+    }
+}
+
+/// Postgres's settings, as `name=value` each.
+///
+/// Faults here kill processes, never the host. What a server wrote before it was killed is in the
+/// kernel's page cache, and there the next one finds it: without `fsync` an acknowledged commit
+/// survives all the same, as `synchronous_commit` has its log written before the acknowledgement.
+/// `full_page_writes` must stay on: the kernel writes an 8 KiB page as two of its own and looks for
+/// a fatal signal between them, so a kill can tear a page, and only its image in the log mends it.
+pub(super) const POSTGRES_SETTINGS: &[&str] = &[
+    "fsync=off",
+    "synchronous_commit=on",
+    "full_page_writes=on",
+    "max_connections=200",
+    "shared_buffers=32MB",
+    "wal_level=minimal",
+    "max_wal_senders=0",
+    "min_wal_size=2MB",
+    "jit=off",
+    "log_checkpoints=off",
+];
+
+/// Asks until the store answers a query. Fails when its process has ended, or after half a minute.
+pub(super) async fn wait_until_ready(
+    instance: &StoreInstance,
+    mut exit: watch::Receiver<Option<Exit>>,
+) -> Result<(), String> {
+    let begun = Instant::now();
+    let mut last = String::new();
+    while begun.elapsed() < READY_WITHIN {
+        if let Some(exit) = *exit.borrow_and_update() {
+            return Err(format!("{} ended before it was ready ({exit}); last answer: {last}", instance.store));
+        }
+        match timeout(ANSWER_WITHIN, ask(instance)).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => last = error,
+            Err(_) => last = format!("no answer in {ANSWER_WITHIN:?}"),
+        }
+        sleep(ASK_EVERY).await;
+    }
+    Err(format!("{} was not ready in {READY_WITHIN:?}; last answer: {last}", instance.store))
+}
+
+async fn ask(instance: &StoreInstance) -> Result<(), String> {
+    match instance.store {
+        Store::Redis => ping(instance.address).await,
+        Store::Postgres => select_one(instance).await,
+    }
+}
+
+/// A Redis that still loads its data answers with an error.
+async fn ping(address: SocketAddr) -> Result<(), String> {
+    const PONG: &[u8] = b"+PONG\r\n";
+    let exchange = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(b"PING\r\n").await?;
+        let mut answer = vec![0; 64];
+        let length = stream.read(&mut answer).await?;
+        answer.truncate(length);
+        std::io::Result::Ok(answer)
+    };
+    match exchange.await {
+        Ok(answer) if answer == PONG => Ok(()),
+        Ok(answer) => Err(String::from_utf8_lossy(&answer).trim().to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+async fn select_one(instance: &StoreInstance) -> Result<(), String> {
+    let mut config = tokio_postgres::Config::new();
+    config
+        .host(instance.address.ip().to_string())
+        .port(instance.address.port())
+        .user(&instance.user)
+        .dbname(&instance.database);
+    if let Some(password) = &instance.password {
+        config.password(password);
+    }
+    let text = |error: tokio_postgres::Error| match error.as_db_error() {
+        Some(error) => error.message().to_owned(),
+        None => error.to_string(),
+    };
+    let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(text)?;
+    let query = async {
+        let answered = client.simple_query("SELECT 1").await.map(drop);
+        // The connection ends when its client is gone.
+        drop(client);
+        answered
+    };
+    let (answered, _) = tokio::join!(query, connection);
+    answered.map_err(text)
+}

@@ -1,0 +1,134 @@
+//! A Postgres data directory, initialised once per version and user, and copied for each scenario.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+
+use super::cleanup::Guard;
+use super::places;
+use super::servers::POSTGRES_USER;
+use super::undo::Entry;
+
+/// Segments of 1 MiB in place of 16: less to copy.
+const WAL_SEGMENT_MEGABYTES: &str = "1";
+
+/// Postgres as it is installed here.
+#[derive(Debug, Clone)]
+pub(super) struct Postgres {
+    pub server: PathBuf,
+    initdb: PathBuf,
+    pub version: String,
+    /// Whom to become: Postgres refuses to run as root.
+    pub user: Option<(u32, u32)>,
+}
+
+impl Postgres {
+    /// `None` if it is not installed.
+    pub(super) fn find() -> Option<Self> {
+        let debian = debian_directories();
+        let found = places::find_program("postgres", &debian)?;
+        let server = fs::canonicalize(&found).ok()?;
+        let beside = server.parent()?.to_path_buf();
+        let initdb = Some(beside.join("initdb")).filter(|path| path.is_file());
+        let initdb = initdb.or_else(|| places::find_program("initdb", &debian))?;
+        let version = version_of(&server)?;
+        let user = if places::user_id() == 0 { Some(unprivileged_user()?) } else { None };
+        Some(Self { server, initdb, version, user })
+    }
+
+    /// Makes `data` a data directory of its own. Blocks for some 50 ms, and for a few seconds the
+    /// first time.
+    pub(super) fn copy_data_to(&self, data: &Path, guard: &Guard) -> io::Result<()> {
+        let template = self.template(guard)?;
+        run(Command::new("cp").args(["-a", "--reflink=auto"]).arg(template).arg(data))
+    }
+
+    fn template(&self, guard: &Guard) -> io::Result<PathBuf> {
+        /// Scenarios that start at once wait for the one that makes it.
+        static MAKING: Mutex<()> = Mutex::new(());
+        let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+        let key: String = self.version.chars().filter(|c| c.is_ascii_alphanumeric() || ".-".contains(*c)).collect();
+        let owner = self.user.map_or(places::user_id(), |(user, _)| user);
+        let template = places::cache().join(format!("postgres-{key}-{owner}"));
+        if template.join("PG_VERSION").is_file() {
+            return Ok(template);
+        }
+        fs::create_dir_all(places::cache())?;
+        // Made where the server's user may write, then moved into the cache at one stroke.
+        let name = format!("{}{}-initdb", places::PREFIX, guard.run_id());
+        let making = places::scratch().join(name);
+        let arriving = template.with_extension(format!("{}.new", guard.owner()));
+        for path in [&making, &arriving] {
+            guard.record(&Entry::Directory { path: path.clone() })?;
+        }
+        places::create_passable(&making)?;
+        if let Some((user, group)) = self.user {
+            chown(&making, Some(user), Some(group))?;
+        }
+        self.initialise(&making.join("data"))?;
+        run(Command::new("cp").arg("-a").arg(making.join("data")).arg(&arriving))?;
+        fs::remove_dir_all(&making)?;
+        match fs::rename(&arriving, &template) {
+            Err(_) if template.join("PG_VERSION").is_file() => fs::remove_dir_all(&arriving)?,
+            renamed => renamed?,
+        }
+        Ok(template)
+    }
+
+    fn initialise(&self, data: &Path) -> io::Result<()> {
+        let mut command = Command::new(&self.initdb);
+        command.args(["--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"]);
+        command.args(["--username", POSTGRES_USER, "--wal-segsize", WAL_SEGMENT_MEGABYTES]);
+        command.arg("--pgdata").arg(data).current_dir("/");
+        if let Some((user, group)) = self.user {
+            command.uid(user).gid(group);
+        }
+        run(&mut command)?;
+        fs::set_permissions(data, fs::Permissions::from_mode(0o700))
+    }
+}
+
+/// Debian keeps each version's programs out of the PATH. The newest first.
+fn debian_directories() -> Vec<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+    let mut versions: Vec<(u32, PathBuf)> = versions
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin")))
+        })
+        .collect();
+    versions.sort();
+    versions.into_iter().rev().map(|(_, path)| path).collect()
+}
+
+/// As in `postgres (PostgreSQL) 15.13 (Debian 15.13-0+deb12u1)`, or
+/// `Redis server v=7.0.15 sha=00000000:0 …`: the word that begins with a digit, or follows `v=`.
+pub(super) fn version_of(program: &Path) -> Option<String> {
+    let output = Command::new(program).arg("--version").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let mut words = text.split_whitespace().map(|word| word.trim_start_matches("v="));
+    words.find(|word| word.starts_with(|first: char| first.is_ascii_digit())).map(str::to_owned)
+}
+
+fn unprivileged_user() -> Option<(u32, u32)> {
+    let users = fs::read_to_string("/etc/passwd").ok()?;
+    ["postgres", "nobody"].into_iter().find_map(|name| {
+        let mut fields = users.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?.split(':');
+        let user = fields.nth(1)?.parse().ok()?;
+        Some((user, fields.next()?.parse().ok()?))
+    })
+}
+
+fn run(command: &mut Command) -> io::Result<()> {
+    let output = command.stdin(Stdio::null()).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let program = command.get_program().to_string_lossy().into_owned();
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(io::Error::other(format!("{program} ended with {}: {said}", output.status)))
+}

@@ -1,0 +1,157 @@
+//! What the provisioning tests share: a small scenario, and a place to bring it up in.
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use syncope::dist::Distribution;
+use syncope::history::{Event, What};
+use syncope::live::provision::cleanup::Guard;
+use syncope::live::provision::{BackendKind, RunContext, Site, StoreInstance, open};
+use syncope::live::sink::Sink;
+use syncope::protocol::Backoff;
+use syncope::scenario::{
+    EffectQuery, Enqueue, Expect, Fleet, PostgresSpec, ProcessSpec, Program, RedisDurability, RedisSpec,
+    Scenario, Stack, Workload,
+};
+use syncope::time::{Scale, Span};
+
+pub struct Place {
+    pub site: Box<dyn Site>,
+    pub guard: Arc<Guard>,
+    pub events: Receiver<Event>,
+}
+
+/// A run id that no other test has.
+pub fn run_id(test: &str) -> String {
+    format!("test-{test}-{}", std::process::id())
+}
+
+pub async fn place(kind: BackendKind, test: &str, scenario: &Scenario) -> Place {
+    // SAFETY: every test sets the same value, before anything reads it.
+    unsafe {
+        std::env::set_var("SYNCOPE_BIN", env!("CARGO_BIN_EXE_syncope"));
+        std::env::set_var("SYNCOPE_FLEET_BIN", env!("CARGO_BIN_EXE_syncope-fleet"));
+    }
+    let guard = Guard::open(&run_id(test)).unwrap();
+    let (to, events) = channel();
+    let run = RunContext { guard: guard.clone(), index: 1, sink: Sink::new(to) };
+    let site = open(kind, run, scenario).await.unwrap();
+    Place { site, guard, events }
+}
+
+impl Place {
+    /// The next event for which `pick` has an answer.
+    pub fn wait<T>(&self, what: &str, pick: impl Fn(&What) -> Option<T>) -> T {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let event = self.events.recv_timeout(left).unwrap_or_else(|_| panic!("no event: {what}"));
+            if let Some(picked) = pick(&event.ev) {
+                return picked;
+            }
+        }
+    }
+
+    pub fn wait_for_line(&self, line: &str) {
+        self.wait(line, |ev| matches!(ev, What::Line { text } if text == line).then_some(()));
+    }
+
+    pub async fn leave(self) {
+        let left = self.site.tear_down().await;
+        self.guard.close();
+        assert!(left.is_empty(), "left behind: {left:?}");
+    }
+}
+
+pub fn scenario(redis: Option<RedisDurability>, postgres: bool, processes: Vec<ProcessSpec>) -> Scenario {
+    Scenario {
+        name: "provision".into(),
+        about: String::new(),
+        tags: Vec::new(),
+        claims: Vec::new(),
+        time_scale: Scale::ONE,
+        seed: None,
+        fleet: Fleet {
+            system: "external".into(),
+            processes,
+            enqueue: Enqueue::Redis { command: Vec::new() },
+            liveness: None,
+            effects: EffectQuery::default(),
+            pipeline: None,
+            prepare: Vec::new(),
+            concurrency: 1,
+        },
+        stack: Stack {
+            redis: redis.map(|durability| RedisSpec { durability, image: None }),
+            postgres: postgres.then(PostgresSpec::default),
+        },
+        workload: Workload {
+            jobs: 0,
+            arrival: Distribution::Constant(Span::ZERO),
+            steps: 1,
+            step_time: Distribution::Constant(Span::ZERO),
+            attempts: 1,
+            backoff: Backoff::Fixed(Span::ZERO),
+            delay: Span::ZERO,
+            timeout: None,
+            failing: BTreeMap::new(),
+        },
+        faults: Vec::new(),
+        expect: Expect::default(),
+        settle: Span::ZERO,
+    }
+}
+
+/// A shell script as a process of the fleet.
+pub fn shell(name: &str, script: &str, image: Option<&str>) -> ProcessSpec {
+    ProcessSpec {
+        name: name.into(),
+        role: "worker".into(),
+        index: 1,
+        program: Program::External {
+            command: Some(vec!["sh".into(), "-c".into(), script.into()]),
+            image: image.map(str::to_owned),
+            working_directory: None,
+        },
+        env: BTreeMap::new(),
+        links: Vec::new(),
+        serves_http: false,
+        grace: Span::ZERO,
+        fake_clock: false,
+    }
+}
+
+pub fn redis_set(store: &StoreInstance, key: &str, value: &str) {
+    let mut connection = redis_connection(store);
+    redis::cmd("SET").arg(key).arg(value).exec(&mut connection).unwrap();
+}
+
+pub fn redis_get(store: &StoreInstance, key: &str) -> Option<String> {
+    redis::cmd("GET").arg(key).query(&mut redis_connection(store)).unwrap()
+}
+
+fn redis_connection(store: &StoreInstance) -> redis::Connection {
+    redis::Client::open(format!("redis://{}", store.address)).unwrap().get_connection().unwrap()
+}
+
+pub async fn postgres(store: &StoreInstance) -> tokio_postgres::Client {
+    let mut config = tokio_postgres::Config::new();
+    config.host(store.address.ip().to_string()).port(store.address.port());
+    config.user(&store.user).dbname(&store.database);
+    let (client, connection) = config.connect(tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}
+
+/// Waits, without events to wait for, until nothing is left to be found.
+pub fn until(what: &str, within: Duration, mut reached: impl FnMut() -> bool) {
+    let deadline = Instant::now() + within;
+    while !reached() {
+        assert!(Instant::now() < deadline, "not in {within:?}: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
