@@ -57,6 +57,14 @@ impl Harness {
         self.runtime.handle()
     }
 
+    /// The container engine that answers, or why none does.
+    ///
+    /// # Errors
+    /// If none answers.
+    pub fn engine(&self) -> Result<String, String> {
+        Err("TEMP".into())
+    }
+
     #[must_use]
     pub fn guard(&self) -> &Guard {
         &self.guard
