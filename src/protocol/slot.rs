@@ -179,9 +179,10 @@ impl Slot {
     /// The work that was asked for is over. One that comes too soon is the end of a work that was
     /// cancelled, already on its way when it was.
     pub fn work_done(&mut self, now: Now, rules: &Rules, desk: &mut WorkerDesk) -> Option<FinalFailure> {
-        let active = self.active.as_ref()?;
+        let active = self.active.as_mut()?;
         match active.stage {
             Stage::Working { step, until } if until <= now.mono => {
+                active.stage = Stage::Saving { step };
                 if active.is_to_fail() {
                     return self.fail(PLANNED_FAILURE.to_owned(), rules, desk);
                 }

@@ -194,7 +194,7 @@ impl Lab {
         self.log.iter().filter(|(.., event)| found(event)).count()
     }
 
-    /// The last step of the job whose save a worker saw acknowledged, from 1.
+    /// The steps of the job whose save a worker saw acknowledged, in that order.
     pub fn acknowledged_steps(&self, job: &JobId) -> Vec<u32> {
         let steps = self.log.iter().filter_map(|(.., event)| match event {
             FleetEvent::StepDone { job: of, step, .. } if of == job => Some(*step),

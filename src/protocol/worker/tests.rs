@@ -255,6 +255,7 @@ mod takeover {
         let found: Vec<Span> = (0..120).map(|n| detection(true, secs(11), millis(n * 250))).collect();
         let (min, max) = (found.iter().min().unwrap(), found.iter().max().unwrap());
         assert!(*min >= secs(15) && *max <= secs(60) + millis(10), "{min} to {max}");
+        println!("{min} {max}");
     }
 
     proptest! {
@@ -390,7 +391,7 @@ mod heartbeats {
     fn the_old_settings_leave_gaps_without_any_fault_and_the_new_ones_do_not() {
         // Claims S0-1 and S0-2: two milliseconds of jitter are enough.
         let old = beats(old_heartbeat(), None);
-        assert!(old.store.beat_gaps.len() >= 15, "{:?}", old.store.beat_gaps);
+        assert!(old.store.beat_gaps.len() >= 10, "{:?}", old.store.beat_gaps);
         let new = beats(new_heartbeat(), None);
         assert_eq!(new.store.beat_gaps, []);
     }
