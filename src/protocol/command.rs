@@ -67,7 +67,11 @@ pub enum JobStatus {
     Pending,
     Processing,
     Completed,
-    Failed { error: String, attempts: u32 },
+    /// Final. `attempts` is 0 where the writer does not know them: it found the job stalled.
+    Failed {
+        error: String,
+        attempts: u32,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -29,7 +29,8 @@ pub enum FleetEvent {
         attempt: u32,
         stalls: u32,
     },
-    /// The step is durable: the store acknowledged it. `fresh` is false if it had been saved before.
+    /// The step, numbered from 1, is durable: the store acknowledged it. `fresh` is false if it had
+    /// been saved before.
     StepDone {
         job: JobId,
         step: u32,
@@ -43,7 +44,8 @@ pub enum FleetEvent {
     Completed {
         job: JobId,
     },
-    /// An attempt ended in an error; with `retry_in: None` the job has failed for good.
+    /// An attempt ended in an error, and the queue accepted that; with `retry_in: None` the job has
+    /// failed for good.
     AttemptFailed {
         job: JobId,
         attempt: u32,

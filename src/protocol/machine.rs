@@ -40,12 +40,14 @@ pub enum Output {
         id: CommandId,
         command: Command,
     },
-    /// Work on a slot for this long; a slot has at most one work at a time.
+    /// Work on a slot for this long, then `WorkDone`; a slot has at most one work at a time. The end
+    /// must not be reported early: a `WorkDone` before its time is taken for a cancelled work's.
     Work {
         slot: u32,
         job: JobId,
         lasting: crate::time::Span,
     },
+    /// Ends the slot's work without a `WorkDone`; one that is already on its way is ignored.
     CancelWork {
         slot: u32,
     },

@@ -29,6 +29,8 @@ pub const PLANNED_FAILURE: &str = "planned failure";
 ///
 /// An error of Postgres up to 3 fails the attempt, as in the source. After 3 the effect is durable and
 /// failing would only repeat it, so 4 and 5 are sent again until they are answered or the lock is lost.
+/// If the first `Complete` or `Fail` did take effect and only its reply was lost, the second finds no
+/// lock: the worker cannot tell that from a lost lock and reports one.
 ///
 /// The lock is renewed at each `lock_renew` from the claim's reply. While Redis cannot be reached the
 /// work goes on locally (source 003, scenario 2), even past the lock's end: the worker does not stop
@@ -179,9 +181,10 @@ impl Slot {
     /// The work that was asked for is over. One that comes too soon is the end of a work that was
     /// cancelled, already on its way when it was.
     pub fn work_done(&mut self, now: Now, rules: &Rules, desk: &mut WorkerDesk) -> Option<FinalFailure> {
-        let active = self.active.as_ref()?;
+        let active = self.active.as_mut()?;
         match active.stage {
             Stage::Working { step, until } if until <= now.mono => {
+                active.stage = Stage::Saving { step };
                 if active.is_to_fail() {
                     return self.fail(PLANNED_FAILURE.to_owned(), rules, desk);
                 }
