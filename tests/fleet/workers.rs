@@ -143,6 +143,9 @@ async fn a_faked_clock_moves_the_stamps_and_not_the_timers() {
     let after = clock_of(&mut worker).await;
     assert!((3_590_000..3_630_000).contains(&(after - before)), "{before} -> {after}");
 
+    // A wall clock that runs a thousand times too fast. `sent` is the host's monotonic clock.
+    std::fs::write(offset.path(), "+0 x1000\n").expect("the rate");
+    let start = clock_of(&mut worker).await;
     let mut sent = vec![];
     while sent.len() < 5 {
         sent.push(
@@ -154,6 +157,8 @@ async fn a_faked_clock_moves_the_stamps_and_not_the_timers() {
                 .await,
         );
     }
+    let raced = clock_of(&mut worker).await - start;
+    assert!(raced > 100_000, "its clock went {raced} ms in some 200");
     // Four intervals of 50 ms, and what a busy machine adds.
     let lasted = sent[4].since(sent[0]);
     assert!((Span::from_millis(195)..Span::from_secs(5)).contains(&lasted), "{lasted}");
