@@ -19,6 +19,8 @@ pub mod settings;
 mod slot;
 mod stalled;
 mod status;
+#[cfg(test)]
+mod testing;
 pub mod worker;
 
 pub use beat::beat_key;

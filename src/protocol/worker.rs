@@ -405,3 +405,6 @@ impl Machine for Worker {
         self.desk.next_timeout()
     }
 }
+
+#[cfg(test)]
+mod tests;
