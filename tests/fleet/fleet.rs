@@ -148,7 +148,7 @@ impl Process {
     }
 }
 
-/// BullMQ's settings at a hundredth or so.
+/// The source system's settings at a hundredth or so.
 pub fn settings() -> FleetSettings {
     FleetSettings {
         prefix: "app:test".into(),

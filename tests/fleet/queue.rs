@@ -285,12 +285,12 @@ impl Queue {
     }
 
     fn drop_guard(&mut self) {
-        self.raw.del("app:test:regular:stalled-check").expect("DEL")
+        let () = self.raw.del("app:test:regular:stalled-check").expect("DEL");
     }
 
     /// As if it had expired.
     fn lose_lock(&mut self, job: &str) {
-        self.raw.del(format!("app:test:regular:job:{job}:lock")).expect("DEL")
+        let () = self.raw.del(format!("app:test:regular:job:{job}:lock")).expect("DEL");
     }
 
     fn lock_left(&mut self, job: &str) -> i64 {
@@ -308,7 +308,7 @@ impl Queue {
 
     /// As if it had failed long ago.
     fn age_failed(&mut self, job: &str) {
-        self.raw.zadd("app:test:regular:failed", job, 1).expect("ZADD")
+        let () = self.raw.zadd("app:test:regular:failed", job, 1).expect("ZADD");
     }
 
     fn list(&mut self, key: &str) -> Vec<String> {

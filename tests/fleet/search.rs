@@ -49,6 +49,8 @@ async fn a_search_is_answered_with_and_without_workers() {
         })
     );
 
+    api.signal(Signal::USR1);
+    api.until("its clock", |ev| matches!(ev, FleetEvent::Clock { .. }).then_some(())).await;
     api.signal(Signal::TERM);
     assert_eq!(api.ended().await.code(), Some(0));
 }

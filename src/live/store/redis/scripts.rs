@@ -43,8 +43,9 @@ impl Scripts {
         }
     }
 
-    /// Makes the server know every script, in one round trip, so that no command pays for it later.
-    /// A server that answers accepts commands.
+    /// Makes the server know every script, so that no command pays for it later. Sends only what it
+    /// lacks: together they are some 20 KB, much for a slow link. A server that answers this accepts
+    /// commands.
     pub async fn load(&self, connection: &MultiplexedConnection) -> Result<(), RedisError> {
         let all = [
             &self.enqueue,
@@ -58,10 +59,15 @@ impl Scripts {
             &self.renew_lock,
             &self.release_lock,
         ];
-        let load = |script: &'_ Script| {
+        let mut asking = connection.clone();
+        let mut exist = redis::cmd("SCRIPT");
+        exist.arg("EXISTS").arg(all.map(Script::get_hash).as_slice());
+        let known: Vec<bool> = exist.query_async(&mut asking).await?;
+        let missing = all.into_iter().zip(known).filter(|(_, known)| !known);
+        let load = |(script, _): (&Script, bool)| {
             let (script, mut connection) = (script.clone(), connection.clone());
             async move { script.load_async(&mut connection).await }
         };
-        try_join_all(all.into_iter().map(load)).await.map(drop)
+        try_join_all(missing.map(load)).await.map(drop)
     }
 }
