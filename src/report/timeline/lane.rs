@@ -60,14 +60,15 @@ pub struct Held {
     pub outcome: Outcome,
 }
 
+/// The worst last: it gives merged bars their colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     Completed,
+    StillHeld,
     AttemptFailed,
     LockLost,
     /// The process ended while it held the job.
     CutOff,
-    StillHeld,
 }
 
 #[derive(Debug, Clone, PartialEq)]
