@@ -189,7 +189,12 @@ fn is_shown(what: &What) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::fault::{FaultId, Injection, Order, Stage};
+    use crate::history::Phase;
+    use crate::time::{Instant, Span};
 
     #[test]
     fn the_live_line_has_a_template_that_can_be_read() {
@@ -200,5 +205,52 @@ mod tests {
     fn the_console_is_shared_by_threads() {
         fn shared<T: Send + Sync>() {}
         shared::<Console>();
+    }
+
+    #[test]
+    fn plain_lines_tell_what_is_of_note_and_nothing_else() {
+        let written = Written::default();
+        let console = Console::plain(Box::new(written.clone()));
+        let order = Order {
+            fault: FaultId(0),
+            part: 0,
+            stage: Stage::Onset,
+            injection: Injection::Pause { process: "worker-1".into() },
+        };
+        let effective = (Instant::ZERO, Instant::ZERO);
+        console.started("gc");
+        for ev in [
+            What::Phase(Phase::Provision),
+            What::Phase(Phase::Inject),
+            What::Fleet(FleetEvent::Beat { sent: Instant::ZERO }),
+            What::FaultDone { order, effective, lateness: Span::ZERO, proof: "state T\x1b[2J\n".into() },
+            What::Aborted { reason: "redis is gone".into() },
+        ] {
+            console.event("gc", &Event { at: Instant::ZERO, by: "harness".into(), ev });
+        }
+        let reason = "no libfaketime".to_owned();
+        console.not_run(&NotRun { name: "drift".into(), path: String::new(), reason, hint: None });
+        assert_eq!(
+            String::from_utf8(written.0.lock().unwrap().clone()).unwrap(),
+            "gc: started\n\
+             gc: workload and faults\n\
+             gc: fault: pause worker-1 (state T␛[2J)\n\
+             gc: aborted: redis is gone\n\
+             drift: not run: no libfaketime\n"
+        );
+    }
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
     }
 }

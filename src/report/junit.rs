@@ -82,12 +82,7 @@ fn checks(judged: &Judged) -> String {
     }
     for fault in &judged.faults {
         let confirmed = if fault.confirmed { "confirmed" } else { "NOT CONFIRMED" };
-        lines.push(format!(
-            "fault {} {}: {confirmed}: {}",
-            text::clean(&fault.kind, 40),
-            text::clean(&fault.target, 60),
-            text::line(&fault.proof),
-        ));
+        lines.push(format!("fault {}: {confirmed}: {}", text::fault(fault), text::line(&fault.proof),));
     }
     lines.join("\n")
 }

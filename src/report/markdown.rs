@@ -129,7 +129,7 @@ fn faults(out: &mut String, judged: &Judged) {
             out,
             format_args!(
                 "| {} | {} | {late} | {} | {} | {} |\n",
-                escape(&text::clean(&fault.kind, 40)),
+                escape(&text::clean(&fault.kind.replace('_', " "), 40)),
                 escape(&text::clean(&fault.target, 60)),
                 text::lasted(fault, judged.time_scale),
                 if fault.confirmed { "yes" } else { "**no**" },

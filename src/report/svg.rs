@@ -125,7 +125,7 @@ pub fn number(value: f64) -> String {
 /// measurements as a bar, the median as a dot. `None` if there is nothing to see (no bound, or
 /// zero against zero).
 #[must_use]
-pub fn bound_bar(bound: Bound, (low, middle, high): (f64, f64, f64), inside: bool) -> Option<String> {
+pub fn bound_bar(bound: Bound, (low, middle, high): (f64, f64, f64), class: &str) -> Option<String> {
     const WIDTH: f64 = 180.0;
     const HEIGHT: f64 = 20.0;
     let far = bound.max.or(bound.min)?.max(high);
@@ -139,7 +139,6 @@ pub fn bound_bar(bound: Bound, (low, middle, high): (f64, f64, f64), inside: boo
     let to = bound.max.map_or(WIDTH, x);
     let band = Rect { x: from - 1.0, y: 3.0, width: (to - from).max(1.0) + 2.0, height: 14.0 };
     svg.rect(band, "b-bound", Some("what the bound allows"));
-    let class = if inside { "b-in" } else { "b-out" };
     let range = Rect { x: x(low), y: 8.0, width: x(high) - x(low), height: 4.0 };
     svg.rect(range, class, Some("from the smallest to the largest measurement"));
     let dot = Rect { x: x(middle) - 2.5, y: 5.0, width: 5.0, height: 10.0 };

@@ -98,7 +98,7 @@ pub enum Unit {
 #[must_use]
 pub fn unit_of(check: &str) -> Unit {
     match check {
-        "detection_time" | "recovery_time" => Unit::Millis,
+        "detection_time" | "recovery_time" | "host_quiet" => Unit::Millis,
         "query_accuracy" => Unit::Share,
         _ => Unit::Count,
     }
@@ -108,7 +108,10 @@ pub fn unit_of(check: &str) -> Unit {
 pub fn figure(value: f64, unit: Unit) -> String {
     match unit {
         Unit::Millis => millis(value),
-        Unit::Share => format!("{:.2} %", value * 100.0),
+        Unit::Share => {
+            let percent = format!("{:.3}", value * 100.0);
+            format!("{} %", percent.trim_end_matches('0').trim_end_matches('.'))
+        }
         Unit::Count => significant(value),
     }
 }
@@ -130,7 +133,9 @@ pub fn bound(bound: Bound, unit: Unit) -> String {
 
 #[must_use]
 pub fn check_bound(check: &CheckResult) -> String {
-    bound(check.bound, unit_of(&check.name))
+    let words = bound(check.bound, unit_of(&check.name));
+    // Its measurement is wall time, and says so.
+    if check.name == "host_quiet" { format!("{words} (model)") } else { words }
 }
 
 #[must_use]
@@ -161,12 +166,18 @@ pub fn quantiles(quantiles: Option<&Quantiles>) -> String {
     }
 }
 
+/// What was injected, and on whom.
+#[must_use]
+pub fn fault(fault: &FaultReceipt) -> String {
+    format!("{} {}", clean(&fault.kind.replace('_', " "), 40), clean(&fault.target, 60))
+}
+
 /// What was done to the fleet, in a few words: the kinds and targets of the faults.
 #[must_use]
 pub fn broken(judged: &Judged) -> String {
     let mut seen: Vec<(String, usize)> = Vec::new();
     for fault in &judged.faults {
-        let what = format!("{} {}", clean(&fault.kind, 40), clean(&fault.target, 60));
+        let what = self::fault(fault);
         match seen.iter_mut().find(|(known, _)| *known == what) {
             Some((_, count)) => *count += 1,
             None => seen.push((what, 1)),

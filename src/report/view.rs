@@ -183,7 +183,11 @@ fn facts(judged: &Judged) -> Vec<(&'static str, String)> {
 
 impl CheckView {
     fn new(check: &CheckResult, judged: &Judged) -> Self {
-        let inside = check.verdict == Verdict::Pass;
+        let class = match check.verdict {
+            Verdict::Pass => "b-pass",
+            Verdict::Inconclusive => "b-inconclusive",
+            Verdict::Fail => "b-fail",
+        };
         Self {
             name: text::check_name(&check.name),
             verdict: text::verdict(check.verdict),
@@ -192,7 +196,7 @@ impl CheckView {
             from: text::bound_from(check.bound_from),
             note: text::line(&check.note),
             bar: measured_range(&check.name, judged)
-                .and_then(|range| svg::bound_bar(check.bound, range, inside)),
+                .and_then(|range| svg::bound_bar(check.bound, range, class)),
         }
     }
 }
@@ -271,7 +275,7 @@ fn fault_views(judged: &Judged, history: Option<&History>) -> Vec<FaultView> {
         _ => "-".to_owned(),
     };
     let view = |fault: &FaultReceipt| FaultView {
-        what: format!("{} {}", text::clean(&fault.kind, 40), text::clean(&fault.target, 60)),
+        what: text::fault(fault),
         requested: moment(fault.requested_ns),
         effective: moment(fault.effective_ns),
         late: fault.lateness_ns.map_or("-".to_owned(), |ns| text::millis(ns as f64 / 1e6)),

@@ -122,7 +122,7 @@ fn draw_axis(svg: &mut Svg, scale: Scale, top: f64, bottom: f64) {
         let x = scale.x(0.0);
         svg.path(&format!("M{} {}V{}", number(x), number(top), number(bottom)), "t-zero", None);
     }
-    svg.text(LEFT - 8.0, bottom + 18.0, Anchor::End, "t-axis", "model time");
+    svg.text(LEFT - 26.0, bottom + 18.0, Anchor::End, "t-axis", "model time");
 }
 
 /// 1, 2 or 5 times a power of ten, so that about ten fit; never so small that the loop is long.
@@ -149,7 +149,7 @@ fn draw_phases(svg: &mut Svg, timeline: &Timeline, scale: Scale, bottom: f64) {
         };
         let (x, width) = (scale.x(from), scale.x(to) - scale.x(from));
         svg.rect(Rect { x, y: 1.0, width, height: PHASES_HEIGHT - 3.0 }, "t-phase", Some(name));
-        if width > name.len() as f64 * CHAR_WIDTH {
+        if width > name.len() as f64 * CHAR_WIDTH + 8.0 {
             svg.text(x + width / 2.0, 12.5, Anchor::Middle, "t-phase-name", name);
         }
         if matches!(phase, Phase::Heal | Phase::Settle) {

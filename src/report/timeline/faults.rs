@@ -54,10 +54,8 @@ pub(super) fn bands(history: &History, judged: &Judged, clock: Clock, end: Secon
 
 fn begin(judged: &Judged, order: &Order, at: Seconds, end: Seconds) -> Band {
     let receipt = judged.faults.iter().find(|fault| fault.fault == order.fault && fault.part == order.part);
-    let label = receipt.map_or_else(
-        || describe(&order.injection),
-        |fault| format!("{} {}", text::clean(&fault.kind, 30), text::clean(&fault.target, 40)),
-    );
+    let label =
+        receipt.map_or_else(|| describe(&order.injection), |fault| text::clean(&text::fault(fault), 70));
     let to = if stays(&order.injection) { end.max(at) } else { at };
     Band { label, from: at, to, lanes: Vec::new(), proved: true, proof: String::new() }
 }

@@ -1,5 +1,7 @@
 //! One process's story: when it ran, what it held, when it beat.
 
+use std::collections::BTreeMap;
+
 use crate::names::{JobId, PRODUCER, Store};
 use crate::protocol::FleetEvent;
 use crate::report::text;
@@ -18,8 +20,8 @@ pub struct Lane {
     pub failed_ticks: Vec<(Seconds, String)>,
     pub jobs: Vec<Held>,
     pub marks: Vec<Mark>,
-    /// Claimed and not yet ended.
-    open: Vec<(JobId, u32, Seconds)>,
+    /// Claimed and not yet ended: the attempt, and since when.
+    open: BTreeMap<JobId, (u32, Seconds)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,14 +62,15 @@ pub struct Held {
     pub outcome: Outcome,
 }
 
+/// The worst last: it gives merged bars their colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     Completed,
+    StillHeld,
     AttemptFailed,
     LockLost,
     /// The process ended while it held the job.
     CutOff,
-    StillHeld,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -103,7 +106,7 @@ impl Lane {
             failed_ticks: Vec::new(),
             jobs: Vec::new(),
             marks: Vec::new(),
-            open: Vec::new(),
+            open: BTreeMap::new(),
         }
     }
 
@@ -115,7 +118,7 @@ impl Lane {
             }
             FleetEvent::Claimed { job, attempt, .. } => {
                 self.end(at, job, Outcome::LockLost);
-                self.open.push((job.clone(), *attempt, at));
+                self.open.insert(job.clone(), (*attempt, at));
             }
             FleetEvent::Completed { job } => self.end(at, job, Outcome::Completed),
             FleetEvent::AttemptFailed { job, .. } => self.end(at, job, Outcome::AttemptFailed),
@@ -130,14 +133,14 @@ impl Lane {
 
     /// The process ended: what it held, it holds no more.
     pub(super) fn drop_jobs(&mut self, at: Seconds) {
-        for (job, attempt, from) in std::mem::take(&mut self.open) {
+        for (job, (attempt, from)) in std::mem::take(&mut self.open) {
             self.push_job(&job, attempt, (from, at), Outcome::CutOff);
         }
     }
 
     /// Closes what is open at the end and cuts everything to the window.
     pub(super) fn settle(&mut self, from: Seconds, to: Seconds) {
-        for (job, attempt, since) in std::mem::take(&mut self.open) {
+        for (job, (attempt, since)) in std::mem::take(&mut self.open) {
             self.push_job(&job, attempt, (since, to), Outcome::StillHeld);
         }
         self.jobs.retain(|held| held.to >= from);
@@ -159,9 +162,8 @@ impl Lane {
     }
 
     fn end(&mut self, at: Seconds, job: &JobId, outcome: Outcome) {
-        if let Some(place) = self.open.iter().position(|(open, ..)| open == job) {
-            let (job, attempt, from) = self.open.remove(place);
-            self.push_job(&job, attempt, (from, at), outcome);
+        if let Some((attempt, from)) = self.open.remove(job) {
+            self.push_job(job, attempt, (from, at), outcome);
         }
     }
 

@@ -166,10 +166,7 @@ impl Reader {
     }
 
     fn lane(&mut self, name: &ProcessName) -> &mut Lane {
-        if !self.lanes.contains_key(name) {
-            self.lanes.insert(name.clone(), Lane::new(name.as_str()));
-        }
-        self.lanes.get_mut(name).expect("the lane was inserted above")
+        self.lanes.entry(name.clone()).or_insert_with(|| Lane::new(name.as_str()))
     }
 
     fn fleet(&mut self, at: Seconds, by: &ProcessName, said: &FleetEvent) {

@@ -63,7 +63,7 @@ fn pack_lane(lane: &Lane, scale: Scale, cell: f64) -> Bars {
         let (x, end) = (scale.x(held.from), scale.x(held.to));
         let before = packed.bars.get_mut(rows[row].1);
         match before {
-            Some(bar) if end - x < cell && x - bar.end < cell && bar.end - bar.x < 8.0 * cell => {
+            Some(bar) if end - x < cell && x - bar.end < cell && bar.end - bar.x < 2.0 * cell => {
                 bar.absorb(end, held)
             }
             _ => {
