@@ -53,7 +53,8 @@ fn bench() -> Result<()> {
     let link = Link { from: "bench".into(), to: Endpoint::Store(Store::Redis) };
     let syncope = proxy.listen(link, Ipv4Addr::LOCALHOST.into(), Some(redis))?;
 
-    let mut ways = vec![Way::new("direct", redis), Way::new("tokio copy", copy), Way::new("syncope", syncope)];
+    let mut ways =
+        vec![Way::new("direct", redis), Way::new("tokio copy", copy), Way::new("syncope", syncope)];
     let haproxy = start_haproxy(dir.path(), redis);
     match &haproxy {
         Ok((_, address)) => ways.push(Way::new("haproxy", *address)),
@@ -97,7 +98,10 @@ impl Way {
 
 fn print(ways: &[Way]) {
     let direct = &ways[0];
-    println!("{:12} {:>16} {:>24} {:>24}", "", "PING µs (added)", "50 connections req/s", "1 MiB values MiB/s");
+    println!(
+        "{:12} {:>16} {:>24} {:>24}",
+        "", "PING µs (added)", "50 connections req/s", "1 MiB values MiB/s"
+    );
     for way in ways {
         let added: Vec<f64> = paired(way, direct, |way| &way.ping_micros).map(|(a, b)| a - b).collect();
         let requests: Vec<f64> = paired(way, direct, |way| &way.requests).map(|(a, b)| a / b).collect();

@@ -165,10 +165,7 @@ impl Proxy {
     }
 
     /// Has the proxy's thread do `job` between two turns of its loop, and waits for the result.
-    fn ask<R: Send + 'static>(
-        &self,
-        job: impl FnOnce(&mut Engine) -> R + Send + 'static,
-    ) -> io::Result<R> {
+    fn ask<R: Send + 'static>(&self, job: impl FnOnce(&mut Engine) -> R + Send + 'static) -> io::Result<R> {
         let (answer, result) = mpsc::sync_channel(1);
         let job: Job = Box::new(move |engine| {
             // Whoever asked waits for this; if it is gone, nobody misses the answer.

@@ -36,7 +36,10 @@ struct Item {
 #[derive(Debug)]
 enum What {
     /// `data[start..]`, not empty.
-    Bytes { data: Vec<u8>, start: usize },
+    Bytes {
+        data: Vec<u8>,
+        start: usize,
+    },
     End(End),
 }
 

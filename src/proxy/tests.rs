@@ -156,10 +156,10 @@ fn a_half_closed_connection_still_carries_the_answer() {
 fn bulk_that_the_reader_is_slow_to_take_arrives_whole() {
     let rig = Rig::new();
     let (mut client, mut server) = rig.connect();
-    let sent = pattern(32 << 20);
+    let sent = pattern(16 << 20);
     let copy = sent.clone();
     let writer = std::thread::spawn(move || client.write_all(&copy).unwrap());
-    assert!(read(&mut server, sent.len()) == sent, "32 MiB arrive as they were sent");
+    assert!(read(&mut server, sent.len()) == sent, "16 MiB arrive as they were sent");
     writer.join().unwrap();
 }
 
@@ -380,9 +380,7 @@ fn links_change_together_and_nothing_moves_afterwards() {
     let mut rig = Rig::new();
     let (mut addresses, upstream) = (vec![rig.address], rig.server.local_addr().unwrap());
     for number in 1..4 {
-        addresses.push(
-            rig.proxy.listen(link(number), Ipv4Addr::LOCALHOST.into(), Some(upstream)).unwrap(),
-        );
+        addresses.push(rig.proxy.listen(link(number), Ipv4Addr::LOCALHOST.into(), Some(upstream)).unwrap());
         rig.links.push(link(number));
     }
     let mut floods = Vec::new();
@@ -442,8 +440,7 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let direction =
-        prop::sample::select(vec![Direction::Both, Direction::Upstream, Direction::Downstream]);
+    let direction = prop::sample::select(vec![Direction::Both, Direction::Upstream, Direction::Downstream]);
     let toxic = prop_oneof![
         (direction.clone(), 0u64..3_000, 0u64..3_000).prop_map(|(direction, latency, jitter)| {
             let (latency, jitter) = (Span::from_micros(latency), Span::from_micros(jitter));
