@@ -44,6 +44,8 @@ struct Side {
     writable: bool,
     /// The peer has closed or reset: reading goes on until it says so.
     hung_up: bool,
+    /// The connection was made.
+    established: bool,
 }
 
 #[derive(Debug, Default)]
@@ -105,12 +107,18 @@ impl Connection {
         self.way.iter().any(|way| way.lossy)
     }
 
+    /// Whether the upstream was asked for a connection and did not take it.
+    pub(super) fn is_refused(&self) -> bool {
+        self.side[SERVER].hung_up && !self.side[SERVER].established
+    }
+
     pub(super) fn notice(&mut self, side: usize, flags: EventFlags) {
         let side = &mut self.side[side];
         let hung_up = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
         side.readable |= hung_up || flags.contains(EventFlags::IN);
         side.writable |= hung_up || flags.contains(EventFlags::OUT);
         side.hung_up |= hung_up;
+        side.established |= flags.contains(EventFlags::OUT) && !flags.contains(EventFlags::HUP);
     }
 
     pub(super) fn close(self) {

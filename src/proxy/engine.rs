@@ -357,7 +357,10 @@ impl Engine {
             Pumped::Idle => {}
             Pumped::More => self.work.push(index),
             Pumped::Finished => self.close(index, false),
-            Pumped::Reset => self.close(index, true),
+            Pumped::Reset => {
+                port.stats.upstream_refused += u64::from(connection.is_refused());
+                self.close(index, true);
+            }
         }
     }
 

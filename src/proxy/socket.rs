@@ -11,31 +11,50 @@ use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, sockopt};
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
 
+/// Tries at a port that was free a moment ago.
+const TRIES_MAX: usize = 16;
+
 /// A socket that is bound to a free port of `ip`, and does not listen yet: connections to it are
 /// refused, and nobody else can have the port.
+///
+/// Linux lets a port that it chose itself go when the socket stops listening, but not one that was
+/// asked for by number. Hence two binds, with a moment between them in which the port may be lost.
 pub(super) fn bind(ip: IpAddr) -> io::Result<(OwnedFd, SocketAddr)> {
-    let finder = stream(ip)?;
-    sockopt::set_socket_reuseaddr(&finder, true)?;
-    rustix::net::bind(&finder, &SocketAddr::new(ip, 0))?;
-    let address = SocketAddr::try_from(rustix::net::getsockname(&finder)?)?;
-    // Linux gives a port that it chose itself away when the socket stops listening, but not one
-    // that was asked for by number: hence a second socket, while the first still holds the port.
-    let socket = stream(ip)?;
-    sockopt::set_socket_reuseaddr(&socket, true)?;
-    rustix::net::bind(&socket, &address)?;
-    // Accepted connections inherit it.
-    sockopt::set_tcp_nodelay(&socket, true)?;
-    Ok((socket, address))
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let address = free_address(ip)?;
+        let socket = stream(ip)?;
+        match rustix::net::bind(&socket, &address) {
+            Ok(()) => {
+                // Accepted connections inherit it.
+                sockopt::set_tcp_nodelay(&socket, true)?;
+                return Ok((socket, address));
+            }
+            Err(Errno::ADDRINUSE) if tries < TRIES_MAX => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
+fn free_address(ip: IpAddr) -> io::Result<SocketAddr> {
+    let finder = stream(ip)?;
+    rustix::net::bind(&finder, &SocketAddr::new(ip, 0))?;
+    Ok(SocketAddr::try_from(rustix::net::getsockname(&finder)?)?)
+}
+
+/// Listens. The port may still have connections of an earlier time, which `SO_REUSEADDR` ignores.
 pub(super) fn open_port(socket: &OwnedFd) -> io::Result<()> {
+    sockopt::set_socket_reuseaddr(socket, true)?;
     Ok(rustix::net::listen(socket, BACKLOG)?)
 }
 
 /// Closes the port of a listening socket: connections that wait to be accepted are reset, new ones
 /// refused. The port stays this socket's, until [`open_port`].
 pub(super) fn close_port(socket: &OwnedFd) -> io::Result<()> {
-    Ok(rustix::net::shutdown(socket, Shutdown::Read)?)
+    rustix::net::shutdown(socket, Shutdown::Read)?;
+    // Two sockets that both have it may share a port as long as neither listens.
+    Ok(sockopt::set_socket_reuseaddr(socket, false)?)
 }
 
 /// The next connection, if one waits.
