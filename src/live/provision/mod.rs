@@ -7,6 +7,20 @@
 mod child;
 pub mod cleanup;
 #[cfg(feature = "docker")]
+mod container;
+#[cfg(feature = "docker")]
+mod docker;
+#[cfg(feature = "docker")]
+mod docker_stores;
+#[cfg(feature = "docker")]
+pub mod engine;
+#[cfg(feature = "docker")]
+mod fleet_image;
+#[cfg(feature = "docker")]
+mod image_build;
+#[cfg(feature = "docker")]
+pub mod images;
+#[cfg(feature = "docker")]
 mod labels;
 mod output;
 mod places;

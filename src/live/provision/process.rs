@@ -263,7 +263,7 @@ impl Site for ProcessSite {
     }
 }
 
-fn libfaketime_for(scenario: &Scenario) -> Result<Option<PathBuf>, BackendError> {
+pub(super) fn libfaketime_for(scenario: &Scenario) -> Result<Option<PathBuf>, BackendError> {
     if !scenario.fleet.processes.iter().any(|spec| spec.fake_clock) {
         return Ok(None);
     }

@@ -1,5 +1,6 @@
 //! The two servers, as both backends run them: their settings, and how one learns that they are ready.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -7,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
+use tokio_postgres::SimpleQueryMessage;
 
 use super::{Exit, StoreInstance};
 use crate::names::Store;
@@ -46,7 +48,6 @@ pub(super) const POSTGRES_SETTINGS: &[&str] = &[
     "shared_buffers=32MB",
     "wal_level=minimal",
     "max_wal_senders=0",
-    "min_wal_size=2MB",
     "jit=off",
     "log_checkpoints=off",
 ];
@@ -75,29 +76,43 @@ pub(super) async fn wait_until_ready(
 async fn ask(instance: &StoreInstance) -> Result<(), String> {
     match instance.store {
         Store::Redis => ping(instance.address).await,
-        Store::Postgres => select_one(instance).await,
+        Store::Postgres => query_postgres(instance, "SELECT 1").await.map(drop),
+    }
+}
+
+/// The server's own word.
+#[cfg(feature = "docker")]
+pub(super) async fn version(instance: &StoreInstance) -> Result<String, String> {
+    match instance.store {
+        Store::Redis => {
+            let info = exchange(instance.address, b"INFO server\r\n").await?;
+            let version = info.lines().find_map(|line| line.strip_prefix("redis_version:"));
+            version.map(|version| version.trim().to_owned()).ok_or_else(|| "unknown".into())
+        }
+        Store::Postgres => query_postgres(instance, "SHOW server_version").await,
     }
 }
 
 /// A Redis that still loads its data answers with an error.
 async fn ping(address: SocketAddr) -> Result<(), String> {
-    const PONG: &[u8] = b"+PONG\r\n";
-    let exchange = async {
-        let mut stream = TcpStream::connect(address).await?;
-        stream.write_all(b"PING\r\n").await?;
-        let mut answer = vec![0; 64];
-        let length = stream.read(&mut answer).await?;
-        answer.truncate(length);
-        std::io::Result::Ok(answer)
-    };
-    match exchange.await {
-        Ok(answer) if answer == PONG => Ok(()),
-        Ok(answer) => Err(String::from_utf8_lossy(&answer).trim().to_owned()),
-        Err(error) => Err(error.to_string()),
-    }
+    let answer = exchange(address, b"PING\r\n").await?;
+    if answer == "+PONG\r\n" { Ok(()) } else { Err(answer.trim().to_owned()) }
 }
 
-async fn select_one(instance: &StoreInstance) -> Result<(), String> {
+/// The beginning of the answer to an inline command.
+async fn exchange(address: SocketAddr, command: &[u8]) -> Result<String, String> {
+    let exchange = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(command).await?;
+        let mut answer = vec![0; 4_096];
+        let length = stream.read(&mut answer).await?;
+        io::Result::Ok(String::from_utf8_lossy(&answer[..length]).into_owned())
+    };
+    exchange.await.map_err(|error| error.to_string())
+}
+
+/// The first value of the first row.
+async fn query_postgres(instance: &StoreInstance, query: &str) -> Result<String, String> {
     let mut config = tokio_postgres::Config::new();
     config
         .host(instance.address.ip().to_string())
@@ -112,12 +127,16 @@ async fn select_one(instance: &StoreInstance) -> Result<(), String> {
         None => error.to_string(),
     };
     let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(text)?;
-    let query = async {
-        let answered = client.simple_query("SELECT 1").await.map(drop);
+    let asking = async {
+        let answered = client.simple_query(query).await;
         // The connection ends when its client is gone.
         drop(client);
         answered
     };
-    let (answered, _) = tokio::join!(query, connection);
-    answered.map_err(text)
+    let (answered, _) = tokio::join!(asking, connection);
+    let first = answered.map_err(text)?.into_iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    });
+    first.ok_or_else(|| "no row".into())
 }

@@ -1,0 +1,288 @@
+//! Containers: stores and fleet on a private network, which leads to this host and no further.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bollard::Docker;
+use bollard::models::NetworkCreateRequest;
+use bollard::query_parameters::InspectNetworkOptions;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, try_join_all};
+
+use super::container::{self, ContainerSpec};
+use super::docker_stores::StoreContainer;
+use super::engine::{self, Engine};
+use super::images::{self, Image};
+use super::labels::{self, OWNER_LABEL, RUN_LABEL, SCENARIO_LABEL, SITE_LABEL, Which};
+use super::output::OutputStream;
+use super::reference::{FLEET_VARIABLE, faketime_environment, fleet_settings, role_argument};
+use super::undo::{self, Entry, OWNER_FILE, OWNER_VARIABLE, RUN_VARIABLE};
+use super::{RunContext, RunningProcess, Site, StoreInstance, places};
+use crate::backend::BackendError;
+use crate::fault::OutageKind;
+use crate::history::What;
+use crate::names::{ProcessName, Store};
+use crate::scenario::{ProcessSpec, Program, Scenario, Stack};
+
+/// Every container has an address of its own, so all may listen on the same port.
+const HTTP_PORT: u16 = 8080;
+/// In a container: where the clock's directory and libfaketime are mounted.
+const CLOCK_DIRECTORY: &str = "/syncope/clock";
+const CLOCK_FILE: &str = "offset";
+const LIBFAKETIME: &str = "/syncope/libfaketime.so.1";
+
+pub struct DockerSite {
+    run: RunContext,
+    name: String,
+    engine: Engine,
+    labels: HashMap<String, String>,
+    gateway: IpAddr,
+    directory: PathBuf,
+    libfaketime: Option<PathBuf>,
+    stack: Stack,
+    images: images::Resolved,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    processes: BTreeMap<ProcessName, Member>,
+    clocks: BTreeMap<ProcessName, PathBuf>,
+    stores: BTreeMap<Store, Arc<StoreContainer>>,
+}
+
+#[derive(Clone)]
+struct Member {
+    container: String,
+    address: IpAddr,
+    running: Arc<RunningProcess>,
+}
+
+impl DockerSite {
+    /// Resolves the images, which builds those that are nowhere to be had, and makes the network.
+    pub async fn open(run: RunContext, scenario: &Scenario) -> Result<Self, BackendError> {
+        let engine = engine::detect().await.map_err(|what| BackendError::Environment {
+            what,
+            hint: "apt-get install -y docker.io, and start dockerd; or --backend process".into(),
+        })?;
+        let images = images::resolve(&engine, &run.guard, [scenario], &|_| {}).await?;
+        let libfaketime = super::process::libfaketime_for(scenario)?;
+        let name = run.site_name();
+        let directory = places::scratch().join(&name);
+        let labels = HashMap::from([
+            (RUN_LABEL.to_owned(), run.guard.run_id().to_owned()),
+            (OWNER_LABEL.to_owned(), run.guard.owner().to_owned()),
+            (SITE_LABEL.to_owned(), name.clone()),
+            (SCENARIO_LABEL.to_owned(), scenario.name.clone()),
+        ]);
+        let journalled = run
+            .guard
+            .record(&Entry::Containers)
+            .and_then(|()| run.guard.record(&Entry::Directory { path: directory.clone() }))
+            .and_then(|()| places::create_passable(&directory))
+            .and_then(|()| fs::write(directory.join(OWNER_FILE), run.guard.owner()));
+        journalled.map_err(|error| super::process::failed("make a directory for the scenario", &error))?;
+        let gateway = create_network(&engine.docker, &name, &labels).await?;
+        let stack = scenario.stack.clone();
+        let state = Mutex::default();
+        Ok(Self { run, name, engine, labels, gateway, directory, libfaketime, stack, images, state })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn container_spec(&self, of: &str, image: &Image) -> ContainerSpec {
+        ContainerSpec {
+            name: format!("{}-{of}", self.name),
+            image: image.id.clone(),
+            env: BTreeMap::from([
+                (RUN_VARIABLE.to_owned(), self.run.guard.run_id().to_owned()),
+                (OWNER_VARIABLE.to_owned(), self.run.guard.owner().to_owned()),
+            ]),
+            labels: self.labels.clone(),
+            network: self.name.clone(),
+            ..ContainerSpec::default()
+        }
+    }
+
+    async fn start_one_store(&self, store: Store) -> Result<(Store, StoreInstance), BackendError> {
+        let image = self.images.store(store)?;
+        let spec = self.container_spec(store.as_str(), image);
+        let started = StoreContainer::start(&self.engine.docker, store, &self.stack, spec).await?;
+        let instance = started.instance();
+        self.state().stores.insert(store, Arc::new(started));
+        Ok((store, instance))
+    }
+
+    async fn start(
+        &self,
+        spec: &ProcessSpec,
+        env: BTreeMap<String, String>,
+    ) -> Result<Arc<RunningProcess>, BackendError> {
+        let docker = &self.engine.docker;
+        let last = self.state().processes.get(&spec.name).cloned();
+        let (container, generation) = match last {
+            Some(last) => (last.container, last.running.generation + 1),
+            None => (self.create_for(spec, env).await?, 1),
+        };
+        let (sink, by) = (self.run.sink.clone(), spec.name.clone());
+        let stdout = OutputStream::stdout(sink.clone(), by.clone());
+        let stderr = OutputStream::stderr(sink.clone(), by.clone());
+        container::attach(docker, &container, stdout, stderr).await?;
+        let started = container::start(docker, &container, spec.name.as_str()).await?;
+        let pid = started.pid;
+        sink.send(started.at, by.clone(), What::Started { generation, pid: pid.unsigned_abs() });
+        let exit = container::watch_exit(docker, &container, &started.pidfd, move |at, exit| {
+            sink.send(at, by, What::Exited { generation, code: exit.code, signal: exit.signal });
+        });
+        let exit = exit.map_err(|error| super::process::failed(&format!("watch {}", spec.name), &error))?;
+        let name = spec.name.clone();
+        let running = Arc::new(RunningProcess { name, pid, pidfd: started.pidfd, generation, exit });
+        let member = Member { container, address: started.address, running: running.clone() };
+        self.state().processes.insert(spec.name.clone(), member);
+        Ok(running)
+    }
+
+    async fn create_for(&self, spec: &ProcessSpec, env: BTreeMap<String, String>) -> Result<String, BackendError> {
+        let image = self.images.process(spec)?;
+        let mut container = self.container_spec(spec.name.as_str(), image);
+        container.env.extend(env);
+        match &spec.program {
+            Program::Reference { role, .. } => container.command = Some(vec![role_argument(*role).into()]),
+            Program::External { command, working_directory, .. } => {
+                container.command.clone_from(command);
+                container.working_directory.clone_from(working_directory);
+            }
+        }
+        if let Some(settings) = fleet_settings(spec) {
+            container.env.insert(FLEET_VARIABLE.into(), settings);
+        }
+        self.add_clock(spec, &mut container)
+            .map_err(|error| super::process::failed(&format!("give {} a clock", spec.name), &error))?;
+        container::create(&self.engine.docker, container).await
+    }
+
+    fn add_clock(&self, spec: &ProcessSpec, container: &mut ContainerSpec) -> std::io::Result<()> {
+        let Some(library) = self.libfaketime.as_ref().filter(|_| spec.fake_clock) else { return Ok(()) };
+        // The directory is mounted, not the file: the file is replaced, not rewritten.
+        let directory = self.directory.join("clocks").join(spec.name.as_str());
+        fs::create_dir_all(&directory)?;
+        let file = directory.join(CLOCK_FILE);
+        fs::write(&file, "+0\n")?;
+        container.binds.push(format!("{}:{CLOCK_DIRECTORY}:ro", directory.display()));
+        container.binds.push(format!("{}:{LIBFAKETIME}:ro", fs::canonicalize(library)?.display()));
+        let inside = format!("{CLOCK_DIRECTORY}/{CLOCK_FILE}");
+        let variables = faketime_environment(LIBFAKETIME.as_ref(), inside.as_ref());
+        container.env.extend(variables.into_iter().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        }));
+        self.state().clocks.insert(spec.name.clone(), file);
+        Ok(())
+    }
+
+    fn store_container(&self, store: Store) -> Result<Arc<StoreContainer>, BackendError> {
+        let found = self.state().stores.get(&store).cloned();
+        found.ok_or_else(|| BackendError::Failed(format!("{store} was not started")))
+    }
+
+    async fn remove_all(&self) -> Vec<String> {
+        let which = Which::Site { site: &self.name, owner: self.run.guard.owner() };
+        let mut cleaned = labels::remove(&self.engine.docker, which).await;
+        if !cleaned.failed.is_empty() {
+            // A network goes only when the engine has done with its last container.
+            cleaned = labels::remove(&self.engine.docker, which).await;
+        }
+        cleaned.add(undo::remove_directory(&self.directory));
+        cleaned.failed
+    }
+}
+
+impl Site for DockerSite {
+    fn proxy_address(&self) -> IpAddr {
+        self.gateway
+    }
+
+    fn start_stores(&self) -> BoxFuture<'_, Result<BTreeMap<Store, StoreInstance>, BackendError>> {
+        let wanted = Store::ALL.into_iter().filter(|store| match store {
+            Store::Redis => self.stack.redis.is_some(),
+            Store::Postgres => self.stack.postgres.is_some(),
+        });
+        let starts: Vec<_> = wanted.map(|store| self.start_one_store(store)).collect();
+        async move { Ok(try_join_all(starts).await?.into_iter().collect()) }.boxed()
+    }
+
+    fn start_process(
+        &self,
+        spec: &ProcessSpec,
+        env: BTreeMap<String, String>,
+    ) -> BoxFuture<'_, Result<Arc<RunningProcess>, BackendError>> {
+        let spec = spec.clone();
+        async move { self.start(&spec, env).await }.boxed()
+    }
+
+    fn http_address(&self, process: &ProcessName) -> Option<SocketAddr> {
+        Some((self.state().processes.get(process)?.address, HTTP_PORT).into())
+    }
+
+    fn http_port(&self, _process: &ProcessName) -> u16 {
+        HTTP_PORT
+    }
+
+    fn process(&self, name: &ProcessName) -> Option<Arc<RunningProcess>> {
+        self.state().processes.get(name).map(|member| member.running.clone())
+    }
+
+    fn store(&self, store: Store) -> Option<StoreInstance> {
+        self.state().stores.get(&store).map(|container| container.instance())
+    }
+
+    fn store_down(&self, store: Store, how: OutageKind) -> BoxFuture<'_, Result<String, BackendError>> {
+        async move { self.store_container(store)?.down(how).await }.boxed()
+    }
+
+    fn store_up(&self, store: Store, how: OutageKind) -> BoxFuture<'_, Result<String, BackendError>> {
+        async move { self.store_container(store)?.up(how).await }.boxed()
+    }
+
+    fn clock_file(&self, process: &ProcessName) -> Option<PathBuf> {
+        self.state().clocks.get(process).cloned()
+    }
+
+    fn versions(&self) -> Vec<(String, String)> {
+        let engine = ("docker".to_owned(), self.engine.version.clone());
+        let stores: Vec<_> = self.state().stores.values().map(|store| store.version()).collect();
+        std::iter::once(engine).chain(stores).chain(self.images.list()).collect()
+    }
+
+    fn tear_down(&self) -> BoxFuture<'_, Vec<String>> {
+        self.remove_all().boxed()
+    }
+}
+
+/// `internal`: no route leads from it to anywhere but this host.
+async fn create_network(
+    docker: &Docker,
+    name: &str,
+    labels: &HashMap<String, String>,
+) -> Result<IpAddr, BackendError> {
+    let making = |error: bollard::errors::Error| container::failed(&format!("make the network {name}"), &error);
+    let request = NetworkCreateRequest {
+        name: name.to_owned(),
+        driver: Some("bridge".into()),
+        internal: Some(true),
+        labels: Some(labels.clone()),
+        ..NetworkCreateRequest::default()
+    };
+    docker.create_network(request).await.map_err(making)?;
+    let seen = docker.inspect_network(name, None::<InspectNetworkOptions>).await.map_err(making)?;
+    let configs = seen.ipam.and_then(|ipam| ipam.config).unwrap_or_default();
+    let gateway = configs.into_iter().find_map(|config| {
+        // Some engines append the prefix's length.
+        config.gateway?.split('/').next()?.parse().ok()
+    });
+    gateway.ok_or_else(|| BackendError::Failed(format!("the network {name} has no gateway address")))
+}

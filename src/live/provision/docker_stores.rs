@@ -1,0 +1,181 @@
+//! Redis and Postgres in containers. What a store keeps over an outage lies in its container.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bollard::Docker;
+use bollard::query_parameters::LogsOptionsBuilder;
+use futures_util::StreamExt;
+use rustix::process::{Signal, pidfd_send_signal};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use super::container::{self, ContainerSpec};
+use super::servers::{self, POSTGRES_DATABASE, POSTGRES_SETTINGS, POSTGRES_USER};
+use super::{Exit, StoreInstance, process, tree, wait_for_exit};
+use crate::backend::BackendError;
+use crate::fault::OutageKind;
+use crate::names::Store;
+use crate::scenario::{RedisDurability, Stack};
+
+const REDIS_PORT: u16 = 6379;
+const POSTGRES_PORT: u16 = 5432;
+const LOG_LINES_SHOWN: &str = "12";
+
+pub(super) struct StoreContainer {
+    docker: Docker,
+    store: Store,
+    container: String,
+    name: String,
+    version: String,
+    running: Mutex<Running>,
+}
+
+#[derive(Clone)]
+struct Running {
+    instance: StoreInstance,
+    pidfd: Arc<std::os::fd::OwnedFd>,
+    exit: watch::Receiver<Option<Exit>>,
+}
+
+impl StoreContainer {
+    pub(super) async fn start(
+        docker: &Docker,
+        store: Store,
+        stack: &Stack,
+        mut spec: ContainerSpec,
+    ) -> Result<Self, BackendError> {
+        let durability = stack.redis.as_ref().map_or(RedisDurability::None, |redis| redis.durability);
+        spec.command = Some(command_of(store, durability));
+        spec.keeps_log = true;
+        if store == Store::Postgres {
+            // For images that initialise their data directory when they start; the others ignore it.
+            spec.env.insert("POSTGRES_HOST_AUTH_METHOD".into(), "trust".into());
+        }
+        let name = spec.name.clone();
+        let container = container::create(docker, spec).await?;
+        let running = run(docker, store, &container, &name).await?;
+        let version = servers::version(&running.instance).await.unwrap_or_else(|error| error);
+        let running = Mutex::new(running);
+        Ok(Self { docker: docker.clone(), store, container, name, version, running })
+    }
+
+    pub(super) fn instance(&self) -> StoreInstance {
+        self.running().instance
+    }
+
+    pub(super) fn version(&self) -> (String, String) {
+        (self.store.to_string(), self.version.clone())
+    }
+
+    pub(super) async fn down(&self, how: OutageKind) -> Result<String, BackendError> {
+        let running = self.running();
+        let pid = running.instance.pid;
+        if running.exit.borrow().is_some() {
+            return Err(BackendError::Failed(format!("{} (pid {pid}) has ended already", self.store)));
+        }
+        let signal = match (how, self.store) {
+            (OutageKind::Pause, _) => return self.on_tree(tree::stop_tree, "pause").await,
+            // The first process of a container takes all others with it.
+            (OutageKind::Kill, _) => Signal::KILL,
+            (OutageKind::Stop, Store::Redis) => Signal::TERM,
+            // "Fast": does not wait for its clients to leave.
+            (OutageKind::Stop, Store::Postgres) => Signal::INT,
+            (OutageKind::Refuse, _) => return Err(refuse()),
+        };
+        let what = format!("signal {} (pid {pid})", self.store);
+        pidfd_send_signal(&running.pidfd, signal).map_err(|error| process::failed(&what, &error.into()))?;
+        match wait_for_exit(running.exit).await {
+            Some(exit) => Ok(format!("{} (pid {pid}) ended: {exit}", self.store)),
+            None => Err(BackendError::Failed(format!("{} (pid {pid}) did not end", self.store))),
+        }
+    }
+
+    pub(super) async fn up(&self, how: OutageKind) -> Result<String, BackendError> {
+        match how {
+            OutageKind::Pause => {
+                let proof = self.on_tree(tree::continue_tree, "continue").await?;
+                ready(&self.docker, &self.running(), &self.container).await?;
+                Ok(format!("{proof}; {} answers", self.store))
+            }
+            OutageKind::Kill | OutageKind::Stop => {
+                let running = run(&self.docker, self.store, &self.container, &self.name).await?;
+                let pid = running.instance.pid;
+                *self.running.lock().unwrap_or_else(PoisonError::into_inner) = running;
+                Ok(format!("{} (pid {pid}) answers", self.store))
+            }
+            OutageKind::Refuse => Err(refuse()),
+        }
+    }
+
+    fn running(&self) -> Running {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn on_tree(
+        &self,
+        act: fn(i32) -> std::io::Result<String>,
+        what: &str,
+    ) -> Result<String, BackendError> {
+        let pid = self.running().instance.pid;
+        let what = format!("{what} {} (pid {pid})", self.store);
+        let acted = spawn_blocking(move || act(pid)).await.map_err(std::io::Error::other);
+        acted.and_then(|acted| acted).map_err(|error| process::failed(&what, &error))
+    }
+}
+
+async fn run(docker: &Docker, store: Store, container: &str, name: &str) -> Result<Running, BackendError> {
+    let started = container::start(docker, container, name).await?;
+    let exit = container::watch_exit(docker, container, &started.pidfd, |_, _| {});
+    let exit = exit.map_err(|error| process::failed(&format!("watch {store}"), &error))?;
+    let (port, user, database) = match store {
+        Store::Redis => (REDIS_PORT, "default", "0"),
+        Store::Postgres => (POSTGRES_PORT, POSTGRES_USER, POSTGRES_DATABASE),
+    };
+    let instance = StoreInstance {
+        store,
+        address: SocketAddr::new(started.address, port),
+        pid: started.pid,
+        user: user.into(),
+        password: None,
+        database: database.into(),
+    };
+    let running = Running { instance, pidfd: Arc::new(started.pidfd), exit };
+    ready(docker, &running, container).await?;
+    Ok(running)
+}
+
+async fn ready(docker: &Docker, running: &Running, container: &str) -> Result<(), BackendError> {
+    match servers::wait_until_ready(&running.instance, running.exit.clone()).await {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            let log = log_tail(docker, container).await;
+            Err(BackendError::Failed(format!("{error}; its log ends:\n{log}")))
+        }
+    }
+}
+
+async fn log_tail(docker: &Docker, container: &str) -> String {
+    let options = LogsOptionsBuilder::default().stdout(true).stderr(true).tail(LOG_LINES_SHOWN).build();
+    let lines = docker.logs(container, Some(options)).filter_map(|line| async { line.ok() });
+    lines.map(|line| line.to_string()).collect().await
+}
+
+fn command_of(store: Store, durability: RedisDurability) -> Vec<String> {
+    let mut command: Vec<String> = Vec::new();
+    match store {
+        Store::Redis => {
+            command.extend(["redis-server", "--protected-mode", "no", "--loglevel", "warning"].map(String::from));
+            command.extend(servers::redis_durability(durability).iter().copied().map(String::from));
+        }
+        Store::Postgres => {
+            command.extend(["postgres", "-c", "listen_addresses=*"].map(String::from));
+            command.extend(POSTGRES_SETTINGS.iter().flat_map(|setting| ["-c".into(), String::from(*setting)]));
+        }
+    }
+    command
+}
+
+fn refuse() -> BackendError {
+    BackendError::Unsupported("refusing is the proxy's business".into())
+}

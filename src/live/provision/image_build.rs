@@ -1,0 +1,297 @@
+//! The servers' images, built from Debian packages where no registry can be reached.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use bollard::Docker;
+use bollard::models::ContainerConfig;
+use bollard::query_parameters::{
+    CommitContainerOptionsBuilder, CreateImageOptionsBuilder, RemoveContainerOptionsBuilder,
+};
+use futures_util::{StreamExt, stream};
+use tokio::task::spawn_blocking;
+
+use super::cleanup::Guard;
+use super::container::{self, ContainerSpec};
+use super::labels::{OWNER_LABEL, RUN_LABEL};
+use super::servers::POSTGRES_USER;
+use super::undo::{self, Entry, OWNER_FILE, OWNER_VARIABLE, RUN_VARIABLE};
+use super::{places, process};
+use crate::backend::BackendError;
+use crate::names::Store;
+
+const SUITE: &str = "bookworm";
+/// What the images do without: prefixes of paths.
+const SLIM: &str = include_str!("../../../images/slim.txt");
+const USERS: &str = "root:x:0:0:root:/root:/bin/sh\npostgres:x:999:999::/var/lib/postgresql:/bin/sh\n\
+                     redis:x:998:998::/data:/bin/sh\nnobody:x:65534:65534::/nonexistent:/bin/sh\n";
+const GROUPS: &str = "root:x:0:\npostgres:x:999:\nredis:x:998:\nnogroup:x:65534:\n";
+const POSTGRES_ID: u64 = 999;
+const CHUNK_BYTES: usize = 1024 * 1024;
+
+pub(super) const fn reference(store: Store) -> &'static str {
+    match store {
+        Store::Redis => "syncope/redis:7",
+        Store::Postgres => "syncope/postgres:15",
+    }
+}
+
+/// Some 15 s for Redis, 30 s for Postgres. Leaves the image under [`reference`].
+pub(super) async fn build(docker: &Docker, guard: &Guard, store: Store) -> Result<(), BackendError> {
+    let directory = places::scratch().join(format!("{}{}-image-{store}", places::PREFIX, guard.run_id()));
+    let made = guard
+        .record(&Entry::Directory { path: directory.clone() })
+        .and_then(|()| places::create_passable(&directory))
+        .and_then(|()| fs::write(directory.join(OWNER_FILE), guard.owner()));
+    made.map_err(|error| process::failed("make a directory to build an image in", &error))?;
+    let marks = [(RUN_VARIABLE, guard.run_id().to_owned()), (OWNER_VARIABLE, guard.owner().to_owned())];
+    let within = directory.clone();
+    let packed = spawn_blocking(move || pack(store, &within, &marks)).await;
+    let packed = packed.map_err(|error| process::failed("build an image", &io::Error::other(error)))?;
+    let built = match packed {
+        Ok(layer) if store == Store::Redis => import(docker, &layer, reference(store), REDIS_CONFIG).await,
+        Ok(layer) => build_postgres(docker, guard, &layer).await,
+        Err(error) => Err(error),
+    };
+    undo::remove_directory(&directory);
+    built
+}
+
+const REDIS_CONFIG: &[&str] =
+    &["WORKDIR /data", "CMD [\"redis-server\", \"--protected-mode\", \"no\"]", "LABEL syncope.image=redis"];
+const POSTGRES_CONFIG: &[&str] = &[
+    "ENV PATH=/usr/lib/postgresql/15/bin:/usr/bin:/bin",
+    "ENV PGDATA=/var/lib/postgresql/data",
+    "USER postgres",
+    "WORKDIR /var/lib/postgresql",
+    "CMD [\"postgres\"]",
+    "LABEL syncope.image=postgres",
+];
+const POSTGRES_BASE: &str = "syncope/postgres-base:15";
+
+/// The data directory is initialised here, once, so that a container starts with it.
+async fn build_postgres(docker: &Docker, guard: &Guard, layer: &Path) -> Result<(), BackendError> {
+    import(docker, layer, POSTGRES_BASE, POSTGRES_CONFIG).await?;
+    let journalled = guard.record(&Entry::Containers);
+    journalled.map_err(|error| process::failed("write the journal", &error))?;
+    let initialise = format!(
+        "initdb --auth=trust --no-sync --encoding=UTF8 --locale=C --wal-segsize=1 --username={POSTGRES_USER} \
+         && echo 'host all all all trust' >> \"$PGDATA/pg_hba.conf\""
+    );
+    let name = format!("{}{}-initdb", places::PREFIX, guard.run_id());
+    let spec = ContainerSpec {
+        name: name.clone(),
+        image: POSTGRES_BASE.into(),
+        command: Some(vec!["sh".into(), "-ec".into(), initialise]),
+        labels: [(RUN_LABEL, guard.run_id()), (OWNER_LABEL, guard.owner())]
+            .map(|(label, value)| (label.to_owned(), value.to_owned()))
+            .into(),
+        network: "none".into(),
+        keeps_log: true,
+        ..ContainerSpec::default()
+    };
+    let id = container::create(docker, spec).await?;
+    let committed = match container::run_to_end(docker, &id).await {
+        Ok(exit) if exit.code == Some(0) => commit(docker, &id).await,
+        Ok(exit) => Err(BackendError::Failed(format!("{name} failed to initialise Postgres: {exit}"))),
+        Err(error) => Err(error),
+    };
+    let options = RemoveContainerOptionsBuilder::default().force(true).build();
+    docker.remove_container(&id, Some(options)).await.map_err(|error| container::failed("remove a container", &error))?;
+    committed
+}
+
+async fn commit(docker: &Docker, id: &str) -> Result<(), BackendError> {
+    let (repository, tag) = split(reference(Store::Postgres));
+    let options = CommitContainerOptionsBuilder::default()
+        .container(id)
+        .repo(repository)
+        .tag(tag)
+        .changes(&POSTGRES_CONFIG.join("\n"))
+        .build();
+    let committed = docker.commit_container(options, ContainerConfig::default()).await;
+    committed.map(drop).map_err(|error| container::failed("commit the Postgres image", &error))
+}
+
+/// A tar archive as an image with that configuration (Dockerfile instructions).
+pub(super) async fn import(
+    docker: &Docker,
+    layer: &Path,
+    reference: &str,
+    changes: &[&str],
+) -> Result<(), BackendError> {
+    let opened = tokio::fs::File::open(layer).await;
+    let file = opened.map_err(|error| process::failed("read an image's layer", &error))?;
+    let chunks = stream::try_unfold(file, |mut file| async move {
+        let mut chunk = vec![0; CHUNK_BYTES];
+        let length = tokio::io::AsyncReadExt::read(&mut file, &mut chunk).await?;
+        chunk.truncate(length);
+        io::Result::Ok((length > 0).then(|| (chunk.into(), file)))
+    });
+    let (repository, tag) = split(reference);
+    let options = CreateImageOptionsBuilder::default()
+        .from_src("-")
+        .repo(repository)
+        .tag(tag)
+        .changes(changes.iter().map(|&change| change.to_owned()).collect())
+        .build();
+    let mut steps = docker.create_image(Some(options), Some(bollard::body_try_stream(chunks)), None);
+    while let Some(step) = steps.next().await {
+        step.map_err(|error| container::failed(&format!("import the image {reference}"), &error))?;
+    }
+    Ok(())
+}
+
+fn split(reference: &str) -> (&str, &str) {
+    reference.split_once(':').unwrap_or((reference, "latest"))
+}
+
+/// Packages, unpacked and slimmed, as one tar archive in `directory`.
+fn pack(store: Store, directory: &Path, marks: &[(&str, String)]) -> Result<PathBuf, BackendError> {
+    let server = match store {
+        Store::Redis => "redis-server",
+        Store::Postgres => "postgresql-15",
+    };
+    let packages = format!("{server},dash,coreutils,libc-bin");
+    let full = directory.join("full.tar");
+    let mut command = unpacker(&packages, directory, &full)?;
+    command.envs(marks.iter().map(|(name, value)| (*name, value))).env("TMPDIR", directory);
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.map_err(|error| process::failed("unpack Debian packages", &error))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.lines().rev().take(12).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>();
+        return Err(BackendError::Environment {
+            what: format!("failed to unpack the packages {packages}:\n{}", said.join("\n")),
+            hint: "apt-get update; or --backend process".into(),
+        });
+    }
+    let slim = directory.join("slim.tar");
+    let slimmed = if full.exists() { slim_archive(store, &full, &slim) } else { slim_tree(store, &directory.join("root"), &slim) };
+    slimmed.map_err(|error| process::failed("pack an image's layer", &error))?;
+    Ok(slim)
+}
+
+/// mmdebstrap only unpacks, without maintainer scripts; debootstrap leaves a whole system.
+fn unpacker(packages: &str, directory: &Path, full: &Path) -> Result<Command, BackendError> {
+    let others = [PathBuf::from("/usr/sbin"), PathBuf::from("/sbin")];
+    if let Some(program) = places::find_program("mmdebstrap", &others) {
+        let mut command = Command::new(program);
+        command.args(["--quiet", "--variant=extract"]).arg(format!("--include={packages}"));
+        command.arg(SUITE).arg(full);
+        return Ok(command);
+    }
+    if let Some(program) = places::find_program("debootstrap", &others) {
+        let mut command = Command::new(program);
+        command.arg("--variant=minbase").arg(format!("--include={packages}"));
+        command.arg(SUITE).arg(directory.join("root"));
+        return Ok(command);
+    }
+    Err(BackendError::Environment {
+        what: "neither is a registry reachable nor mmdebstrap installed: there is no image for the stores".into(),
+        hint: "apt-get install -y mmdebstrap; or --backend process".into(),
+    })
+}
+
+fn slim_archive(store: Store, full: &Path, slim: &Path) -> io::Result<()> {
+    let mut from = tar::Archive::new(BufReader::new(File::open(full)?));
+    let mut to = tar::Builder::new(BufWriter::new(File::create(slim)?));
+    for entry in from.entries()? {
+        let mut entry = entry?;
+        let path = entry.path()?.into_owned();
+        if is_slimmed(&path) {
+            continue;
+        }
+        let mut header = entry.header().clone();
+        match entry.link_name()?.map(std::borrow::Cow::into_owned) {
+            Some(target) => to.append_link(&mut header, &path, target)?,
+            None => to.append_data(&mut header, &path, &mut entry)?,
+        }
+    }
+    add_own(store, &mut to)?;
+    to.into_inner()?.into_inner().map_err(io::IntoInnerError::into_error)?.sync_data()
+}
+
+fn slim_tree(store: Store, root: &Path, slim: &Path) -> io::Result<()> {
+    let mut to = tar::Builder::new(BufWriter::new(File::create(slim)?));
+    to.follow_symlinks(false);
+    let mut pending = vec![PathBuf::new()];
+    while let Some(directory) = pending.pop() {
+        for entry in fs::read_dir(root.join(&directory))? {
+            let path = directory.join(entry?.file_name());
+            if is_slimmed(&path) {
+                continue;
+            }
+            let kind = fs::symlink_metadata(root.join(&path))?;
+            to.append_path_with_name(root.join(&path), &path)?;
+            if kind.is_dir() {
+                pending.push(path);
+            }
+        }
+    }
+    add_own(store, &mut to)?;
+    to.into_inner()?.into_inner().map_err(io::IntoInnerError::into_error)?.sync_data()
+}
+
+/// Users and directories that the packages' own scripts would have made.
+fn add_own(store: Store, to: &mut tar::Builder<impl io::Write>) -> io::Result<()> {
+    for (path, text) in [("etc/passwd", USERS), ("etc/group", GROUPS)] {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o644);
+        header.set_size(text.len() as u64);
+        to.append_data(&mut header, path, text.as_bytes())?;
+    }
+    let mut directories = vec![("tmp/", 0o1777, 0), ("data/", 0o755, 0)];
+    if store == Store::Postgres {
+        directories.push(("var/lib/postgresql/", 0o755, POSTGRES_ID));
+        directories.push(("var/run/", 0o755, 0));
+        directories.push(("var/run/postgresql/", 0o775, POSTGRES_ID));
+    }
+    for (path, mode, owner) in directories {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Directory);
+        header.set_mode(mode);
+        header.set_uid(owner);
+        header.set_gid(owner);
+        header.set_size(0);
+        to.append_data(&mut header, path, io::empty())?;
+    }
+    Ok(())
+}
+
+fn is_slimmed(path: &Path) -> bool {
+    let path = path.to_string_lossy();
+    let path = path.trim_start_matches("./");
+    SLIM.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).any(|prefix| begins(path, prefix))
+}
+
+fn begins(path: &str, prefix: &str) -> bool {
+    match prefix.split_once('*') {
+        None => path.starts_with(prefix),
+        Some((head, tail)) => path
+            .strip_prefix(head)
+            .and_then(|rest| rest.find('/').map(|end| &rest[end..]))
+            .is_some_and(|rest| rest.starts_with(tail)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_one_directory() {
+        for (path, slimmed) in [
+            ("./usr/share/doc/redis/README", true),
+            ("./usr/lib/x86_64-linux-gnu/perl/5.36/x.pm", true),
+            ("./usr/lib/x86_64-linux-gnu/libLLVM-14.so.1", true),
+            ("./usr/lib/postgresql/15/bin/postgres", false),
+            ("./usr/lib/postgresql/15/lib/bitcode/x.bc", true),
+            ("./usr/bin/redis-server", false),
+        ] {
+            assert_eq!(is_slimmed(Path::new(path)), slimmed, "{path}");
+        }
+    }
+}

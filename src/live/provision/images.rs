@@ -1,0 +1,168 @@
+//! Which image a container is made from: looked up locally, else pulled, else built.
+
+use std::collections::BTreeMap;
+
+use bollard::Docker;
+use bollard::errors::Error;
+use bollard::query_parameters::CreateImageOptionsBuilder;
+use futures_util::StreamExt;
+use tokio::sync::Mutex;
+
+use super::cleanup::Guard;
+use super::engine::Engine;
+use super::{fleet_image, image_build};
+use crate::backend::BackendError;
+use crate::names::Store;
+use crate::scenario::{ProcessSpec, Program, Scenario};
+
+/// Told what is being done, where it takes longer than a moment.
+pub type Progress<'a> = &'a (dyn Fn(&str) + Sync);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Image {
+    /// As it was asked for.
+    pub reference: String,
+    pub id: String,
+}
+
+/// The images of one scenario.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Resolved {
+    stores: BTreeMap<Store, Image>,
+    fleet: Option<Image>,
+    external: BTreeMap<String, Image>,
+}
+
+impl Resolved {
+    pub(super) fn store(&self, store: Store) -> Result<&Image, BackendError> {
+        self.stores.get(&store).ok_or_else(|| BackendError::Failed(format!("{store} has no image")))
+    }
+
+    pub(super) fn process(&self, spec: &ProcessSpec) -> Result<&Image, BackendError> {
+        let image = match &spec.program {
+            Program::Reference { .. } => self.fleet.as_ref(),
+            Program::External { image, .. } => image.as_ref().and_then(|image| self.external.get(image)),
+        };
+        image.ok_or_else(|| {
+            BackendError::Unsupported(format!("{} has no image, only a command: it needs processes", spec.name))
+        })
+    }
+
+    pub(super) fn list(&self) -> Vec<(String, String)> {
+        let images = self.stores.values().chain(&self.fleet).chain(self.external.values());
+        images.map(|image| (format!("image {}", image.reference), image.id.clone())).collect()
+    }
+}
+
+/// Has every image that the scenarios need, before the first of them starts.
+pub async fn prepare_images(
+    engine: &Engine,
+    guard: &Guard,
+    scenarios: impl IntoIterator<Item = &Scenario>,
+    progress: Progress<'_>,
+) -> Result<(), BackendError> {
+    resolve(engine, guard, scenarios, progress).await.map(drop)
+}
+
+pub(super) async fn resolve(
+    engine: &Engine,
+    guard: &Guard,
+    scenarios: impl IntoIterator<Item = &Scenario>,
+    progress: Progress<'_>,
+) -> Result<Resolved, BackendError> {
+    /// One at a time: what a scenario builds, the next one finds.
+    static ONE: Mutex<()> = Mutex::const_new(());
+    let _one = ONE.lock().await;
+    let resolver = Resolver { docker: &engine.docker, guard, progress };
+    let mut resolved = Resolved::default();
+    for scenario in scenarios {
+        let redis = scenario.stack.redis.as_ref().map(|redis| (Store::Redis, &redis.image));
+        let postgres = scenario.stack.postgres.as_ref().map(|postgres| (Store::Postgres, &postgres.image));
+        for (store, asked) in redis.into_iter().chain(postgres) {
+            let image = resolver.store(store, asked.as_deref()).await?;
+            resolved.stores.insert(store, image);
+        }
+        for spec in &scenario.fleet.processes {
+            match &spec.program {
+                Program::Reference { .. } if resolved.fleet.is_none() => {
+                    let image = fleet_image::current(&engine.docker, guard, progress).await?;
+                    resolved.fleet = Some(image);
+                }
+                Program::External { image: Some(image), .. } if !resolved.external.contains_key(image) => {
+                    let found = resolver.external(image).await?;
+                    resolved.external.insert(image.clone(), found);
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(resolved)
+}
+
+struct Resolver<'a> {
+    docker: &'a Docker,
+    guard: &'a Guard,
+    progress: Progress<'a>,
+}
+
+impl Resolver<'_> {
+    async fn store(&self, store: Store, asked: Option<&str>) -> Result<Image, BackendError> {
+        let own = image_build::reference(store);
+        if let Some(asked) = asked.filter(|asked| *asked != own) {
+            return self.external(asked).await;
+        }
+        for reference in [own, official(store)] {
+            if let Some(image) = find(self.docker, reference).await? {
+                return Ok(image);
+            }
+        }
+        if asked.is_none() && self.pull(official(store)).await.is_ok() {
+            if let Some(image) = find(self.docker, official(store)).await? {
+                return Ok(image);
+            }
+        }
+        (self.progress)(&format!("building the image {own} from Debian packages"));
+        image_build::build(self.docker, self.guard, store).await?;
+        find(self.docker, own).await?.ok_or_else(|| BackendError::Failed(format!("{own} was built and is not there")))
+    }
+
+    async fn external(&self, reference: &str) -> Result<Image, BackendError> {
+        if let Some(image) = find(self.docker, reference).await? {
+            return Ok(image);
+        }
+        let missing = |error: Error| BackendError::Environment {
+            what: format!("the image {reference} is neither here nor to be pulled: {error}"),
+            hint: format!("docker pull {reference}, or docker load, on a machine that reaches a registry"),
+        };
+        self.pull(reference).await.map_err(missing)?;
+        find(self.docker, reference)
+            .await?
+            .ok_or_else(|| BackendError::Failed(format!("{reference} was pulled and is not there")))
+    }
+
+    async fn pull(&self, reference: &str) -> Result<(), Error> {
+        (self.progress)(&format!("pulling the image {reference}"));
+        let options = CreateImageOptionsBuilder::default().from_image(reference).build();
+        let mut steps = self.docker.create_image(Some(options), None, None);
+        while let Some(step) = steps.next().await {
+            step?;
+        }
+        Ok(())
+    }
+}
+
+/// What a user finds in a registry. Debian's variants: libfaketime needs glibc.
+const fn official(store: Store) -> &'static str {
+    match store {
+        Store::Redis => "redis:7-bookworm",
+        Store::Postgres => "postgres:15-bookworm",
+    }
+}
+
+pub(super) async fn find(docker: &Docker, reference: &str) -> Result<Option<Image>, BackendError> {
+    match docker.inspect_image(reference).await {
+        Ok(image) => Ok(image.id.map(|id| Image { reference: reference.to_owned(), id })),
+        Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+        Err(error) => Err(super::container::failed(&format!("look for the image {reference}"), &error)),
+    }
+}

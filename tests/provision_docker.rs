@@ -1,0 +1,161 @@
+//! The docker site. `make test` starts an engine where none answers: without one these tests fail.
+#![cfg(feature = "docker")]
+
+mod provision_support;
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::Instant;
+
+use provision_support::{place, postgres, redis_get, redis_set, run_id, scenario, shell};
+use rustix::process::{Signal, pidfd_send_signal};
+use syncope::fault::OutageKind;
+use syncope::history::What;
+use syncope::live::provision::cleanup::Guard;
+use syncope::live::provision::{BackendKind, engine, images};
+use syncope::names::{ProcessName, Store};
+use syncope::scenario::{ProcessSpec, RedisDurability, Scenario};
+
+const KIND: BackendKind = BackendKind::Docker;
+/// Has a shell, and is there once the stores are.
+const IMAGE: &str = "syncope/redis:7";
+
+/// The images are made before anything is timed.
+async fn prepared(scenario: &Scenario) {
+    let engine = engine::detect().await.unwrap_or_else(|error| {
+        panic!("these tests need a container engine (scripts/setup.sh starts one): {error}")
+    });
+    // SAFETY: every test sets the same value, before anything reads it.
+    unsafe { std::env::set_var("SYNCOPE_BIN", env!("CARGO_BIN_EXE_syncope")) };
+    let guard = Guard::open(&run_id("images")).unwrap();
+    let begun = Instant::now();
+    let stores = scenario_of(Some(RedisDurability::None), true, Vec::new());
+    let wanted = [&stores, scenario];
+    images::prepare_images(&engine, &guard, wanted, &|step| println!("{step}")).await.unwrap();
+    println!("images after {:?}", begun.elapsed());
+    guard.close();
+}
+
+fn scenario_of(redis: Option<RedisDurability>, postgres: bool, processes: Vec<ProcessSpec>) -> Scenario {
+    scenario(redis, postgres, processes)
+}
+
+fn listed(run: &str) -> String {
+    let filter = format!("label=syncope.run={run}");
+    let mut found = String::new();
+    for what in ["container", "network", "volume"] {
+        let mut command = Command::new("docker");
+        command.args([what, "ls", "-q", "--filter", &filter]);
+        if what == "container" {
+            command.arg("-a");
+        }
+        found.push_str(&String::from_utf8(command.output().unwrap().stdout).unwrap());
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_stores_answer_survive_outages_and_leave_nothing() {
+    let scenario = scenario_of(Some(RedisDurability::Aof), true, Vec::new());
+    prepared(&scenario).await;
+    let begun = Instant::now();
+    let place = place(KIND, "stores", &scenario).await;
+    println!("network after {:?}", begun.elapsed());
+    let begun = Instant::now();
+    let stores = place.site.start_stores().await.unwrap();
+    println!("stores ready in {:?}", begun.elapsed());
+    println!("{:?}", place.site.versions());
+    redis_set(&stores[&Store::Redis], "key", "value");
+    let client = postgres(&stores[&Store::Postgres]).await;
+    client.batch_execute("CREATE TABLE t (n int); INSERT INTO t VALUES (1)").await.unwrap();
+    for how in [OutageKind::Kill, OutageKind::Stop, OutageKind::Pause] {
+        for store in Store::ALL {
+            let begun = Instant::now();
+            let down = place.site.store_down(store, how).await.unwrap();
+            println!("{down} after {:?}", begun.elapsed());
+            let begun = Instant::now();
+            let up = place.site.store_up(store, how).await.unwrap();
+            println!("{up} after {:?}", begun.elapsed());
+        }
+        assert_eq!(redis_get(&place.site.store(Store::Redis).unwrap(), "key").as_deref(), Some("value"));
+        let client = postgres(&place.site.store(Store::Postgres).unwrap()).await;
+        assert_eq!(client.query("SELECT n FROM t", &[]).await.unwrap().len(), 1);
+    }
+    let begun = Instant::now();
+    place.leave().await;
+    println!("gone in {:?}", begun.elapsed());
+    assert_eq!(listed(&run_id("stores")), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_redis_without_persistence_forgets() {
+    let scenario = scenario_of(Some(RedisDurability::None), false, Vec::new());
+    prepared(&scenario).await;
+    let place = place(KIND, "forgets", &scenario).await;
+    let stores = place.site.start_stores().await.unwrap();
+    redis_set(&stores[&Store::Redis], "key", "value");
+    place.site.store_down(Store::Redis, OutageKind::Kill).await.unwrap();
+    place.site.store_up(Store::Redis, OutageKind::Kill).await.unwrap();
+    assert_eq!(redis_get(&place.site.store(Store::Redis).unwrap(), "key"), None);
+    place.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_a_process_speaks_is_killed_and_starts_again() {
+    let script = r#"echo '{"at":5,"ev":{"ready":{"pid":1}}}'; echo "hello $NAME"; sleep 600"#;
+    let spec = shell("worker-1", script, Some(IMAGE));
+    let scenario = scenario_of(None, false, vec![spec.clone()]);
+    prepared(&scenario_of(None, false, Vec::new())).await;
+    let place = place(KIND, "process", &scenario).await;
+    let env = BTreeMap::from([("NAME".to_owned(), "there".to_owned())]);
+    for generation in 1..=2 {
+        let begun = Instant::now();
+        let running = place.site.start_process(&spec, env.clone()).await.unwrap();
+        println!("process started in {:?}", begun.elapsed());
+        assert_eq!(running.generation, generation);
+        place.wait_for_line("hello there");
+        pidfd_send_signal(&running.pidfd, Signal::KILL).unwrap();
+        let exited = What::Exited { generation, code: None, signal: Some(9) };
+        place.wait("exit", |ev| (*ev == exited).then_some(()));
+    }
+    place.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_host_and_container_reach_each_other_on_a_network_that_leads_nowhere_else() {
+    let script = r#"redis-server --port 8080 --protected-mode no --save "" &
+        until redis-cli -h "$PROXY" -p "$PORT" PING > /dev/null; do sleep 0.05; done; echo reached; wait"#;
+    let mut spec = shell("api", script, Some("syncope/redis:7"));
+    spec.serves_http = true;
+    let scenario = scenario_of(None, false, vec![spec.clone()]);
+    prepared(&scenario_of(None, false, Vec::new())).await;
+    let place = place(KIND, "reach", &scenario).await;
+    let listener = tokio::net::TcpListener::bind((place.site.proxy_address(), 0)).await.unwrap();
+    let env = BTreeMap::from([
+        ("PROXY".to_owned(), place.site.proxy_address().to_string()),
+        ("PORT".to_owned(), listener.local_addr().unwrap().port().to_string()),
+    ]);
+    place.site.start_process(&spec, env).await.unwrap();
+    let (mut stream, _) = listener.accept().await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut stream, b"+PONG\r\n").await.unwrap();
+    place.wait_for_line("reached");
+    let address = place.site.http_address(&ProcessName::from("api")).unwrap();
+    tokio::net::TcpStream::connect(address).await.unwrap();
+    place.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_a_fake_clock_follows_its_file() {
+    let mut spec = shell("api", "while :; do date +%Y; sleep 0.05; done", Some(IMAGE));
+    spec.fake_clock = true;
+    prepared(&scenario_of(None, false, Vec::new())).await;
+    let place = place(KIND, "clock", &scenario_of(None, false, vec![spec.clone()])).await;
+    place.site.start_process(&spec, BTreeMap::new()).await.unwrap();
+    let year: i32 = place.wait("a year", |ev| match ev {
+        What::Line { text } => text.parse().ok(),
+        _ => None,
+    });
+    std::fs::write(place.site.clock_file(&spec.name).unwrap(), "+3652d\n").unwrap();
+    place.wait_for_line(&(year + 10).to_string());
+    place.leave().await;
+}
