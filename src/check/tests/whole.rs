@@ -70,6 +70,7 @@ fn a_harness_that_stood_still_proves_nothing() {
         let mut run = quiet(60_000);
         run.scenario.time_scale = "0.1".parse::<Scale>().expect("a scale");
         let pipeline = run.scenario.fleet.pipeline.as_mut().expect("there is one");
+        pipeline.beat.interval = super::support::ms(1_500);
         pipeline.expiry.ttl = Some(super::support::ms(3_000));
         run.hiccup(30_000, stall);
         expect("the meter", &run, "host_quiet", verdict);
