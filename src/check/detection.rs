@@ -143,7 +143,7 @@ fn measure_gap(facts: &Facts<'_>, name: &str, answers: &[Answer], gap: &Gap, det
         }
         None => {
             let asked = answers.iter().map(|answer| answer.asked).max().unwrap_or(facts.run.lo);
-            missed(facts, name, window, asked.min(ended), detection);
+            missed(facts, name, window, asked.min(ended), gap.back.is_some(), detection);
         }
     }
 }
@@ -225,7 +225,7 @@ fn measure_claim(
     let over = story.effects() > 0 || story.failed() || next_claim.is_some();
     if !over {
         let asked = facts.stall_probes().map(|(probe, _)| probe.asked).last().unwrap_or(facts.run.lo);
-        missed(facts, what, Moment { lo: crash.lo, hi: facts.run.hi }, asked, detection);
+        missed(facts, what, Moment { lo: crash.lo, hi: facts.run.hi }, asked, false, detection);
     }
 }
 
@@ -257,8 +257,16 @@ fn disturbed(facts: &Facts<'_>, window: Moment) -> Option<Limits> {
     }
 }
 
-/// No suspicion by `asked`, the last time that somebody asked before the subject was back.
-fn missed(facts: &Facts<'_>, what: &str, window: Moment, asked: Instant, detection: &mut Detection) {
+/// No suspicion by `asked`, the last time that somebody asked while the subject was gone; `back`: it
+/// returned.
+fn missed(
+    facts: &Facts<'_>,
+    what: &str,
+    window: Moment,
+    asked: Instant,
+    back: bool,
+    detection: &mut Detection,
+) {
     let scale = facts.scenario.time_scale;
     let limits = disturbed(facts, window);
     let (stalls, _) = facts.host.stalls_in(window);
@@ -268,7 +276,7 @@ fn missed(facts: &Facts<'_>, what: &str, window: Moment, asked: Instant, detecti
             let why = format!("{what} crashed and was not suspected within {}", scale.to_model(waited));
             detection.missed.push((Verdict::Fail, why));
         }
-        _ if asked < facts.run.hi && facts.subject == Subject::Fleet => {
+        _ if back => {
             detection
                 .not_due
                 .push(format!("Of {what} a worker was back before the crash had to be noticed."));

@@ -8,7 +8,7 @@ use crate::check::measure::Moment;
 use crate::fault::{Fault, FaultId, FaultKind, Injection, OutageKind};
 use crate::history::EnqueueOutcome;
 use crate::names::{Endpoint, ProcessName, Store};
-use crate::scenario::RedisDurability;
+use crate::scenario::{Ask, RedisDurability};
 use crate::time::Span;
 use crate::timing::{Pipeline, Side, Subject, Tolerance, tolerates_on};
 
@@ -101,23 +101,48 @@ fn sides_struck(facts: &Facts<'_>, parts: &[&Part<'_>]) -> Vec<Side> {
             _ => {}
         }
     }
-    let workers = struck.iter().filter(|process| facts.workers.contains(**process)).count();
-    let clock = parts
-        .iter()
-        .filter_map(|part| part.onset.injection)
-        .any(|injection| matches!(injection, Injection::ClockStep { .. } | Injection::ClockDrift { .. }));
-    // A fleet with one key is silent only if all are; a single wrong clock is already in the stamp.
-    let enough = match facts.subject {
-        Subject::Fleet if !clock => facts.workers.len(),
-        _ => 1,
-    };
-    if workers >= enough.max(1) {
+    let workers = struck.iter().any(|process| facts.workers.contains(*process));
+    // A fleet with one key is silent only while no other worker beats; a wrong clock, even a single
+    // one, is in the key whenever its worker's beat is the last.
+    let covered = facts.subject == Subject::Fleet
+        && !parts.iter().any(|part| part.onset.injection.is_some_and(moves_a_clock))
+        && others(facts, parts)
+            .any(|(serving, window)| serving.contains(window.lo) && serving.contains(window.hi));
+    if workers && !covered {
         sides.insert(Side::Writers);
     }
-    if workers < struck.len() {
+    if struck.iter().any(|process| reader(facts) == Some(process)) {
         sides.insert(Side::Reader);
     }
     sides.into_iter().collect()
+}
+
+/// The process that users ask.
+fn reader<'a>(facts: &Facts<'a>) -> Option<&'a ProcessName> {
+    match facts.scenario.fleet.liveness.as_ref().map(|probe| &probe.ask) {
+        Some(Ask::Http { process, .. }) => Some(process),
+        _ => None,
+    }
+}
+
+const fn moves_a_clock(injection: &Injection) -> bool {
+    matches!(injection, Injection::ClockStep { .. } | Injection::ClockDrift { .. })
+}
+
+/// When the workers that the fault did not strike served, each with the time that the fault lasted.
+fn others<'p>(facts: &'p Facts<'_>, parts: &'p [&Part<'_>]) -> impl Iterator<Item = (Moment, Moment)> + 'p {
+    let until = facts.run.hi;
+    let windows = parts.iter().filter_map(move |part| part.lasting(until));
+    let window = windows.reduce(|one, other| Moment { lo: one.lo.min(other.lo), hi: one.hi.max(other.hi) });
+    let is_struck = |worker: &ProcessName| {
+        parts.iter().filter_map(|part| part.onset.injection).any(|injection| match injection {
+            Injection::Toxic { links, .. } => links.iter().any(|link| link.from == *worker),
+            other => process_of(other) == Some(worker),
+        })
+    };
+    let unstruck = facts.workers.iter().filter(move |worker| !is_struck(worker));
+    let lives = unstruck.filter_map(|worker| facts.lives.get(worker)).flatten();
+    lives.filter_map(move |life| Some((life.serving(until), window?)))
 }
 
 fn matters(facts: &Facts<'_>, store: Store) -> bool {
@@ -140,11 +165,10 @@ fn exposed(facts: &Facts<'_>, pipeline: &Pipeline, parts: &[&Part<'_>]) -> bool 
     match facts.subject {
         Subject::Fleet => {
             let patience = facts.scenario.fleet.liveness.as_ref().map_or(Span::ZERO, |probe| probe.timeout);
-            // A wrong clock of one worker is hidden whenever another one's beat is the last.
-            let struck: BTreeSet<_> =
-                parts.iter().filter_map(|part| process_of(part.onset.injection?)).collect();
-            let some = facts.workers.iter().filter(|worker| struck.contains(worker)).count();
-            let hidden = some > 0 && some < facts.workers.len();
+            // What strikes some of the workers is hidden whenever another one's beat is the last.
+            let of_workers = parts.iter().filter_map(|part| process_of(part.onset.injection?));
+            let of_workers = of_workers.filter(|process| facts.workers.contains(*process)).count() > 0;
+            let hidden = of_workers && others(facts, parts).any(|(serving, window)| serving.meets(window));
             patience > pipeline.longest_query() && !facts.probes.is_empty() && !hidden
         }
         Subject::Holder => parts.iter().any(|part| {
@@ -170,7 +194,7 @@ fn combined(facts: &Facts<'_>, pipeline: &Pipeline) -> bool {
         .iter()
         .filter(|((id, _), part)| {
             let parts: &[&Part<'_>] = &[part];
-            let one_of_many = facts.subject == Subject::Fleet && facts.workers.len() > 1;
+            let one_of_many = facts.subject == Subject::Fleet && strikes_a_worker(facts, part);
             (one_of_many || !sides_struck(facts, parts).is_empty())
                 && facts.scenario.faults.get(usize::from(id.0)).is_some()
         })
@@ -178,4 +202,10 @@ fn combined(facts: &Facts<'_>, pipeline: &Pipeline) -> bool {
         .collect();
     lasting.sort_by_key(|(_, moment)| (moment.lo, moment.hi));
     lasting.windows(2).any(|pair| pair[0].0 != pair[1].0 && pair[1].1.lo <= pair[0].1.hi + reach)
+}
+
+fn strikes_a_worker(facts: &Facts<'_>, part: &Part<'_>) -> bool {
+    part.onset.injection.is_some_and(|injection| {
+        facts.workers.iter().any(|worker| stands_between(injection, worker, facts.beat_store))
+    })
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::check::exposure;
 use crate::check::facts::Facts;
 use crate::check::measure::{Moment, model_ms, overlap, round, union, union_length};
-use crate::check::suspicion::{self, Answer, Taken};
+use crate::check::suspicion::{self, Taken};
 use crate::check::{Bound, BoundFrom, CheckResult, Mistakes, Verdict};
 use crate::fault::Injection;
 use crate::scenario::{CountExpect, MistakeExpect};
@@ -37,17 +37,14 @@ pub(super) fn find(facts: &Facts<'_>, taken: &[Taken<'_>]) -> Found {
 fn of_fleet(facts: &Facts<'_>) -> Found {
     let mut found = Found::default();
     for named in suspicion::subjects(facts) {
-        let answers = suspicion::answers(facts, named);
         let serving = union(facts.lives_of(named).map(|life| life.serving(facts.run.hi)));
         found.asked = true;
         let mut dead = Vec::new();
-        for (answer, until) in spans_of_trust(facts, &answers) {
-            let span = Moment::new(answer.at, until);
-            found.observed = found.observed + overlap(span, &serving);
-            let asked = Moment::new(answer.asked, answer.at);
+        for (asked, held, alive) in suspicion::held_answers(facts, named) {
+            found.observed = found.observed + overlap(held, &serving);
             let ran = serving.iter().find(|life| life.contains(asked.lo) && life.contains(asked.hi));
-            if let (false, Some(life)) = (answer.alive, ran) {
-                dead.extend(span.and(*life));
+            if let (false, Some(life)) = (alive, ran) {
+                dead.extend(held.and(*life));
             }
         }
         let dead = union(dead);
@@ -55,18 +52,6 @@ fn of_fleet(facts: &Facts<'_>) -> Found {
         found.episodes.extend(dead);
     }
     found
-}
-
-/// Each answer with the time of the next one, known or not: an answer holds until then.
-fn spans_of_trust<'a>(
-    facts: &'a Facts<'_>,
-    answers: &'a [Answer],
-) -> impl Iterator<Item = (Answer, crate::time::Instant)> + 'a {
-    answers.iter().map(|answer| {
-        let index = facts.probes.partition_point(|probe| probe.at <= answer.at);
-        let next = facts.probes.get(index).map_or(answer.at, |probe| probe.at);
-        (*answer, next)
-    })
 }
 
 fn of_holders(facts: &Facts<'_>, taken: &[Taken<'_>]) -> Found {

@@ -336,16 +336,16 @@ fn running(facts: &Facts<'_>, window: Moment) -> u64 {
     at(window.hi).min(at(window.lo + Span::from_nanos(window.length().as_nanos() / 2)))
 }
 
-/// The longest that a job may take from its claim to its end: by the workload, or as measured on
-/// attempts of this run that no fault touched, whichever is longer (a save costs its round trip).
+/// The longest that a job may take from its claim to its end: by the workload, or as measured in this
+/// run on jobs that were done at the first claim and that no fault touched, whichever is longer (a
+/// save costs its round trip). Jobs that were recovered must not lengthen their own bound.
 fn longest_job(facts: &Facts<'_>) -> Span {
     let workload = &facts.scenario.workload;
     let nominal = workload.step_time.max().saturating_mul(u64::from(workload.steps));
-    let claims = facts.stories.values().flat_map(|story| &story.claims);
-    let whole = claims.filter_map(|claim| match claim.end {
-        Some((end, ClaimEnd::Completed)) => Some(Moment { lo: claim.at, hi: end }),
+    let in_one_go = facts.stories.values().filter_map(|story| match story.claims.as_slice() {
+        [Claim { at, end: Some((end, ClaimEnd::Completed)), .. }] => Some(Moment { lo: *at, hi: *end }),
         _ => None,
     });
-    let undisturbed = whole.filter(|attempt| facts.disturbance(*attempt, Span::ZERO).is_none());
+    let undisturbed = in_one_go.filter(|attempt| facts.disturbance(*attempt, Span::ZERO).is_none());
     undisturbed.map(Moment::length).fold(nominal, Span::max)
 }

@@ -1,6 +1,8 @@
 //! Suspicions, from what users were told, and whether each was true.
 
-use crate::check::facts::Facts;
+use std::collections::BTreeMap;
+
+use crate::check::facts::{Facts, Seen};
 use crate::check::life::Life;
 use crate::check::measure::Moment;
 use crate::check::story::{ClaimEnd, Story};
@@ -39,6 +41,25 @@ pub(super) fn answers(facts: &Facts<'_>, of: Option<&ProcessName>) -> Vec<Answer
         _ => None,
     });
     answers.collect()
+}
+
+/// Each answer as: asked and given, held until the next probe (answered or not), alive or not.
+pub(super) fn held_answers<'a>(
+    facts: &'a Facts<'_>,
+    of: Option<&'a ProcessName>,
+) -> impl Iterator<Item = (Moment, Moment, bool)> + 'a {
+    let concerned = move |probe: &&Seen<'_>| match probe.sample {
+        Sample::Alive { subject, .. } => subject.as_ref() == of,
+        Sample::Unknown { .. } => true,
+        Sample::Stalls(_) => false,
+    };
+    let this = facts.probes.iter().filter(concerned);
+    let next = this.clone().skip(1).map(Some).chain([None]);
+    this.zip(next).filter_map(|(probe, next)| {
+        let Sample::Alive { alive, .. } = probe.sample else { return None };
+        let held = Moment::new(probe.at, next.map_or(probe.at, |next| next.at));
+        Some((Moment::new(probe.asked, probe.at), held, *alive))
+    })
 }
 
 /// A time in which none of the subject's processes did its work.
@@ -109,8 +130,9 @@ pub(super) struct Taken<'a> {
 /// probes; where both saw it, the part of time that both agree on.
 pub(super) fn taken<'a>(facts: &Facts<'a>) -> Vec<Taken<'a>> {
     let mut all = Vec::new();
+    let mut risen = risen(facts);
     for (&job, story) in &facts.stories {
-        let mut times = risen(facts, job);
+        let mut times = risen.remove(job).unwrap_or_default();
         for said in story.taken.iter().filter(|said| facts.run.contains(said.hi)) {
             match times.iter_mut().find_map(|time| time.and(*said).map(|both| (time, both))) {
                 Some((time, both)) => *time = both,
@@ -123,23 +145,28 @@ pub(super) fn taken<'a>(facts: &Facts<'a>) -> Vec<Taken<'a>> {
     all
 }
 
-/// Between which probes the job's count rose. A count that fell (a store that lost its data) is a
-/// new beginning.
-fn risen(facts: &Facts<'_>, job: &JobId) -> Vec<Moment> {
-    let mut known: u32 = 0;
+/// Of each job: between which probes its count rose. A count that fell (a store that lost its data)
+/// is a new beginning.
+fn risen<'a>(facts: &Facts<'a>) -> BTreeMap<&'a JobId, Vec<Moment>> {
+    let mut known: BTreeMap<&JobId, u32> = BTreeMap::new();
     let mut since = facts.run.lo;
-    let mut times = Vec::new();
+    let mut times: BTreeMap<&JobId, Vec<Moment>> = BTreeMap::new();
     for (probe, counts) in facts.stall_probes() {
-        let found = counts.iter().find(|(counted, _)| counted == job);
-        let count = found.map_or(0, |(_, count)| *count);
-        for _ in known..count.min(known.saturating_add(16)) {
-            times.push(Moment::new(since, probe.at));
+        for (job, count) in counts {
+            let before = known.get(job).copied().unwrap_or(0);
+            // Bounded, should a foreign queue count something else.
+            for _ in before..(*count).min(before.saturating_add(RISES_MAX)) {
+                times.entry(job).or_default().push(Moment::new(since, probe.at));
+            }
         }
-        known = count;
+        known = counts.iter().map(|(job, count)| (job, *count)).collect();
         since = probe.asked;
     }
     times
 }
+
+/// How often a job can be taken between two probes, at most.
+const RISES_MAX: u32 = 16;
 
 /// The last claim before the job was taken; else the first within the time in which it was.
 fn holder(story: &Story<'_>, at: Moment) -> Option<usize> {

@@ -324,8 +324,17 @@ mod tests {
     fn a_writer_with_room_for_a_lost_beat_bears_a_short_outage() {
         let mut pipeline = s3();
         pipeline.beat.interval = secs(9);
-        assert_eq!(tolerates(&pipeline, &outage_of(OutageKind::Kill, 8)), Tolerated, "27 s < 30 s");
-        assert_eq!(tolerates(&pipeline, &outage_of(OutageKind::Kill, 9)), Undecided, "two may be lost");
+        assert_eq!(
+            tolerates(&pipeline, &outage_of(OutageKind::Kill, 8)),
+            Tolerated,
+            "the beat at 18 s counts"
+        );
+        assert_eq!(
+            tolerates(&pipeline, &outage_of(OutageKind::Kill, 17)),
+            Tolerated,
+            "the beat at 27 s counts"
+        );
+        assert_eq!(tolerates(&pipeline, &outage_of(OutageKind::Kill, 18)), Undecided, "36 s is too late");
     }
 
     #[test]
