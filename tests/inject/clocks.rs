@@ -56,7 +56,11 @@ fn pass_on(rig: &Rig, output: BufReader<ChildStdout>) {
             let (at, wall) = line.split_once(' ').unwrap();
             let wall = UnixMillis(wall.parse().unwrap());
             let at = Instant::from_nanos(at.parse().unwrap());
-            injector.observe(&Event { at, by: "worker-1".into(), ev: What::Fleet(FleetEvent::Clock { wall }) });
+            injector.observe(&Event {
+                at,
+                by: "worker-1".into(),
+                ev: What::Fleet(FleetEvent::Clock { wall }),
+            });
         }
     });
 }

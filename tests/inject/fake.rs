@@ -183,8 +183,24 @@ impl Server {
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let port = free_port();
         let mut command = postgres_program("postgres", &data);
-        command.args(["-h", "127.0.0.1", "-p", &port.to_string(), "-c", "unix_socket_directories=", "-c", "fsync=off"]);
-        Self::start(Store::Postgres, &mut command, port, directory)
+        command.args([
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &port.to_string(),
+            "-c",
+            "unix_socket_directories=",
+            "-c",
+            "fsync=off",
+        ]);
+        let server = Self::start(Store::Postgres, &mut command, port, directory);
+        // It accepts connections before it answers queries; its last line here says when it does.
+        let started = Instant::now();
+        while !std::fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default().contains("ready") {
+            assert!(started.elapsed() < PATIENCE, "postgres does not get ready");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        server
     }
 
     fn start(store: Store, command: &mut Command, port: u16, directory: tempfile::TempDir) -> Self {

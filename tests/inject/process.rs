@@ -31,7 +31,9 @@ fn kill_9_is_proved_by_the_exit_status() {
 
 #[test]
 fn every_signal_that_a_process_does_not_handle_ends_it() {
-    for kind in [Signal::Term, Signal::Int, Signal::Hup, Signal::Quit, Signal::Abrt, Signal::Segv, Signal::Usr2] {
+    for kind in
+        [Signal::Term, Signal::Int, Signal::Hup, Signal::Quit, Signal::Abrt, Signal::Segv, Signal::Usr2]
+    {
         let rig = Rig::new();
         let script = "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_DFL)\nprint('ready', flush=True)\ntime.sleep(1000)";
         let mut command = Command::new("python3");
@@ -98,7 +100,8 @@ fn a_stop_says_when_it_had_to_kill() {
 #[test]
 fn a_start_is_proved_by_a_process_that_was_born_after_the_order() {
     let rig = Rig::new();
-    *rig.launcher.script.lock().unwrap() = Some((Arc::clone(&rig.site), "echo ready; exec sleep 1000".to_owned()));
+    *rig.launcher.script.lock().unwrap() =
+        Some((Arc::clone(&rig.site), "echo ready; exec sleep 1000".to_owned()));
     rig.check_done(start(), "(generation 1) is in /proc and was born after the order");
     rig.check_done(signal(Signal::Kill), "ended by SIGKILL");
     rig.check_done(start(), "(generation 2)");

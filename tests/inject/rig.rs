@@ -37,7 +37,8 @@ pub struct Done {
 
 impl Rig {
     pub fn new() -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (sender, events) = channel();
         let (site, network) = (Arc::new(FakeSite::default()), Arc::new(NotedNetwork::default()));
         let launcher = Arc::new(TestLauncher::default());
@@ -133,7 +134,11 @@ impl NotedNetwork {
 
 impl Network for NotedNetwork {
     fn links(&self) -> Vec<Link> {
-        vec![link("worker-1", Store::Redis), link("worker-1", Store::Postgres), link("worker-2", Store::Redis)]
+        vec![
+            link("worker-1", Store::Redis),
+            link("worker-1", Store::Postgres),
+            link("worker-2", Store::Redis),
+        ]
     }
 
     fn apply(&self, links: &[Link], toxic: Toxic) -> io::Result<AppliedAt> {

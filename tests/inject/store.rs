@@ -95,7 +95,10 @@ fn a_toxic_is_proved_by_the_proxy_and_needs_a_link() {
 fn deleted_keys_are_counted_and_absent() {
     let server = Server::redis();
     let rig = rig_with(&server);
-    let mut redis = redis::Client::open(format!("redis://{}", server.instance.address)).unwrap().get_connection().unwrap();
+    let mut redis = redis::Client::open(format!("redis://{}", server.instance.address))
+        .unwrap()
+        .get_connection()
+        .unwrap();
     redis::cmd("SET").arg("lock").arg("worker-1").exec(&mut redis).unwrap();
     let delete = || Injection::DeleteKeys { keys: vec!["lock".to_owned(), "none".to_owned()] };
     rig.check_done(delete(), "DEL: 1 of 2; EXISTS afterwards: 0 (lock, none)");

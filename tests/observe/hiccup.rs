@@ -56,8 +56,8 @@ fn a_stop_of_the_harness_is_one_hiccup_of_its_length() {
         (stall > STOPPED / 2).then_some((at, stall))
     });
     let (at, stall) = stall.expect("the stop is seen");
-    // The meter's own millisecond of sleep is not part of it.
-    assert!(stall + Duration::from_millis(2) >= STOPPED, "{stall:?} of {stopped:?}");
+    // A signal stops a thread when that is next looked at, which on a busy machine takes a while.
+    assert!(stall >= STOPPED * 9 / 10, "{stall:?} of {stopped:?}");
     assert!(at <= syncope::live::clock::monotonic().as_nanos());
     child.kill().unwrap();
     child.wait().unwrap();

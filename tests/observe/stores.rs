@@ -164,9 +164,11 @@ fn jobs_enqueued_by_command_are_found_by_the_effect_queries() {
     probe_sql(&postgres, "select effects > 7 from jobs where job = 'none'", |sample| {
         *sample == Sample::Alive { subject: None, alive: false }
     });
-    probe_sql(&postgres, "select nonsense", |sample| {
-        matches!(sample, Sample::Unknown { error } if error.contains("nonsense"))
-    });
+    probe_sql(
+        &postgres,
+        "select nonsense",
+        |sample| matches!(sample, Sample::Unknown { error } if error.contains("nonsense")),
+    );
 }
 
 fn probe_sql(server: &Server, query: &str, expected: impl Fn(&Sample) -> bool) {

@@ -152,11 +152,18 @@ impl Clocks {
 }
 
 fn file(parts: &Parts, name: &ProcessName) -> Result<PathBuf, String> {
-    parts.site.clock_file(name).ok_or_else(|| format!("{name} was not started with a clock that can be faked"))
+    parts
+        .site
+        .clock_file(name)
+        .ok_or_else(|| format!("{name} was not started with a clock that can be faked"))
 }
 
 /// Returns when the writing began and ended. Short enough for any thread.
-fn write(path: &std::path::Path, faked: Faked, process: Option<&RunningProcess>) -> Result<(Instant, Instant), String> {
+fn write(
+    path: &std::path::Path,
+    faked: Faked,
+    process: Option<&RunningProcess>,
+) -> Result<(Instant, Instant), String> {
     let loaded = process.and_then(|process| tree::born(process.pid)).map(|(_, latest)| latest);
     let content = clock_file::content(&faked.course, faked.rated, loaded.unwrap_or(faked.course.since));
     let (from, written, until) = super::timed(|| clock_file::write(path, &content));
@@ -269,7 +276,9 @@ impl Reader<'_> {
         let answer = timeout(deadline.since(asked).to_std(), async {
             loop {
                 match reports.recv().await {
-                    Ok(report) if report.by == self.process.name && report.at >= asked => return Some(report),
+                    Ok(report) if report.by == self.process.name && report.at >= asked => {
+                        return Some(report);
+                    }
                     Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => return None,
                 }

@@ -114,10 +114,7 @@ impl Shared {
             queue = match wait {
                 Some(Span::ZERO) => return queue.waiting.pop(),
                 Some(wait) => {
-                    self.changed
-                        .wait_timeout(queue, wait.to_std())
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .0
+                    self.changed.wait_timeout(queue, wait.to_std()).unwrap_or_else(PoisonError::into_inner).0
                 }
                 None => self.changed.wait(queue).unwrap_or_else(PoisonError::into_inner),
             };

@@ -23,7 +23,7 @@ pub use firer::{Fired, Firer};
 pub use network::{AppliedAt, Network};
 
 use crate::backend::BackendError;
-use crate::fault::{Injection, OutageKind, Order};
+use crate::fault::{Injection, Order, OutageKind};
 use crate::history::{Event, What};
 use crate::live::clock;
 use crate::live::provision::{RunningProcess, Site};
@@ -152,7 +152,9 @@ impl Inner {
 }
 
 /// Runs what blocks where it may.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, String> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => Err(format!("the injector's own work failed: {error}")),

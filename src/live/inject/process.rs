@@ -95,7 +95,8 @@ pub(super) fn start(parts: Parts, clocks: Arc<Clocks>, name: ProcessName) -> Box
         clocks.restarted(&parts, &process)?;
         let from = from.max(earliest);
         let until = until.min(latest).max(from);
-        let proof = format!("pid {pid} (generation {}) is in /proc and was born after the order", process.generation);
+        let proof =
+            format!("pid {pid} (generation {}) is in /proc and was born after the order", process.generation);
         Ok(Effect { from, until, proof })
     })
 }

@@ -52,7 +52,8 @@ pub(super) fn up(parts: Parts, store: Store, how: OutageKind) -> BoxFuture<'stat
         let proof = by_site(parts.site.store_up(store, how))
             .await
             .map_err(|reason| format!("{store} could not be brought up: {reason}"))?;
-        let instance = parts.site.store(store).ok_or_else(|| format!("{store} is up and nowhere to be found"))?;
+        let instance =
+            parts.site.store(store).ok_or_else(|| format!("{store} is up and nowhere to be found"))?;
         let network = std::sync::Arc::clone(&parts.network);
         blocking(move || {
             network.store_moved(store, instance.address);
@@ -106,7 +107,8 @@ pub(super) fn delete_keys(parts: Parts, keys: Vec<String>) -> BoxFuture<'static,
         let from = clock::monotonic();
         let (deleted, left): (u64, u64) = redis.ask(&instance, &delete).await?;
         let until = clock::monotonic();
-        let proof = format!("DEL: {deleted} of {}; EXISTS afterwards: {left} ({})", keys.len(), keys.join(", "));
+        let proof =
+            format!("DEL: {deleted} of {}; EXISTS afterwards: {left} ({})", keys.len(), keys.join(", "));
         // Nothing was deleted: what the fault is about was not there.
         if deleted == 0 || left != 0 { Err(proof) } else { Ok(Effect { from, until, proof }) }
     })

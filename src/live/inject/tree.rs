@@ -183,7 +183,8 @@ mod tests {
 
     #[test]
     fn a_command_may_hold_parentheses_and_spaces() {
-        let line = "42 (a) b (c) T 7 8 9 0 -1 4194304 1 0 0 0 1 2 0 0 20 0 3 0 5555 1000 10 18446744073709551615";
+        let line =
+            "42 (a) b (c) T 7 8 9 0 -1 4194304 1 0 0 0 1 2 0 0 20 0 3 0 5555 1000 10 18446744073709551615";
         let stat = Stat::parse(line).expect("parses");
         assert_eq!(stat.command, "a) b (c");
         assert_eq!((stat.state, stat.parent, stat.group, stat.session), ('T', 7, 8, 9));
@@ -198,7 +199,8 @@ mod tests {
 
     #[test]
     fn this_process_was_born_before_now() {
-        let (earliest, _) = born(i32::try_from(std::process::id()).unwrap()).expect("this process is in /proc");
+        let (earliest, _) =
+            born(i32::try_from(std::process::id()).unwrap()).expect("this process is in /proc");
         assert!(earliest <= clock::monotonic());
         assert!(earliest > Instant::ZERO);
     }

@@ -72,7 +72,8 @@ impl HiccupMeter {
             subscribers: Mutex::default(),
         });
         let for_thread = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name("hiccups".to_owned()).spawn(move || for_thread.run())?;
+        let thread =
+            std::thread::Builder::new().name("hiccups".to_owned()).spawn(move || for_thread.run())?;
         Ok(Self { shared, thread: Some(thread) })
     }
 

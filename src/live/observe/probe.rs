@@ -89,10 +89,24 @@ struct Asker {
 }
 
 enum Way {
-    Http { client: Result<reqwest::Client, String>, process: crate::names::ProcessName, path: String, pointer: String },
-    RedisStalls { redis: Redis, command: redis::Cmd },
-    Redis { redis: Redis, command: redis::Cmd },
-    Sql { postgres: Postgres, query: String },
+    Http {
+        client: Result<reqwest::Client, String>,
+        process: crate::names::ProcessName,
+        path: String,
+        pointer: String,
+    },
+    RedisStalls {
+        redis: Redis,
+        command: redis::Cmd,
+    },
+    Redis {
+        redis: Redis,
+        command: redis::Cmd,
+    },
+    Sql {
+        postgres: Postgres,
+        query: String,
+    },
 }
 
 impl Asker {
@@ -115,7 +129,8 @@ impl Asker {
     async fn ask(&self) -> Result<Sample, String> {
         match &self.way {
             Way::Http { client, process, path, pointer } => {
-                let address = self.site.http_address(process).ok_or_else(|| format!("{process} has no address"))?;
+                let address =
+                    self.site.http_address(process).ok_or_else(|| format!("{process} has no address"))?;
                 let body = get(client.as_ref()?, &format!("http://{address}{path}")).await?;
                 alive_by_pointer(&body, pointer)
             }
@@ -268,7 +283,9 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_no_list_of_pairs_is_an_error() {
-        for answer in [Value::Okay, Value::Array(vec![bulk("job-1")]), Value::Array(vec![bulk("a"), bulk("x")])] {
+        for answer in
+            [Value::Okay, Value::Array(vec![bulk("job-1")]), Value::Array(vec![bulk("a"), bulk("x")])]
+        {
             assert!(stalls(&answer).is_err(), "{answer:?}");
         }
     }

@@ -112,7 +112,8 @@ impl Shared {
             }
             Enqueue::Redis { command } => {
                 let redis = self.links.redis.as_ref().ok_or("the producer has no link to redis")?;
-                let words: Vec<String> = command.iter().map(|word| fill(word, spec)).collect::<Result<_, _>>()?;
+                let words: Vec<String> =
+                    command.iter().map(|word| fill(word, spec)).collect::<Result<_, _>>()?;
                 self.redis.ask::<redis::Value>(redis, &cmd(&words)).await?;
                 Ok(EnqueueOutcome::Acknowledged)
             }
@@ -164,9 +165,7 @@ fn fill_sql(template: &str, spec: &JobSpec) -> Result<String, String> {
 fn fill_with(template: &str, spec: &JobSpec, escape: fn(String) -> String) -> Result<String, String> {
     let json = serde_json::to_string(spec).map_err(|error| format!("the job is no JSON: {error}"))?;
     // The id first: it cannot hold `${spec}`, while the job as JSON holds the id.
-    Ok(template
-        .replace("${job}", &escape(spec.id.as_str().to_owned()))
-        .replace("${spec}", &escape(json)))
+    Ok(template.replace("${job}", &escape(spec.id.as_str().to_owned())).replace("${spec}", &escape(json)))
 }
 
 #[cfg(test)]
