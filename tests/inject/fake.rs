@@ -193,7 +193,14 @@ impl Server {
             "-c",
             "fsync=off",
         ]);
-        Self::start(Store::Postgres, &mut command, port, directory)
+        let server = Self::start(Store::Postgres, &mut command, port, directory);
+        // It accepts connections before it answers queries; its last line here says when it does.
+        let started = Instant::now();
+        while !std::fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default().contains("ready") {
+            assert!(started.elapsed() < PATIENCE, "postgres does not get ready");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        server
     }
 
     fn start(store: Store, command: &mut Command, port: u16, directory: tempfile::TempDir) -> Self {

@@ -1,6 +1,6 @@
 use syncope::fault::{Injection, Signal};
 
-use crate::fake::wait_exit;
+use crate::fake::{PATIENCE, wait_exit};
 use crate::rig::Rig;
 
 fn pause() -> Injection {
@@ -16,6 +16,23 @@ fn pids(proof: &str) -> Vec<i32> {
     proof.split("pid ").skip(1).map(|rest| rest.trim_end_matches(", ").parse().unwrap()).collect()
 }
 
+/// A shell starts its children in its own time.
+fn wait_for_sleepers(group: i32, expected: usize) {
+    let started = std::time::Instant::now();
+    let sleepers = || {
+        let entries = std::fs::read_dir("/proc").unwrap().flatten();
+        let stats = entries.filter_map(|entry| std::fs::read_to_string(entry.path().join("stat")).ok());
+        stats
+            .filter(|stat| stat.contains("(sleep)"))
+            .filter(|stat| stat.rsplit_once(") ").unwrap().1.split(' ').nth(2) == Some(&group.to_string()))
+            .count()
+    };
+    while sleepers() < expected {
+        assert!(started.elapsed() < PATIENCE);
+        std::thread::yield_now();
+    }
+}
+
 fn state(pid: i32) -> String {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     stat.rsplit_once(") ").unwrap().1[..1].to_owned()
@@ -25,8 +42,9 @@ fn state(pid: i32) -> String {
 fn a_pause_stops_the_whole_tree_and_a_resume_lets_it_run() {
     let rig = Rig::new();
     // A child, a grandchild below another, and an orphan that only the group betrays.
-    let script = "sleep 1000 & sh -c 'sleep 1000 & wait' & (sleep 1000 &); sleep 0.2; echo ready; wait";
+    let script = "sleep 1000 & sh -c 'sleep 1000 & wait' & (sleep 1000 &); echo ready; wait";
     let root = rig.site.shell("worker-1", script);
+    wait_for_sleepers(root.pid, 3);
 
     let paused = pids(&rig.check_done(pause(), "every thread in state T").proof);
     assert_eq!(paused[0], root.pid);

@@ -124,3 +124,14 @@ fn a_start_that_failed_or_did_not_start_anew_is_not_proved() {
     *rig.launcher.start.lock().unwrap() = Some(Ok(ended));
     rig.check_unproved(start(), "is gone already: it ended with exit code 7");
 }
+
+#[test]
+fn an_order_that_is_called_off_is_not_carried_out() {
+    let rig = Rig::new();
+    let process = rig.site.shell("worker-1", "echo ready; exec sleep 1000");
+    let due = clock::monotonic() + Span::from_millis(200);
+    let done = rig.inject_at(signal(Signal::Kill), due, || rig.injector.call_off());
+    assert_eq!(done.unwrap_err(), "called off before it was due");
+    assert!(process.exit.borrow().is_none());
+    rig.check_done(signal(Signal::Kill), "ended by SIGKILL");
+}

@@ -42,22 +42,27 @@ impl Rig {
         let (sender, events) = channel();
         let (site, network) = (Arc::new(FakeSite::default()), Arc::new(NotedNetwork::default()));
         let launcher = Arc::new(TestLauncher::default());
-        let injector = Injector::new(Parts {
+        let parts = Parts {
             site: Arc::clone(&site) as _,
             network: Arc::clone(&network) as _,
             launcher: Arc::clone(&launcher) as _,
             sink: Sink::new(sender),
-            firer: Arc::new(Firer::start().unwrap()),
             runtime: runtime.handle().clone(),
-        });
+        };
+        let injector = Injector::new(parts, Arc::new(Firer::start().unwrap()));
         Self { site, network, launcher, injector, events, _runtime: runtime }
     }
 
     /// `Err`: the reason why there is no proof.
     pub fn inject(&self, injection: Injection) -> Result<Done, String> {
+        self.inject_at(injection, clock::monotonic(), || ())
+    }
+
+    /// With something to be done between the order and its due time.
+    pub fn inject_at(&self, injection: Injection, at: Instant, then: impl FnOnce()) -> Result<Done, String> {
         let order = Order { fault: FaultId(0), part: 0, stage: Stage::Onset, injection };
-        let asked = clock::monotonic();
-        self.injector.inject(order.clone(), asked);
+        self.injector.inject(order.clone(), at);
+        then();
         match self.events.recv_timeout(PATIENCE).expect("an order ends in an event").ev {
             What::FaultDone { order: done, effective: (from, until), proof, .. } => {
                 assert_eq!(done, order);

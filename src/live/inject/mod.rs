@@ -14,6 +14,7 @@ mod store;
 mod tree;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
@@ -43,15 +44,22 @@ pub struct Parts {
     pub network: Arc<dyn Network>,
     pub launcher: Arc<dyn Launcher>,
     pub sink: Sink,
-    pub firer: Arc<Firer>,
     pub runtime: Handle,
 }
 
-/// One per scenario. Cloning shares it.
+/// One per scenario. Cloning shares it; orders that are not due yet when the last clone is dropped
+/// are dropped with it.
 #[derive(Clone)]
 pub struct Injector {
+    inner: Arc<Inner>,
+    firer: Arc<Firer>,
+}
+
+struct Inner {
     parts: Parts,
     clocks: Arc<Clocks>,
+    /// How often everything that was not due yet was called off.
+    called_off: AtomicU64,
 }
 
 /// The interval in which something took effect, at worst, and how that is known.
@@ -67,24 +75,46 @@ type Outcome = Result<Effect, String>;
 
 impl Injector {
     #[must_use]
-    pub fn new(parts: Parts) -> Self {
-        Self { parts, clocks: Arc::default() }
+    pub fn new(parts: Parts, firer: Arc<Firer>) -> Self {
+        let inner = Inner { parts, clocks: Arc::default(), called_off: AtomicU64::new(0) };
+        Self { inner: Arc::new(inner), firer }
     }
 
     /// Carries the order out at `at`, or now if that has passed. Returns at once.
     pub fn inject(&self, order: Order, at: Instant) {
-        let this = self.clone();
-        self.parts.firer.schedule(at, Box::new(move |fired| this.fire(order, fired)));
+        // Weak: an order in the far future keeps no scenario's site alive.
+        let inner = Arc::downgrade(&self.inner);
+        let called_off = self.inner.called_off.load(Ordering::Relaxed);
+        self.firer.schedule(
+            at,
+            Box::new(move |fired| {
+                let Some(inner) = inner.upgrade() else { return };
+                if inner.called_off.load(Ordering::Relaxed) == called_off {
+                    inner.fire(order, fired);
+                } else {
+                    let reason = "called off before it was due".to_owned();
+                    inner.parts.sink.note(What::FaultUnproved { order, reason });
+                }
+            }),
+        );
+    }
+
+    /// Orders that were given before this and are not due yet will not be carried out. For an
+    /// interrupted run, before its heals.
+    pub fn call_off(&self) {
+        self.inner.called_off.fetch_add(1, Ordering::Relaxed);
     }
 
     /// To be called with every event before it is delivered: the injector looks for the clock
     /// readings that it has asked for. Cheap, never blocks.
     pub fn observe(&self, event: &Event) {
-        self.clocks.observe(event);
+        self.inner.clocks.observe(event);
     }
+}
 
+impl Inner {
     /// On the firer's thread.
-    fn fire(self, order: Order, fired: Fired) {
+    fn fire(&self, order: Order, fired: Fired) {
         let parts = &self.parts;
         let proof: BoxFuture<'static, Outcome> = match &order.injection {
             Injection::Signal { process, signal } => process::signal(parts, process, *signal),

@@ -1,0 +1,8 @@
+//! What the harness sees, against real servers and small fake ones.
+
+#[path = "../inject/fake.rs"]
+mod fake;
+mod hiccup;
+mod probe;
+mod stores;
+mod web;
