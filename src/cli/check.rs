@@ -68,7 +68,8 @@ fn search(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
         // A link to a folder is not followed: it could lead round in a circle.
         if entry.file_type()?.is_dir() {
             search(&entry.path(), files)?;
-        } else if entry.path().extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+        } else if entry.path().extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+        {
             files.push(entry.path());
         }
     }
@@ -98,7 +99,8 @@ fn unreadable(path: &Path, why: &str) -> Diagnostic {
 }
 
 fn check(path: &Path, overrides: &Overrides, colour: bool) -> bool {
-    let loaded = read(path).map_err(|diagnostic| vec![diagnostic]).and_then(|source| load(&source, overrides));
+    let loaded =
+        read(path).map_err(|diagnostic| vec![diagnostic]).and_then(|source| load(&source, overrides));
     match loaded {
         Ok(Loaded { scenario, warnings }) => {
             line(&format!("ok      {}  {}", path.display(), summary(&scenario, warnings.len())));

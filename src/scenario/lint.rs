@@ -44,7 +44,9 @@ impl Lint {
                 format!("the threshold of {threshold} never decides: the key is gone after {ttl}")
             }
             Self::MistakesCertain { expiry, interval } => {
-                format!("mistakes are certain: a beat is valid for {expiry} and the next comes after {interval}")
+                format!(
+                    "mistakes are certain: a beat is valid for {expiry} and the next comes after {interval}"
+                )
             }
             Self::NoBeatMayBeLost { expiry, interval } => format!(
                 "not one beat may be lost: a beat is valid for {expiry}, the next but one comes after {}",
@@ -66,7 +68,9 @@ impl Lint {
     pub fn advice(&self) -> String {
         match self {
             Self::ThresholdNeverDecides { ttl, .. } => {
-                format!("a threshold below {ttl}, or a longer `ttl`; the margin is what the smaller one leaves")
+                format!(
+                    "a threshold below {ttl}, or a longer `ttl`; the margin is what the smaller one leaves"
+                )
             }
             Self::MistakesCertain { expiry, .. } => {
                 format!("an interval of at most a third of {expiry}, or a longer expiry")
@@ -121,13 +125,13 @@ impl Linter<'_> {
         if let (Some(ttl), Some(threshold)) = (pipeline.expiry.ttl, pipeline.expiry.threshold)
             && ttl <= threshold
         {
-            let lint =
-                Lint::ThresholdNeverDecides { ttl: self.model(ttl), threshold: self.model(threshold) };
+            let lint = Lint::ThresholdNeverDecides { ttl: self.model(ttl), threshold: self.model(threshold) };
             found.push((self.place(|s| s.threshold.place().or(s.ttl.place())), lint));
         }
         // For the queue the beat is the lock's renewal, which has a warning of its own.
         let is_queue = self.scenario.fleet.system == "redis-queue";
-        let (expiry, interval) = (self.model(pipeline.expiry.effective()), self.model(pipeline.beat.interval));
+        let (expiry, interval) =
+            (self.model(pipeline.expiry.effective()), self.model(pipeline.beat.interval));
         let place = self.place(|s| {
             let beat = if is_queue { s.lock_renew.place() } else { s.interval.place() };
             beat.or(s.ttl.place()).or(s.lock_duration.place())
@@ -189,10 +193,8 @@ impl Linter<'_> {
             Target::HolderOf(_) => true,
         };
         let tolerance = threshold - pipeline.beat.interval;
-        (ahead != is_worker && skew >= tolerance).then(|| Lint::SkewOverTolerance {
-            skew: self.model(skew),
-            tolerance: self.model(tolerance),
-        })
+        (ahead != is_worker && skew >= tolerance)
+            .then(|| Lint::SkewOverTolerance { skew: self.model(skew), tolerance: self.model(tolerance) })
     }
 
     fn queue(&self) -> Option<&QueueSettings> {

@@ -229,9 +229,8 @@ impl Decode for Name {
 pub(crate) fn check_name(text: &str, place: Place, report: &mut Report<'_>) -> bool {
     let mut bytes = text.bytes();
     let lower = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let is_name = bytes.next().is_some_and(lower)
-        && bytes.all(|byte| lower(byte) || byte == b'-')
-        && text.len() <= 64;
+    let is_name =
+        bytes.next().is_some_and(lower) && bytes.all(|byte| lower(byte) || byte == b'-') && text.len() <= 64;
     if !is_name {
         report
             .add(Code::Name, place, format!("`{}` is not a name", shorten(text)))

@@ -198,12 +198,22 @@ macro_rules! expect_schema {
     };
 }
 
-expect_schema!(TimeBound, "TimeExpect", "By the model, not at all, not judged, or within bounds.", TIME_WORDS, |g| {
-    [g.subschema_for::<SpanBounds>().to_value()]
-});
-expect_schema!(CountExpect, "CountExpect", "Exactly so many, within bounds, or not judged.", COUNT_WORDS, |g| {
-    [g.subschema_for::<Whole<0, 1_000_000>>().to_value(), g.subschema_for::<CountBounds>().to_value()]
-});
+expect_schema!(
+    TimeBound,
+    "TimeExpect",
+    "By the model, not at all, not judged, or within bounds.",
+    TIME_WORDS,
+    |g| { [g.subschema_for::<SpanBounds>().to_value()] }
+);
+expect_schema!(
+    CountExpect,
+    "CountExpect",
+    "Exactly so many, within bounds, or not judged.",
+    COUNT_WORDS,
+    |g| {
+        [g.subschema_for::<Whole<0, 1_000_000>>().to_value(), g.subschema_for::<CountBounds>().to_value()]
+    }
+);
 expect_schema!(
     MistakeExpect,
     "MistakeExpect",

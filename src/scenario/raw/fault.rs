@@ -9,11 +9,12 @@ use crate::fault::{Direction, JobRef, OutageKind, Signal};
 use crate::names::Store;
 use crate::scenario::STEPS_MAX;
 use crate::scenario::decode::{
-    Decode, Field, Fields, Placed, Property, Variants, decode_one, object_schema, record, variants, variants_schema,
+    Decode, Field, Fields, Placed, Property, Variants, decode_one, object_schema, record, variants,
+    variants_schema,
 };
 use crate::scenario::diagnostic::Report;
-use crate::scenario::scalar::{Duration, Name, Ppm, Rate, SignedDuration, SpanPair, Word};
 use crate::scenario::scalar::Whole;
+use crate::scenario::scalar::{Duration, Name, Ppm, Rate, SignedDuration, SpanPair, Word};
 use crate::scenario::tree::{Node, Value};
 
 /// One fault: its kind as the key, and `when`.

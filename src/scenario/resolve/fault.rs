@@ -10,7 +10,7 @@ use crate::scenario::diagnostic::{Code, Place, Report};
 use crate::scenario::raw::fault as raw;
 use crate::scenario::raw::fleet::store_named;
 use crate::scenario::scalar::{Name, Whole, job_number};
-use crate::scenario::{Enqueue, Fleet, Stack};
+use crate::scenario::{Enqueue, Fleet, ProcessSpec, Stack};
 use crate::time::Span;
 
 /// What faults can be on. `None` is unknown: the file is wrong there.
@@ -46,7 +46,7 @@ pub(super) fn resolve(
     faults
 }
 
-const FAULTS_MAX: usize = 1_000;
+const FAULTS_MAX: usize = 200;
 
 /// Marks the processes whose clock a fault may fake.
 pub(super) fn fake_clocks(fleet: &mut Fleet, faults: &[Fault]) {
@@ -62,14 +62,14 @@ pub(super) fn fake_clocks(fleet: &mut Fleet, faults: &[Fault]) {
 }
 
 /// Every process that the target may turn out to be.
-pub(super) fn candidates<'f>(target: &Target, fleet: &'f Fleet) -> impl Iterator<Item = &'f ProcessName> {
-    let may_be = move |process: &crate::scenario::ProcessSpec| match &target {
+pub(super) fn candidates<'f>(target: &'f Target, fleet: &'f Fleet) -> impl Iterator<Item = &'f ProcessName> {
+    let may_be = move |process: &ProcessSpec| match target {
         Target::Process(name) => process.name == *name,
         Target::Role(role) | Target::AnyOf(role) => process.role == *role,
         // Only workers hold jobs; which of a foreign fleet's processes do is not known.
         Target::HolderOf(_) => fleet.system == "external" || process.role == "worker",
     };
-    fleet.processes.iter().filter(move |process| may_be(process)).map(|process| &process.name).collect::<Vec<_>>().into_iter()
+    fleet.processes.iter().filter(move |process| may_be(process)).map(|process| &process.name)
 }
 
 fn kind_of(kind: &raw::FaultKind, world: &World<'_>, context: &mut Context<'_, '_>) -> Option<FaultKind> {
@@ -148,7 +148,7 @@ fn grace(target: &Target, world: &World<'_>) -> Span {
     };
     let names: Vec<_> = candidates(target, fleet).collect();
     let targeted = fleet.processes.iter().filter(|process| names.contains(&&process.name));
-    targeted.map(|process| process.grace).max().unwrap_or(Span::ZERO)
+    targeted.map(|process| process.grace).max().unwrap_or_default()
 }
 
 fn target(field: &Field<raw::Target>, world: &World<'_>, report: &mut Report<'_>) -> Option<Target> {
@@ -156,9 +156,7 @@ fn target(field: &Field<raw::Target>, world: &World<'_>, report: &mut Report<'_>
         raw::Target::Process(name) => Target::Process(process(name, world, report)?),
         raw::Target::Role(name) => Target::Role(role(name, world, report)?),
         raw::Target::Any(name) => Target::AnyOf(role(name, world, report)?),
-        raw::Target::HolderOf(job) => {
-            Target::HolderOf(job_ref(Some(job), world, report)?)
-        }
+        raw::Target::HolderOf(job) => Target::HolderOf(job_ref(Some(job), world, report)?),
     })
 }
 
@@ -171,9 +169,9 @@ fn process(name: &Placed<Name>, world: &World<'_>, report: &mut Report<'_>) -> O
     }
     if fleet.processes.iter().any(|process| process.role == name.text()) {
         let role = name.text();
-        report
-            .add(Code::UnknownProcess, name.place, format!("`{role}` is a role, not a process"))
-            .hint(format!("`role: {role}` is all of them, `any: {role}` is one, `process: {role}-1` the first"));
+        report.add(Code::UnknownProcess, name.place, format!("`{role}` is a role, not a process")).hint(
+            format!("`role: {role}` is all of them, `any: {role}` is one, `process: {role}-1` the first"),
+        );
         return None;
     }
     unknown(Code::UnknownProcess, "process", name.text(), name.place, known, report);
@@ -192,11 +190,7 @@ fn role(name: &Placed<Name>, world: &World<'_>, report: &mut Report<'_>) -> Opti
 }
 
 /// `any` where it is left out.
-fn job_ref(
-    given: Option<&Placed<JobRef>>,
-    world: &World<'_>,
-    report: &mut Report<'_>,
-) -> Option<JobRef> {
+fn job_ref(given: Option<&Placed<JobRef>>, world: &World<'_>, report: &mut Report<'_>) -> Option<JobRef> {
     let Some(given) = given else {
         return Some(JobRef::Any);
     };
@@ -232,9 +226,10 @@ pub(super) fn all_links(fleet: &Fleet) -> Vec<(ProcessName, Endpoint)> {
         Enqueue::Sql { .. } => Endpoint::Store(Store::Postgres),
         Enqueue::Http { process, .. } => Endpoint::Process(process.clone()),
     };
-    let of_processes = fleet.processes.iter().flat_map(|process| {
-        process.links.iter().map(|end| (process.name.clone(), end.clone()))
-    });
+    let of_processes = fleet
+        .processes
+        .iter()
+        .flat_map(|process| process.links.iter().map(|end| (process.name.clone(), end.clone())));
     of_processes.chain([(ProcessName::new(PRODUCER), producer)]).collect()
 }
 
@@ -249,11 +244,7 @@ pub(super) fn selected(selector: &LinkSelector, fleet: &Fleet) -> Vec<(ProcessNa
     all_links(fleet).into_iter().filter(|(name, end)| is_from(name) && is_to(end)).collect()
 }
 
-fn links(
-    network: &Placed<raw::Network>,
-    world: &World<'_>,
-    report: &mut Report<'_>,
-) -> Option<LinkSelector> {
+fn links(network: &Placed<raw::Network>, world: &World<'_>, report: &mut Report<'_>) -> Option<LinkSelector> {
     let fleet = world.fleet?;
     let from = match &network.value.from {
         Field::Absent => None,
@@ -316,7 +307,10 @@ fn toxic(raw: &raw::Toxic, context: &Context<'_, '_>) -> Option<Toxic> {
             let model = bandwidth.value.rate.value()?.0;
             // As much passes in a tenth of the time.
             let wall = (model as f64 / context.scale.as_f64()).round() as u64;
-            Toxic::Bandwidth { bytes_per_second: wall.max(1), direction: direction(&bandwidth.value.direction) }
+            Toxic::Bandwidth {
+                bytes_per_second: wall.max(1),
+                direction: direction(&bandwidth.value.direction),
+            }
         }
         raw::Toxic::Partition(partition) => {
             Toxic::Partition { direction: direction(&partition.value.direction) }

@@ -183,12 +183,7 @@ impl Reference<'_> {
             concurrency: s.concurrency.value().map_or(1, |Whole(n)| *n as u32),
             lock_duration: context.positive(&s.lock_duration, lock, "lock_duration", self.place),
             lock_renew: context.positive(&s.lock_renew, half, "lock_renew", self.place),
-            stalled_interval: context.positive(
-                &s.stalled_interval,
-                secs(30),
-                "stalled_interval",
-                self.place,
-            ),
+            stalled_interval: context.positive(&s.stalled_interval, secs(30), "stalled_interval", self.place),
             max_stalled_count: s.max_stalled_count.value().map_or(1, |Whole(n)| *n as u32),
             claim_poll: context.positive(&s.claim_poll, secs(1), "claim_poll", self.place),
             shutdown_grace: context.span(&s.shutdown_grace, secs(30)),

@@ -62,8 +62,7 @@ pub fn load(source: &Source, overrides: &Overrides) -> Result<Loaded, Vec<Diagno
 
 /// `None` only if the report says why; a scenario may come with errors in the report.
 fn assemble(raw: &raw::Scenario, overrides: &Overrides, report: &mut Report<'_>) -> Option<Scenario> {
-    let time_scale =
-        overrides.time_scale.or(raw.time_scale.value().copied()).unwrap_or(Scale::ONE);
+    let time_scale = overrides.time_scale.or(raw.time_scale.value().copied()).unwrap_or(Scale::ONE);
     let mut context = Context { scale: time_scale, report };
 
     let stack = context.stack(raw);
@@ -83,10 +82,10 @@ fn assemble(raw: &raw::Scenario, overrides: &Overrides, report: &mut Report<'_>)
     };
     let faults = fault::resolve(raw, &world, &mut context);
     if let Some(fleet) = &fleet {
-        overlap::check(&faults, fleet, context.report);
+        overlap::check(&faults, fleet, context.scale, context.report);
     }
     let faults: Vec<_> = faults.into_iter().map(|placed| placed.value).collect();
-    let expect = expect::resolve(raw, fleet.as_ref(), &context.scale, context.report);
+    let expect = expect::resolve(raw, context.scale, context.report);
     if let Some(fleet) = &mut fleet {
         fault::fake_clocks(fleet, &faults);
     }
@@ -166,9 +165,7 @@ impl Context<'_, '_> {
                 min: self.scale.to_wall(pair.value.0),
                 max: self.scale.to_wall(pair.value.1),
             },
-            raw::Distribution::Exponential(mean) => {
-                Distribution::Exponential { mean: self.wall(mean.value) }
-            }
+            raw::Distribution::Exponential(mean) => Distribution::Exponential { mean: self.wall(mean.value) },
         }
     }
 
@@ -183,10 +180,7 @@ impl Context<'_, '_> {
     fn stack(&mut self, raw: &raw::Scenario) -> Option<Stack> {
         let both = raw::Stack {
             redis: Field::Given(Placed { value: raw::Redis::default(), place: Place::default() }),
-            postgres: Field::Given(Placed {
-                value: raw::Postgres::default(),
-                place: Place::default(),
-            }),
+            postgres: Field::Given(Placed { value: raw::Postgres::default(), place: Place::default() }),
         };
         let stack = match &raw.stack {
             Field::Absent => &both,

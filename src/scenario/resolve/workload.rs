@@ -33,9 +33,7 @@ pub(super) fn resolve(
                 min: context.scale.to_wall(pair.value.0),
                 max: context.scale.to_wall(pair.value.1),
             },
-            raw::Arrival::Exponential(mean) => {
-                Distribution::Exponential { mean: context.wall(mean.value) }
-            }
+            raw::Arrival::Exponential(mean) => Distribution::Exponential { mean: context.wall(mean.value) },
         },
         steps: workload.steps.value().map_or(1, |Whole(steps)| *steps as u32),
         step_time: context.distribution(workload.step_time.value()?),
@@ -47,11 +45,7 @@ pub(super) fn resolve(
     })
 }
 
-fn failing(
-    workload: &raw::Workload,
-    jobs: Option<u32>,
-    context: &mut Context<'_, '_>,
-) -> BTreeMap<u32, u32> {
+fn failing(workload: &raw::Workload, jobs: Option<u32>, context: &mut Context<'_, '_>) -> BTreeMap<u32, u32> {
     let mut failing = BTreeMap::new();
     for (key, attempts) in workload.failing.value().into_iter().flat_map(|named| &named.0) {
         match (job_number(&key.value), jobs) {
