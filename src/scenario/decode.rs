@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map as JsonMap, Value as Json};
 
-use super::diagnostic::{Code, Diagnostic, Place, Report};
+use super::diagnostic::{Code, Place, Report};
 use super::tree::{Node, Value, shorten};
 
 /// A value of the file. `None` once the report says what is wrong with it.
@@ -47,6 +47,15 @@ impl<T> Field<T> {
 
     pub fn place(&self) -> Option<Place> {
         self.given().map(|placed| placed.place)
+    }
+
+    /// The field without its value.
+    pub fn presence(&self) -> Field<()> {
+        match self {
+            Self::Absent => Field::Absent,
+            Self::Given(placed) => Field::Given(Placed { value: (), place: placed.place }),
+            Self::Bad => Field::Bad,
+        }
     }
 
     pub fn is_absent(&self) -> bool {
@@ -129,7 +138,7 @@ fn entries<'n>(
             continue;
         };
         if let Some(first) = seen.insert(text.as_str(), key.place) {
-            let line = Diagnostic::new(report.source(), Code::DuplicateKey, first, "").line;
+            let line = report.line(first);
             report
                 .add(Code::DuplicateKey, key.place, format!("`{}` is given twice", shorten(text)))
                 .hint(format!("it was given first on line {line}"));
@@ -248,8 +257,14 @@ pub(crate) fn unknown<'k>(
     known: impl Iterator<Item = &'k str>,
     report: &mut Report<'_>,
 ) {
+    const FEW: usize = 8;
+    if report.is_full() {
+        report.add(code, place, "");
+        return;
+    }
     let known: Vec<&str> = known.collect();
     let hint = match nearest(given, &known) {
+        Some(near) if known.len() <= FEW => format!("did you mean `{near}`? Known here: {}", list(&known)),
         Some(near) => format!("did you mean `{near}`?"),
         None if known.is_empty() => "there is none".into(),
         None => format!("known here: {}", list(&known)),

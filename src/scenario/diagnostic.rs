@@ -246,6 +246,16 @@ impl<'a> Report<'a> {
         &mut self.found[last]
     }
 
+    /// No further finding will be shown: what only makes one readable can be left out.
+    pub fn is_full(&self) -> bool {
+        self.found.len() >= FINDINGS_MAX
+    }
+
+    /// The line of a place, from 1.
+    pub fn line(&self, place: Place) -> usize {
+        if self.is_full() { 0 } else { self.source.position(place.start).0 }
+    }
+
     pub fn is_clean(&self) -> bool {
         self.found.is_empty()
     }

@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use serde_saphyr::granit_parser::{Event, Options, Parser, ScalarStyle, Span, StrInput};
+use serde_saphyr::granit_parser::{
+    ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span, StrInput,
+};
 
 use super::diagnostic::{Code, Place, Report};
 
@@ -117,11 +119,7 @@ impl<'t, 'r, 's> Builder<'t, 'r, 's> {
             let (event, span) = match next {
                 Ok(event) => event,
                 Err(error) => {
-                    let start = error.marker().byte_offset().unwrap_or(0);
-                    let place = self.clip(start, start + 1);
-                    self.report
-                        .add(Code::Syntax, place, format!("this is not YAML: {}", error.info()))
-                        .label("here, or shortly before");
+                    self.refuse_syntax(&error);
                     return None;
                 }
             };
@@ -134,6 +132,24 @@ impl<'t, 'r, 's> Builder<'t, 'r, 's> {
                 .hint("a scenario has at least `name`, `fleet` and `workload`");
         }
         self.root
+    }
+
+    fn refuse_syntax(&mut self, error: &ScanError) {
+        let start = error.marker().byte_offset().unwrap_or(0);
+        let place = self.clip(start, start + 1);
+        if matches!(error.kind(), ErrorKind::RecursionLimitExceeded) {
+            self.refuse_depth(place);
+            return;
+        }
+        self.report
+            .add(Code::Syntax, place, format!("this is not YAML: {}", error.info()))
+            .label("here, or shortly before");
+    }
+
+    fn refuse_depth(&mut self, place: Place) {
+        self.report
+            .add(Code::TooDeep, place, format!("lists and maps are nested more than {DEPTH_MAX} deep"))
+            .hint("no part of a scenario is nested deeper than about ten; aliases count as what they repeat");
     }
 
     fn take(&mut self, event: Event<'_>, place: Place) -> Result<(), Refused> {
@@ -179,9 +195,7 @@ impl<'t, 'r, 's> Builder<'t, 'r, 's> {
     fn enter(&mut self, value: Value, anchor: usize, place: Place) -> Result<(), Refused> {
         self.count(1, place)?;
         if self.open.len() >= DEPTH_MAX {
-            self.report
-                .add(Code::TooDeep, place, format!("lists and maps are nested more than {DEPTH_MAX} deep"))
-                .hint("no part of a scenario is nested deeper than about ten");
+            self.refuse_depth(place);
             return Err(Refused);
         }
         self.open.push(Open { anchor, place, value, key: None });
@@ -197,11 +211,7 @@ impl<'t, 'r, 's> Builder<'t, 'r, 's> {
         };
         let (size, depth) = (node.size(), node.depth());
         if self.open.len() + depth > DEPTH_MAX {
-            self.report.add(
-                Code::TooDeep,
-                place,
-                format!("with its aliases followed, the file is nested more than {DEPTH_MAX} deep"),
-            );
+            self.refuse_depth(place);
             return Err(Refused);
         }
         if self.nodes + size > NODES_MAX {
@@ -253,12 +263,7 @@ impl<'t, 'r, 's> Builder<'t, 'r, 's> {
 
     /// From the start of a collection to its end, or to the end of the line that it starts on.
     fn first_line(&self, open: &Open, end: Place) -> Place {
-        let first = match &open.value {
-            Value::Map(entries) => entries.first().map(|(key, _)| key.place.start),
-            Value::List(_) | Value::Scalar { .. } => None,
-        };
-        let start = first.map_or(open.place.start, |first| first.min(open.place.start.max(first)));
-        let start = if open.place.end > open.place.start { open.place.start } else { start };
+        let start = open.place.start;
         let line_end = self.text[start..].find('\n').map_or(self.text.len(), |length| start + length);
         self.clip(start, end.end.min(line_end).max(start))
     }

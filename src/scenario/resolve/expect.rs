@@ -5,19 +5,15 @@ use crate::scenario::diagnostic::{Code, Report};
 use crate::scenario::raw;
 use crate::scenario::raw::expect::{ShareBounds, TimeBound, in_order};
 use crate::scenario::scalar::Share;
-use crate::scenario::{CountExpect, Expect, Fleet, MistakeExpect, TimeExpect};
+use crate::scenario::{CountExpect, Expect, MistakeExpect, TimeExpect};
 use crate::time::{Interval, Scale};
 
-pub(super) fn resolve(
-    raw: &raw::Scenario,
-    fleet: Option<&Fleet>,
-    scale: &Scale,
-    report: &mut Report<'_>,
-) -> Expect {
+pub(super) fn resolve(raw: &raw::Scenario, scale: Scale, report: &mut Report<'_>) -> Expect {
     let none = raw::expect::Expect::default();
     let given = raw.expect.value().unwrap_or(&none);
-    let default = defaults(fleet);
-    refuse_unjudgeable(given, fleet, report);
+    let means = Means::of(raw);
+    let default = means.defaults();
+    means.refuse_unjudgeable(given, report);
     let time = |field: &Field<TimeBound>, otherwise| match field.value() {
         None => otherwise,
         Some(TimeBound::Word(word)) => *word,
@@ -41,46 +37,57 @@ pub(super) fn resolve(
     }
 }
 
-/// What a fleet without a model or a probe cannot be judged by is not judged.
-fn defaults(fleet: Option<&Fleet>) -> Expect {
-    let mut expect = Expect::default();
-    let Some(fleet) = fleet else {
-        return expect;
-    };
-    if fleet.pipeline.is_none() || fleet.liveness.is_none() {
-        expect.detection_time = TimeExpect::Any;
-        expect.mistakes = MistakeExpect::Count(CountExpect::ANY);
-    }
-    if fleet.pipeline.is_none() {
-        expect.recovery_time = TimeExpect::Any;
-    }
-    expect
+/// What there is to judge by.
+struct Means {
+    model: bool,
+    probe: bool,
 }
 
-fn refuse_unjudgeable(given: &raw::expect::Expect, fleet: Option<&Fleet>, report: &mut Report<'_>) {
-    let Some(fleet) = fleet else {
-        return;
-    };
-    let is_model =
-        |field: &Field<TimeBound>| matches!(field.value(), Some(TimeBound::Word(TimeExpect::Model)));
-    let by_model = [
-        (is_model(&given.detection_time), given.detection_time.place()),
-        (is_model(&given.recovery_time), given.recovery_time.place()),
-        (given.mistakes.value() == Some(&MistakeExpect::Model), given.mistakes.place()),
-    ];
-    if fleet.pipeline.is_none() {
-        for (_, place) in by_model.iter().filter(|(is_model, _)| *is_model) {
-            report
-                .add(Code::Unjudgeable, place.unwrap_or_default(), "there is no model of this fleet")
-                .hint("describe its timing under `external: {timing: …}`, or give bounds");
+impl Means {
+    /// By what is written, right or wrong: an error there is not to bring on another one here.
+    fn of(raw: &raw::Scenario) -> Self {
+        let external = raw.fleet.value().and_then(|fleet| fleet.external.value());
+        Self {
+            model: external.is_none_or(|external| !external.timing.is_absent()),
+            probe: external.is_none_or(|external| !external.liveness.is_absent()),
         }
     }
-    let by_probe = [given.detection_time.place(), given.mistakes.place(), given.query_accuracy.place()];
-    if fleet.liveness.is_none() {
-        for place in by_probe.into_iter().flatten() {
-            report
-                .add(Code::Unjudgeable, place, "nobody asks whether this fleet lives")
-                .hint("give `external: {liveness: …}`");
+
+    /// What there is nothing to judge by is not judged.
+    fn defaults(&self) -> Expect {
+        let mut expect = Expect::default();
+        if !self.model || !self.probe {
+            expect.detection_time = TimeExpect::Any;
+            expect.mistakes = MistakeExpect::Count(CountExpect::ANY);
+        }
+        if !self.model {
+            expect.recovery_time = TimeExpect::Any;
+        }
+        expect
+    }
+
+    fn refuse_unjudgeable(&self, given: &raw::expect::Expect, report: &mut Report<'_>) {
+        let is_model =
+            |field: &Field<TimeBound>| matches!(field.value(), Some(TimeBound::Word(TimeExpect::Model)));
+        let by_model = [
+            (is_model(&given.detection_time), given.detection_time.place()),
+            (is_model(&given.recovery_time), given.recovery_time.place()),
+            (given.mistakes.value() == Some(&MistakeExpect::Model), given.mistakes.place()),
+        ];
+        if !self.model {
+            for (_, place) in by_model.iter().filter(|(is_model, _)| *is_model) {
+                report
+                    .add(Code::Unjudgeable, place.unwrap_or_default(), "there is no model of this fleet")
+                    .hint("describe its timing under `external: {timing: …}`, or give bounds");
+            }
+        }
+        let by_probe = [given.detection_time.place(), given.mistakes.place(), given.query_accuracy.place()];
+        if !self.probe {
+            for place in by_probe.into_iter().flatten() {
+                report
+                    .add(Code::Unjudgeable, place, "nobody asks whether this fleet lives")
+                    .hint("give `external: {liveness: …}`");
+            }
         }
     }
 }

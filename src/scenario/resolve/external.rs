@@ -9,7 +9,9 @@ use crate::scenario::decode::{Field, Placed, list, unknown};
 use crate::scenario::diagnostic::{Code, Place, Report};
 use crate::scenario::raw::fleet as raw;
 use crate::scenario::scalar::{Flag, Text, Whole, Word, check_name};
-use crate::scenario::{Ask, EffectQuery, Enqueue, Fleet, Prepare, Probe, ProcessSpec, Program, Stack};
+use crate::scenario::{
+    Ask, EffectQuery, Enqueue, Fleet, Prepare, Probe, ProcessSpec, Program, Stack, WORKERS_MAX,
+};
 use crate::time::Span;
 use crate::timing::{Beat, Checker, Expiry, Pipeline, Recovery, Subject};
 
@@ -77,7 +79,7 @@ impl Stores<'_> {
 }
 
 /// A role with its processes' names: the role's own, or numbered.
-fn names(role: &str, count: &Field<Whole<1, { crate::scenario::WORKERS_MAX }>>) -> Vec<ProcessName> {
+fn names(role: &str, count: &Field<Whole<1, WORKERS_MAX>>) -> Vec<ProcessName> {
     match count.value() {
         Some(Whole(count)) => {
             (1..=*count).map(|index| ProcessName::from(format!("{role}-{index}"))).collect()
@@ -92,9 +94,12 @@ fn processes(
     context: &mut Context<'_, '_>,
 ) -> Option<Vec<ProcessSpec>> {
     let roles = external.roles.value()?;
-    let mut all: Vec<(ProcessName, Place)> = Vec::new();
+    let mut known: Vec<ProcessName> = Vec::new();
     for (role, spec) in &roles.0 {
         check_name(&role.value, role.place, context.report);
+        if known.len() as u64 > WORKERS_MAX {
+            break;
+        }
         for name in names(&role.value, &spec.value.count) {
             let reserved = [PRODUCER, HARNESS, "redis", "postgres", "name", "index", "port"];
             if reserved.contains(&name.as_str()) {
@@ -103,24 +108,23 @@ fn processes(
                     .add(Code::Name, role.place, format!("`{name}` is a name of Syncope's own"))
                     .hint("choose another name for the role");
             }
-            if all.iter().any(|(other, _)| *other == name) {
+            if known.contains(&name) {
                 context
                     .report
                     .add(Code::Name, role.place, format!("two processes would be named `{name}`"))
                     .hint("choose another name for one of the two roles");
             }
-            all.push((name, role.place));
+            known.push(name);
         }
     }
-    if all.len() as u64 > crate::scenario::WORKERS_MAX {
+    if known.len() as u64 > WORKERS_MAX {
         let place = external.roles.place().unwrap_or_default();
         context
             .report
-            .add(Code::OutOfRange, place, format!("the fleet has {} processes", all.len()))
-            .hint(format!("at most {}", crate::scenario::WORKERS_MAX));
+            .add(Code::OutOfRange, place, format!("the fleet has more than {WORKERS_MAX} processes"))
+            .hint("fewer roles, or a smaller `count`");
         return None;
     }
-    let known: Vec<ProcessName> = all.into_iter().map(|(name, _)| name).collect();
     let mut processes = Vec::new();
     for (role, spec) in &roles.0 {
         let links = links(&spec.value, &known, stores, context.report);
@@ -359,10 +363,10 @@ fn liveness(
     let timeout = context.positive(&liveness.timeout, Span::from_secs(1), "timeout", placed.place);
     let report = &mut *context.report;
     let given = [
-        ("redis", liveness.redis.place()),
-        ("stalls", liveness.stalls.place()),
-        ("sql", liveness.sql.place()),
-        ("http", liveness.http.place()),
+        ("redis", liveness.redis.presence()),
+        ("stalls", liveness.stalls.presence()),
+        ("sql", liveness.sql.presence()),
+        ("http", liveness.http.presence()),
     ];
     exactly_one(&given, placed.place, report);
     let ask = if let Some(command) = liveness.redis.given() {
@@ -385,20 +389,20 @@ fn liveness(
 }
 
 /// Reports none, and all but the first of several.
-fn exactly_one(given: &[(&str, Option<Place>)], parent: Place, report: &mut Report<'_>) {
+fn exactly_one(given: &[(&str, Field<()>)], parent: Place, report: &mut Report<'_>) {
     let names: Vec<&str> = given.iter().map(|(name, _)| *name).collect();
-    let mut there = given.iter().filter_map(|(name, place)| place.map(|place| (*name, place)));
+    let mut there = given.iter().filter(|(_, field)| !field.is_absent());
     let Some((first, _)) = there.next() else {
-        if report.is_clean() {
-            report
-                .add(Code::OneOf, parent, "this asks nothing")
-                .hint(format!("exactly one of {}", list(&names)));
-        }
+        report.add(Code::OneOf, parent, "this asks nothing").hint(format!("exactly one of {}", list(&names)));
         return;
     };
-    for (other, place) in there {
+    for (other, field) in there {
         report
-            .add(Code::OneOf, place, format!("`{other}` cannot stand beside `{first}`"))
+            .add(
+                Code::OneOf,
+                field.place().unwrap_or(parent),
+                format!("`{other}` cannot stand beside `{first}`"),
+            )
             .hint(format!("exactly one of {}", list(&names)));
     }
 }
@@ -410,7 +414,8 @@ fn effects(
 ) -> Option<EffectQuery> {
     let placed = external.effects.given()?;
     let (effects, report) = (&placed.value, &mut *context.report);
-    exactly_one(&[("sql", effects.sql.place()), ("redis", effects.redis.place())], placed.place, report);
+    let given = [("sql", effects.sql.presence()), ("redis", effects.redis.presence())];
+    exactly_one(&given, placed.place, report);
     for place in [effects.sql.place(), effects.steps_sql.place()].into_iter().flatten() {
         stores.require(Store::Postgres, place, report);
     }

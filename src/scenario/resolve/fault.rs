@@ -10,7 +10,7 @@ use crate::scenario::diagnostic::{Code, Place, Report};
 use crate::scenario::raw::fault as raw;
 use crate::scenario::raw::fleet::store_named;
 use crate::scenario::scalar::{Name, Whole, job_number};
-use crate::scenario::{Enqueue, Fleet, Stack};
+use crate::scenario::{Enqueue, Fleet, ProcessSpec, Stack};
 use crate::time::Span;
 
 /// What faults can be on. `None` is unknown: the file is wrong there.
@@ -46,7 +46,7 @@ pub(super) fn resolve(
     faults
 }
 
-const FAULTS_MAX: usize = 1_000;
+const FAULTS_MAX: usize = 200;
 
 /// Marks the processes whose clock a fault may fake.
 pub(super) fn fake_clocks(fleet: &mut Fleet, faults: &[Fault]) {
@@ -62,20 +62,14 @@ pub(super) fn fake_clocks(fleet: &mut Fleet, faults: &[Fault]) {
 }
 
 /// Every process that the target may turn out to be.
-pub(super) fn candidates<'f>(target: &Target, fleet: &'f Fleet) -> impl Iterator<Item = &'f ProcessName> {
-    let may_be = move |process: &crate::scenario::ProcessSpec| match &target {
+pub(super) fn candidates<'f>(target: &'f Target, fleet: &'f Fleet) -> impl Iterator<Item = &'f ProcessName> {
+    let may_be = move |process: &ProcessSpec| match target {
         Target::Process(name) => process.name == *name,
         Target::Role(role) | Target::AnyOf(role) => process.role == *role,
         // Only workers hold jobs; which of a foreign fleet's processes do is not known.
         Target::HolderOf(_) => fleet.system == "external" || process.role == "worker",
     };
-    fleet
-        .processes
-        .iter()
-        .filter(move |process| may_be(process))
-        .map(|process| &process.name)
-        .collect::<Vec<_>>()
-        .into_iter()
+    fleet.processes.iter().filter(move |process| may_be(process)).map(|process| &process.name)
 }
 
 fn kind_of(kind: &raw::FaultKind, world: &World<'_>, context: &mut Context<'_, '_>) -> Option<FaultKind> {
@@ -154,7 +148,7 @@ fn grace(target: &Target, world: &World<'_>) -> Span {
     };
     let names: Vec<_> = candidates(target, fleet).collect();
     let targeted = fleet.processes.iter().filter(|process| names.contains(&&process.name));
-    targeted.map(|process| process.grace).max().unwrap_or(Span::ZERO)
+    targeted.map(|process| process.grace).max().unwrap_or_default()
 }
 
 fn target(field: &Field<raw::Target>, world: &World<'_>, report: &mut Report<'_>) -> Option<Target> {

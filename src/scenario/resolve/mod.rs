@@ -82,10 +82,10 @@ fn assemble(raw: &raw::Scenario, overrides: &Overrides, report: &mut Report<'_>)
     };
     let faults = fault::resolve(raw, &world, &mut context);
     if let Some(fleet) = &fleet {
-        overlap::check(&faults, fleet, context.report);
+        overlap::check(&faults, fleet, context.scale, context.report);
     }
     let faults: Vec<_> = faults.into_iter().map(|placed| placed.value).collect();
-    let expect = expect::resolve(raw, fleet.as_ref(), &context.scale, context.report);
+    let expect = expect::resolve(raw, context.scale, context.report);
     if let Some(fleet) = &mut fleet {
         fault::fake_clocks(fleet, &faults);
     }

@@ -3,54 +3,45 @@
 //! Only faults whose times can be compared are: two with the same event as their trigger, or two at
 //! given times. Whether an event comes before a given time is the run's affair.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use super::fault::{candidates, selected};
-use crate::fault::{Fault, FaultKind, JobRef, OutageKind, Signal, Target, Trigger};
-use crate::names::{Endpoint, ProcessName, Store};
+use crate::fault::{Fault, FaultKind, JobRef, LinkSelector, OutageKind, Signal, Target, Trigger};
+use crate::names::{Endpoint, JobId, ProcessName, Store};
 use crate::scenario::Fleet;
 use crate::scenario::decode::Placed;
-use crate::scenario::diagnostic::{Code, Diagnostic, Place, Report};
-use crate::time::Span;
+use crate::scenario::diagnostic::{Code, Report};
+use crate::time::{Scale, Span};
 
 /// Reports each fault that overlaps with an earlier one of the list.
-pub(super) fn check(faults: &[Placed<Fault>], fleet: &Fleet, report: &mut Report<'_>) {
-    let claims: Vec<Claim> = faults.iter().map(|fault| claim(&fault.value, fleet)).collect();
-    for (later, second) in claims.iter().enumerate() {
-        let clash = claims[..later].iter().enumerate().find_map(|(earlier, first)| {
-            let thing = first.shared(second)?;
-            first.window.meets(&second.window).then_some((earlier, thing))
+pub(super) fn check(faults: &[Placed<Fault>], fleet: &Fleet, scale: Scale, report: &mut Report<'_>) {
+    let mut held: BTreeMap<Thing, Vec<(usize, Window)>> = BTreeMap::new();
+    for (position, fault) in faults.iter().enumerate() {
+        let Claim { things, window } = claim(&fault.value, fleet);
+        let clash = things.iter().find_map(|thing| {
+            let (earlier, first) = held.get(thing)?.iter().find(|(_, first)| first.meets(&window))?;
+            Some((faults[*earlier].place, first.clone(), thing))
         });
-        if let Some((earlier, thing)) = clash {
-            clash_found(&faults[earlier], &claims[earlier], &faults[later], &thing, report);
+        if let Some((place, first, thing)) = clash {
+            let line = report.line(place);
+            let message = format!("this overlaps with the fault on line {line}: both are on {thing}");
+            let hint = match first.end {
+                Some(end) => format!(
+                    "that one takes {}: let this one begin after its end",
+                    scale.to_model(end - first.start)
+                ),
+                None => "that one never ends: give it `restart_after` or `for`, or leave one out".into(),
+            };
+            report
+                .add(Code::Overlap, fault.place, message)
+                .label("the two cannot be healed one by one")
+                .hint(hint);
+        }
+        for thing in things {
+            held.entry(thing).or_default().push((position, window.clone()));
         }
     }
-}
-
-fn clash_found(
-    first: &Placed<Fault>,
-    claim: &Claim,
-    second: &Placed<Fault>,
-    thing: &Thing,
-    report: &mut Report<'_>,
-) {
-    let line = line_of(first.place, report);
-    let hint = match claim.window.end {
-        Some(end) => {
-            format!("let this one begin more than {} after it (wall time)", end - claim.window.start)
-        }
-        None => "that one never ends: give it `restart_after` or `for`, or leave one of the two out".into(),
-    };
-    report
-        .add(
-            Code::Overlap,
-            second.place,
-            format!("this overlaps with the fault on line {line}: both are on {}", thing.describe()),
-        )
-        .label("the two cannot be healed one by one")
-        .hint(hint);
-}
-
-fn line_of(place: Place, report: &Report<'_>) -> usize {
-    Diagnostic::new(report.source(), Code::Overlap, place, "").line
 }
 
 /// What a fault holds, and when.
@@ -60,36 +51,31 @@ struct Claim {
 }
 
 /// What only one fault at a time can be on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Thing {
     Process(ProcessName),
     Clock(ProcessName),
     Link(ProcessName, Endpoint),
     Store(Store),
-    /// Whoever holds this job.
-    Holder(JobRef),
+    /// Whoever holds this job; none: the trigger's job.
+    Holder(Option<JobId>),
 }
 
-impl Thing {
-    fn describe(&self) -> String {
+impl fmt::Display for Thing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Process(name) => name.to_string(),
-            Self::Clock(name) => format!("the clock of {name}"),
-            Self::Link(from, to) => format!("the link {from} -> {to}"),
-            Self::Store(store) => store.to_string(),
-            Self::Holder(JobRef::Any) => "the holder of the same job".into(),
-            Self::Holder(JobRef::Job(id)) => format!("the holder of {id}"),
+            Self::Process(name) => name.fmt(f),
+            Self::Clock(name) => write!(f, "the clock of {name}"),
+            Self::Link(from, to) => write!(f, "the link {from} -> {to}"),
+            Self::Store(store) => store.fmt(f),
+            Self::Holder(None) => f.write_str("the holder of the same job"),
+            Self::Holder(Some(id)) => write!(f, "the holder of {id}"),
         }
     }
 }
 
-impl Claim {
-    fn shared(&self, other: &Self) -> Option<Thing> {
-        self.things.iter().find(|thing| other.things.contains(thing)).cloned()
-    }
-}
-
 /// From `start` to `end` (`None`: for ever) after an origin.
+#[derive(Debug, Clone)]
 struct Window {
     origin: Origin,
     start: Span,
@@ -131,12 +117,13 @@ impl Window {
 }
 
 fn claim(fault: &Fault, fleet: &Fleet) -> Claim {
-    let (things, lasting) = match &fault.kind {
+    let (mut things, lasting) = match &fault.kind {
         // A signal that does not end a process by itself holds nothing.
         FaultKind::Kill { signal: Signal::Hup | Signal::Usr1 | Signal::Usr2, .. }
         | FaultKind::DeleteKeys { .. } => (Vec::new(), Some(Span::ZERO)),
-        FaultKind::Kill { target, restart_after, .. } => (on_process(target, fleet), *restart_after),
-        FaultKind::Stop { target, restart_after, .. } => (on_process(target, fleet), *restart_after),
+        FaultKind::Kill { target, restart_after, .. } | FaultKind::Stop { target, restart_after, .. } => {
+            (on_process(target, fleet), *restart_after)
+        }
         FaultKind::Restart { target, grace } => (on_process(target, fleet), Some(*grace)),
         FaultKind::Pause { target, lasting } => (on_process(target, fleet), Some(*lasting)),
         FaultKind::Pauses { target, lasting, gap, count } => {
@@ -163,7 +150,12 @@ fn claim(fault: &Fault, fleet: &Fleet) -> Claim {
             (links.into_iter().map(|(from, to)| Thing::Link(from, to)).collect(), Some(*lasting))
         }
     };
-    Claim { things, window: Window::of(&fault.when, lasting) }
+    let window = Window::of(&fault.when, lasting);
+    if !matches!(window.origin, Origin::StepDone { .. } | Origin::Claimed { .. }) {
+        // Without a job's event, the holder of any job is somebody else each time.
+        things.retain(|thing| *thing != Thing::Holder(None));
+    }
+    Claim { things, window }
 }
 
 /// The processes that the fault is on for certain.
@@ -171,7 +163,12 @@ fn on_process(target: &Target, fleet: &Fleet) -> Vec<Thing> {
     let mut names: Vec<Thing> = candidates(target, fleet).cloned().map(Thing::Process).collect();
     match target {
         Target::Process(_) | Target::Role(_) => {}
-        Target::HolderOf(job) if names.len() != 1 => names = vec![Thing::Holder(job.clone())],
+        Target::HolderOf(job) if names.len() != 1 => {
+            names = vec![Thing::Holder(match job {
+                JobRef::Any => None,
+                JobRef::Job(id) => Some(id.clone()),
+            })];
+        }
         Target::AnyOf(_) if names.len() != 1 => names.clear(),
         Target::AnyOf(_) | Target::HolderOf(_) => {}
     }
@@ -183,7 +180,7 @@ fn on_store(store: Store, how: OutageKind, fleet: &Fleet) -> Vec<Thing> {
     let mut things = vec![Thing::Store(store)];
     if how == OutageKind::Refuse {
         let to = Some(Endpoint::Store(store));
-        let links = selected(&crate::fault::LinkSelector { from: None, to }, fleet);
+        let links = selected(&LinkSelector { from: None, to }, fleet);
         things.extend(links.into_iter().map(|(from, to)| Thing::Link(from, to)));
     }
     things
