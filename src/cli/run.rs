@@ -158,6 +158,7 @@ fn execute(args: &Args, scenarios: Vec<(Source, Scenario)>, console: &Console) -
     let interrupted = watch_for_interrupts(&harness);
     let (kind, why) = choose_backend(args.backend, &harness)?;
     console.note(&format!("backend {}: {why}", name_of(kind)));
+    harness.prepare(kind, scenarios.iter().map(|(_, scenario)| scenario), &|line| console.note(line))?;
     let seed = args.seed.unwrap_or_else(random_seed);
     if args.seed.is_none() {
         console.note(&format!("seed {seed} where a scenario has none of its own"));

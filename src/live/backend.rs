@@ -61,8 +61,42 @@ impl Harness {
     ///
     /// # Errors
     /// If none answers.
+    #[cfg(feature = "docker")]
     pub fn engine(&self) -> Result<String, String> {
-        Err("TEMP".into())
+        let engine = self.runtime.block_on(provision::engine::detect())?;
+        Ok(format!("Docker {}", engine.version))
+    }
+
+    /// The container engine that answers, or why none does.
+    ///
+    /// # Errors
+    /// Always: this build has no container backend.
+    #[cfg(not(feature = "docker"))]
+    pub fn engine(&self) -> Result<String, String> {
+        Err("this syncope was built without the container backend".into())
+    }
+
+    /// Has everything that the scenarios need before the first of them starts: images, for containers.
+    ///
+    /// # Errors
+    /// If an image cannot be had.
+    pub fn prepare<'s>(
+        &self,
+        kind: BackendKind,
+        scenarios: impl IntoIterator<Item = &'s Scenario>,
+        progress: &(dyn Fn(&str) + Sync),
+    ) -> Result<(), BackendError> {
+        match kind {
+            #[cfg(feature = "docker")]
+            BackendKind::Docker => self.runtime.block_on(async {
+                let engine = provision::engine::detect().await.map_err(BackendError::Failed)?;
+                provision::images::prepare_images(&engine, &self.guard, scenarios, progress).await
+            }),
+            _ => {
+                let _ = (scenarios, progress);
+                Ok(())
+            }
+        }
     }
 
     #[must_use]
@@ -204,9 +238,8 @@ impl LiveBackend {
             network: Arc::<Wires>::clone(&stage.wires),
             launcher: Arc::<Stage>::clone(&stage),
             sink: sink.clone(),
-            firer: Arc::clone(&harness.firer),
             runtime: runtime.clone(),
-        });
+        }, Arc::clone(&harness.firer));
         let way = scenario.fleet.enqueue.clone();
         let links = producer_links(scenario, &stage);
         let producer = Producer::new(way, links, ENQUEUE_LIMIT, sink.clone(), runtime.clone());
