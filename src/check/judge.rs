@@ -165,9 +165,9 @@ fn model(scenario: &Scenario) -> Option<ModelFigures> {
 }
 
 fn versions(history: &History) -> Vec<(String, String)> {
-    let all = history.events.iter().filter_map(|event| match &event.ev {
+    let mut all = history.events.iter().filter_map(|event| match &event.ev {
         What::Versions(versions) => Some(versions),
         _ => None,
     });
-    all.last().cloned().unwrap_or_default()
+    all.next_back().cloned().unwrap_or_default()
 }

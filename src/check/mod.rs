@@ -155,6 +155,7 @@ pub struct Quantiles {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct RecoveryPart {
     pub job: String,
+    /// 65535 where no injected fault was the cause (a process that crashed by itself).
     pub fault: u16,
     /// `to_expiry`, `to_sweep`, `to_claim`, `to_done`, … with its length.
     pub parts: Vec<(String, f64)>,

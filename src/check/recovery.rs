@@ -287,13 +287,15 @@ fn model_limits(
         return None;
     }
     let workload = &facts.scenario.workload;
-    let left = u64::from(workload.steps).saturating_sub(story.steps_by(blow.effect.lo));
-    let least = workload
-        .step_time
-        .min()
-        .saturating_mul(u64::from(workload.steps).saturating_sub(story.steps_by(window.hi)).min(left));
-    // The step in work at the blow is begun anew; every step costs what it cost elsewhere in the run.
-    let most = workload.step_time.max().saturating_mul(left).max(longest_job);
+    // Per step what the workload or this run's longest job says; one more for taking up and ending.
+    let steps = u64::from(workload.steps);
+    let left = steps.saturating_sub(story.steps_by(blow.effect.lo));
+    let per_step = Span::from_nanos(longest_job.as_nanos().div_ceil(steps.max(1)));
+    let most = per_step.saturating_mul(left + 1);
+    // A step may have been saved and never acknowledged; and a holder that lives may go on by itself.
+    let crashed = crash_of(facts, &story.claims[blow.claim]).is_some();
+    let undone = if crashed { left.saturating_sub(1) } else { 0 };
+    let least = workload.step_time.min().saturating_mul(undone);
     let work = Work {
         rest: Interval::new(least.min(most), most),
         longest_job,

@@ -51,7 +51,9 @@ impl Pipeline {
     /// lives its checks are S apart, so the second comes by `L + max(E, S) + S`. If the sweeper dies
     /// with its victim (or one check meets a guard that has not quite expired, for G = S is a race)
     /// the next comes when the guard is gone and another worker's timer fires, at most G + S after
-    /// the last: one of the two is late by G, hence `max(E, S) + S + G`.
+    /// the last: one of the two is late by G, hence `max(E, S) + S + G`. (Two such misses in a row
+    /// are not covered.) Two checks are never closer than G, so the lower end is
+    /// `max(E, G) − h − lateness`.
     #[must_use]
     pub fn detection(&self, lateness: Span) -> Interval {
         let steady = self.detection_while_sweeper_lives(lateness);
@@ -62,9 +64,13 @@ impl Pipeline {
     #[must_use]
     pub fn detection_while_sweeper_lives(&self, lateness: Span) -> Interval {
         let expiry = self.expiry.effective();
-        let first = expiry - self.beat.interval - lateness;
-        let marked = if self.checker.guard.is_some() { expiry.max(self.checker.period) } else { expiry };
-        Interval::new(first, marked + self.checker.period + self.retry_time())
+        let (first, marked) = match self.checker.guard {
+            Some(guard) => (expiry.max(guard), expiry.max(self.checker.period)),
+            None => (expiry, expiry),
+        };
+        let least = first - self.beat.interval - lateness;
+        let most = marked + self.checker.period + self.retry_time();
+        Interval::new(least, most.max(least))
     }
 
     /// The pause (or any silence of all who beat) below which no suspicion can follow:
@@ -255,5 +261,75 @@ pub(crate) mod tests {
             assert_eq!(bounds.total(), Interval::new(secs(16), secs(max)), "{ahead} jobs ahead");
         }
         assert_eq!(s0_new().recovery(&work(0)), None, "nothing is requeued");
+    }
+
+    /// Plays a crash out, second by second: the victim renews every `h` with its last renewal `age`
+    /// before the crash at zero; the two sweepers' timers have phases of their own, and the first
+    /// dies with the victim if `dies`. Returns when the job is taken.
+    fn play(pipeline: &Pipeline, age: u64, phases: [u64; 2], dies: bool) -> u64 {
+        let seconds = |span: Span| span.as_nanos() / 1_000_000_000;
+        let (expiry, period) = (seconds(pipeline.expiry.effective()), seconds(pipeline.checker.period));
+        let guard = pipeline.checker.guard.map_or(0, seconds);
+        let two_phase = pipeline.checker.guard.is_some();
+        // Time runs from long before the crash, so that the guard is in its rhythm.
+        let start = 4 * period;
+        let (mut guarded_until, mut marked) = (phases[0], false);
+        for now in 0.. {
+            let lock_until = start - age + expiry;
+            if now == start - age {
+                marked = false;
+            }
+            for (sweeper, phase) in phases.into_iter().enumerate() {
+                let dead = dies && sweeper == 0 && now >= start;
+                if dead || now % period != phase || now < guarded_until {
+                    continue;
+                }
+                guarded_until = now + guard;
+                if now >= start && now >= lock_until && (marked || !two_phase) {
+                    return now - start;
+                }
+                marked = true;
+            }
+        }
+        unreachable!("a sweep comes in the end")
+    }
+
+    #[test]
+    fn no_crash_at_any_phase_leaves_the_bound_and_both_ends_are_reached() {
+        for (name, mut pipeline, period, guard) in [
+            ("S3", s3(), 30, Some(30)),
+            ("S3, sweeps rarer than locks", s3(), 45, Some(45)),
+            ("S3, sweeps more often", s3(), 10, Some(10)),
+            ("one phase, no guard", s3(), 30, None),
+        ] {
+            pipeline.checker.period = secs(period);
+            pipeline.checker.guard = guard.map(secs);
+            for dies in [false, true] {
+                let bound = if dies {
+                    pipeline.detection(Span::ZERO)
+                } else {
+                    pipeline.detection_while_sweeper_lives(Span::ZERO)
+                };
+                let (mut least, mut most) = (u64::MAX, 0);
+                for age in [0, 1, 7, 14, 15] {
+                    for phases in (0..period).flat_map(|one| (0..period).map(move |other| [one, other])) {
+                        let found = play(&pipeline, age, phases, dies && guard.is_some());
+                        assert!(
+                            bound.contains(secs(found)),
+                            "{name}: {found} s outside {bound} ({phases:?})"
+                        );
+                        (least, most) = (least.min(found), most.max(found));
+                    }
+                }
+                assert!(secs(least) <= bound.min() + secs(1), "{name}: at best {least} s of {bound}");
+                // A sweeper's death delays only the check that spans it; the bound also covers a
+                // guard that meets a living sweeper's timer, which is worse if sweeps are frequent.
+                let worst = match guard {
+                    Some(guard) if dies => secs(period) + secs(period + guard).max(secs(30)),
+                    _ => bound.max(),
+                };
+                assert!(secs(most) + secs(2) >= worst, "{name}: at worst {most} s of {worst}");
+            }
+        }
     }
 }
