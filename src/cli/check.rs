@@ -30,8 +30,8 @@ pub fn run(args: &Args) -> u8 {
                 is_good &= check(&path, &overrides, colour);
             }
         }
-        Err(missing) => {
-            error(&render(&[missing], colour));
+        Err(diagnostics) => {
+            error(&render(&diagnostics, colour));
             is_good = false;
         }
     }
@@ -43,7 +43,7 @@ pub fn run(args: &Args) -> u8 {
 ///
 /// # Errors
 /// The first path that cannot be read, or a folder without any scenario.
-pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Diagnostic> {
+pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Vec<Diagnostic>> {
     let mut found = Vec::new();
     let mut seen = BTreeSet::new();
     for path in paths {
@@ -80,7 +80,7 @@ fn search(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
 ///
 /// # Errors
 /// It cannot be read, or is not UTF-8.
-pub fn read(path: &Path) -> Result<Source, Diagnostic> {
+pub fn read(path: &Path) -> Result<Source, Vec<Diagnostic>> {
     let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error.to_string()))?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Source::new(path, text)),
@@ -88,19 +88,23 @@ pub fn read(path: &Path) -> Result<Source, Diagnostic> {
             let good = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
             let end = good.len();
             let source = Source::new(path, good.into_owned());
-            Err(Diagnostic::new(&source, Code::Unreadable, Place::new(end, end), "the file is not UTF-8"))
+            Err(vec![Diagnostic::new(
+                &source,
+                Code::Unreadable,
+                Place::new(end, end),
+                "the file is not UTF-8",
+            )])
         }
     }
 }
 
-fn unreadable(path: &Path, why: &str) -> Diagnostic {
+fn unreadable(path: &Path, why: &str) -> Vec<Diagnostic> {
     let source = Source::new(path, "");
-    Diagnostic::new(&source, Code::Unreadable, Place::default(), format!("failed to read: {why}"))
+    vec![Diagnostic::new(&source, Code::Unreadable, Place::default(), format!("failed to read: {why}"))]
 }
 
 fn check(path: &Path, overrides: &Overrides, colour: bool) -> bool {
-    let loaded =
-        read(path).map_err(|diagnostic| vec![diagnostic]).and_then(|source| load(&source, overrides));
+    let loaded = read(path).and_then(|source| load(&source, overrides));
     match loaded {
         Ok(Loaded { scenario, warnings }) => {
             line(&format!("ok      {}  {}", path.display(), summary(&scenario, warnings.len())));
@@ -143,4 +147,45 @@ fn line(text: &str) {
 
 fn error(text: &str) {
     let _ = write!(anstream::stderr(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args as _, FromArgMatches as _};
+
+    use super::*;
+
+    const GOOD: &str = "{name: a, fleet: {system: redis-queue}, \
+        workload: {jobs: 1, arrival: {every: 1s}, step_time: {constant: 1s}}}";
+
+    fn code(paths: &[&Path]) -> u8 {
+        let words = std::iter::once(Path::new("check")).chain(paths.iter().copied());
+        let matches = Args::augment_args(clap::Command::new("check")).get_matches_from(words);
+        run(&Args::from_arg_matches(&matches).unwrap())
+    }
+
+    #[test]
+    fn one_bad_file_in_a_folder_makes_the_exit_code_two() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("inner");
+        std::fs::create_dir(&inner).unwrap();
+        std::fs::write(folder.path().join("notes.txt"), "no scenario").unwrap();
+        assert_eq!(code(&[folder.path()]), 2, "a folder without scenarios");
+        std::fs::write(inner.join("good.yaml"), GOOD).unwrap();
+        assert_eq!(code(&[folder.path()]), 0);
+        std::fs::write(inner.join("latin.yaml"), b"name: \xe9").unwrap();
+        assert_eq!(code(&[folder.path()]), 2, "not UTF-8");
+        assert_eq!(code(&[&folder.path().join("missing.yaml")]), 2);
+    }
+
+    #[test]
+    fn a_file_is_found_once_and_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["b.yaml", "a.yml"] {
+            std::fs::write(folder.path().join(name), GOOD).unwrap();
+        }
+        let paths = [folder.path().to_owned(), folder.path().join("b.yaml")];
+        let found = find(&paths).unwrap();
+        assert_eq!(found, [folder.path().join("a.yml"), folder.path().join("b.yaml")]);
+    }
 }

@@ -6,6 +6,7 @@
 //!
 //! All durations here are wall time: `resolve` applies the time scale, once.
 
+mod choice;
 mod decode;
 mod diagnostic;
 mod links;

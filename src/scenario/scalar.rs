@@ -1,18 +1,14 @@
-//! The scalars of a scenario file: texts, names, numbers, durations, and words from a fixed set.
+//! The scalars of a scenario file: texts, names, numbers, durations.
 
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::DeserializeOwned;
-use serde::de::value::StrDeserializer;
-use serde_json::Value as Json;
 
-use super::decode::{Decode, Placed, list, unknown, wrong_type};
+use super::decode::{Decode, Placed, wrong_type};
 use super::diagnostic::{Code, Place, Report};
 use super::tree::{Node, Value, shorten};
-use crate::fault::{Direction, JobRef, OutageKind, Signal};
-use crate::names::{JobId, Store};
-use crate::scenario::{PlantedBug, RedisDurability};
+use crate::fault::JobRef;
+use crate::names::JobId;
 use crate::time::{Scale, SignedSpan, Span, SpanError};
 
 /// Any text. A bare number or truth value is refused: in quotes it is a text.
@@ -182,7 +178,7 @@ impl JsonSchema for JobRef {
 }
 
 /// The scalar's text, and whether it stood there without quotes.
-fn scalar<'n>(node: &'n Node, expected: &str, report: &mut Report<'_>) -> Option<(&'n str, bool)> {
+pub(crate) fn scalar<'n>(node: &'n Node, expected: &str, report: &mut Report<'_>) -> Option<(&'n str, bool)> {
     match &node.value {
         Value::Scalar { text, plain } if !node.is_null() => Some((text, *plain)),
         _ => wrong_type(node, expected, report),
@@ -448,53 +444,6 @@ pub(crate) fn job_number(text: &str) -> Option<u32> {
     let is_canonical = !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit());
     digits.parse().ok().filter(|_| is_canonical)
 }
-
-/// A word from a fixed set: the unit variants of an enum that serde and schemars know.
-fn choice<T: DeserializeOwned + JsonSchema>(node: &Node, report: &mut Report<'_>) -> Option<T> {
-    let words = words(&SchemaGenerator::default().into_root_schema_for::<T>().to_value());
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let (text, _) = scalar(node, &format!("one of {}", list(&words)), report)?;
-    let parsed = T::deserialize(StrDeserializer::<serde::de::value::Error>::new(text)).ok();
-    if parsed.is_none() {
-        unknown(Code::UnknownValue, "value", text, node.place, words.iter().copied(), report);
-    }
-    parsed
-}
-
-/// The texts of an enum's schema: `enum: […]`, or `oneOf: [{const: …}]` where they are documented.
-fn words(schema: &Json) -> Vec<String> {
-    let texts = |values: &Json| -> Vec<String> {
-        let values = values.as_array().into_iter().flatten();
-        values.filter_map(|value| value.as_str().map(str::to_owned)).collect()
-    };
-    let mut found = texts(&schema["enum"]);
-    for option in schema["oneOf"].as_array().into_iter().flatten() {
-        found.extend(texts(&option["enum"]));
-        found.extend(option["const"].as_str().map(str::to_owned));
-    }
-    found
-}
-
-macro_rules! choices {
-    ($($type:ty),*) => {
-        $(impl Decode for $type {
-            fn decode(node: &Node, report: &mut Report<'_>) -> Option<Self> {
-                choice(node, report)
-            }
-        })*
-    };
-}
-
-choices!(
-    Signal,
-    OutageKind,
-    Direction,
-    Store,
-    RedisDurability,
-    PlantedBug,
-    super::raw::System,
-    super::raw::fleet::Subject
-);
 
 impl Placed<Text> {
     pub fn text(&self) -> &str {

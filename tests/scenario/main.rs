@@ -182,7 +182,7 @@ fn lints_warn_of_what_cannot_work() {
         .replace("{lock_duration: 30s}", "{interval: 10s, ttl: 10s, threshold: 15s, retries: 0}");
     assert_eq!(
         warn(&old.replace("faults:\n", "faults: []\n")),
-        ["lint::mistakes-certain 6:24", "lint::threshold-never-decides 6:51"]
+        ["lint::mistakes-certain 6:24", "lint::threshold-never-decides 6:50"]
     );
     assert_eq!(warn(BASE), [""; 0]);
     assert_eq!(

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use syncope::scenario::render;
 
-use super::{BASE, EXTERNAL, bad, faults, heartbeat, places, variant};
+use super::{BASE, EXTERNAL, bad, faults, places, variant};
 
 /// Reads the text without its `«`, and expects the codes, each at its `«`.
 fn check(marked: &str, codes: &[&str]) -> Result<(), String> {
@@ -51,12 +51,12 @@ fn what_is_no_document() {
         ("«".into(), &["empty"]),
         ("«# nothing".into(), &["empty"]),
         ("«[1, 2".into(), &["syntax"]),
-        ("name: \"«".into(), &["syntax"]),
+        ("name: «\"".into(), &["syntax"]),
         ("«just a text".into(), &["wrong-type"]),
         ("«[a, b]".into(), &["wrong-type"]),
         (format!("{BASE}«---\nname: two\n"), &["several-documents"]),
         (variant("name: base", "name: !x «base"), &["tag"]),
-        (variant("name: base", "name: *«base"), &["syntax"]),
+        (variant("name: base", "name: «*base"), &["syntax"]),
     ]);
 }
 
@@ -247,7 +247,10 @@ fn external_fleets() {
         (EXTERNAL.replace("links: [redis, worker-1]", "links: [redis, worker-1, «x]"), &["unknown-link"]),
         (EXTERNAL.replace("timing: {beat: 1s, ttl: 3s,", "timing: «{beat: 1s,"), &["missing-field"]),
         (
-            EXTERNAL.replace("      api:\n", "      «redis:\n").replace("process: api", "process: redis"),
+            EXTERNAL
+                .replace("      api:\n", "      «redis:\n")
+                .replace("process: api", "process: redis")
+                .replace("role: api", "role: «api"),
             &["name", "unknown-role"],
         ),
         (
@@ -286,7 +289,7 @@ fn what_is_dense_is_refused_fast() {
         ("a: &a [*a]".into(), "scenario::alias-expansion"),
         ("[".repeat(10_000), "scenario::too-deep"),
         ("a: ".to_owned() + &"{a: ".repeat(10_000), "scenario::too-deep"),
-        ((0..10_000).map(|depth| format!("{}a:\n", " ".repeat(depth.min(20) * 1))).collect(), "scenario"),
+        ((0..10_000).map(|depth| format!("{}a:\n", " ".repeat(depth.min(20)))).collect(), "scenario"),
         ("x".repeat(10 << 20), "scenario::too-large"),
         ("- a\n".repeat(60_000), "scenario::too-large"),
         ("a: b\n".repeat(50_000), "scenario"),
