@@ -1,6 +1,8 @@
 //! The processes under test: a reference system by its settings.
 
 use super::{Context, external};
+use std::collections::BTreeMap;
+
 use crate::names::{Endpoint, ProcessName, Store};
 use crate::protocol::Backoff;
 use crate::scenario::decode::Field;
@@ -318,7 +320,7 @@ impl Reference<'_> {
                 role: "worker".into(),
                 index,
                 program: reference(FleetRole::Worker, settings),
-                env: std::collections::BTreeMap::new(),
+                env: environment(&Store::ALL.map(Endpoint::Store), false),
                 links: Store::ALL.map(Endpoint::Store).to_vec(),
                 serves_http: false,
                 grace: settings.queue.shutdown_grace + STOP_MARGIN,
@@ -339,7 +341,7 @@ impl Reference<'_> {
             role: name.to_string(),
             index: 1,
             program: reference(role, settings),
-            env: std::collections::BTreeMap::new(),
+            env: environment(&links, true),
             links,
             serves_http: true,
             grace: STOP_MARGIN,
@@ -350,6 +352,21 @@ impl Reference<'_> {
 
 fn reference(role: FleetRole, settings: &FleetSettings) -> Program {
     Program::Reference { role, settings: Box::new(settings.clone()) }
+}
+
+/// What `syncope-fleet` is told beside its settings: its name, and where its links are.
+fn environment(links: &[Endpoint], serves_http: bool) -> BTreeMap<String, String> {
+    let link = |endpoint: &Endpoint| match endpoint {
+        Endpoint::Store(Store::Redis) => ("REDIS_URL".to_owned(), "${redis.url}".to_owned()),
+        Endpoint::Store(Store::Postgres) => ("DATABASE_URL".to_owned(), "${postgres.url}".to_owned()),
+        Endpoint::Process(name) => (format!("{}_URL", name.as_str().to_uppercase()), format!("${{{name}.url}}")),
+    };
+    let mut environment: BTreeMap<_, _> = links.iter().map(link).collect();
+    environment.insert("SYNCOPE_NAME".into(), "${name}".into());
+    if serves_http {
+        environment.insert("PORT".into(), "${port}".into());
+    }
+    environment
 }
 
 /// A hundredth of the beat, within what a machine bears and an eye forgives.
