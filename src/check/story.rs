@@ -114,10 +114,8 @@ fn hear<'a>(stories: &mut Stories<'a>, lives: &Lives, event: &'a Event, said: &'
     match said {
         FleetEvent::Claimed { job, .. } => {
             let story = stories.entry(job).or_default();
-            end_claim(story, &event.by, at, ClaimEnd::Claimed);
-            let lives =
-                lives.get(&event.by).map_or(0, |lives| lives.partition_point(|life| life.started <= at));
-            story.claims.push(Claim { by: &event.by, life: lives.saturating_sub(1), at, end: None });
+            end_claim(story, lives, event, ClaimEnd::Claimed);
+            story.claims.push(Claim { by: &event.by, life: life_at(lives, event), at, end: None });
         }
         FleetEvent::StepDone { job, step, .. } => {
             let story = stories.entry(job).or_default();
@@ -131,15 +129,15 @@ fn hear<'a>(stories: &mut Stories<'a>, lives: &Lives, event: &'a Event, said: &'
         FleetEvent::Completed { job } => {
             let story = stories.entry(job).or_default();
             story.done.push(at);
-            end_claim(story, &event.by, at, ClaimEnd::Completed);
+            end_claim(story, lives, event, ClaimEnd::Completed);
         }
         FleetEvent::AttemptFailed { job, attempt, retry_in, .. } => {
             let story = stories.entry(job).or_default();
             story.failures.push(Failure { at, by: &event.by, attempt: *attempt, retry_in: *retry_in });
-            end_claim(story, &event.by, at, ClaimEnd::Failed);
+            end_claim(story, lives, event, ClaimEnd::Failed);
         }
         FleetEvent::LockLost { job } => {
-            end_claim(stories.entry(job).or_default(), &event.by, at, ClaimEnd::LockLost);
+            end_claim(stories.entry(job).or_default(), lives, event, ClaimEnd::LockLost);
         }
         FleetEvent::Stalled { requeued, failed, sent } => {
             for job in requeued.iter().chain(failed) {
@@ -150,10 +148,20 @@ fn hear<'a>(stories: &mut Stories<'a>, lives: &Lives, event: &'a Event, said: &'
     }
 }
 
-fn end_claim(story: &mut Story<'_>, by: &ProcessName, at: Instant, how: ClaimEnd) {
-    let open = story.claims.iter_mut().rev().find(|claim| claim.by == by && claim.end.is_none());
+/// Which of its process's lives the event is from.
+fn life_at(lives: &Lives, event: &Event) -> usize {
+    let begun =
+        lives.get(&event.by).map_or(0, |lives| lives.partition_point(|life| life.started <= event.at));
+    begun.saturating_sub(1)
+}
+
+/// A process speaks for the life it is in: a claim of an earlier life ended with that one.
+fn end_claim(story: &mut Story<'_>, lives: &Lives, event: &Event, how: ClaimEnd) {
+    let life = life_at(lives, event);
+    let mut claims = story.claims.iter_mut().rev();
+    let open = claims.find(|claim| *claim.by == event.by && claim.life == life && claim.end.is_none());
     if let Some(claim) = open {
-        claim.end = Some((at, how));
+        claim.end = Some((event.at, how));
     }
 }
 
