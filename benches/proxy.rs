@@ -54,35 +54,36 @@ fn bench() -> Result<()> {
     let syncope = proxy.listen(link, Ipv4Addr::LOCALHOST.into(), Some(redis))?;
 
     let mut ways =
-        vec![Way::new("direct", redis), Way::new("tokio copy", copy), Way::new("syncope", syncope)];
+        vec![Way::new(0, "direct", redis), Way::new(1, "tokio copy", copy), Way::new(2, "syncope", syncope)];
     let haproxy = start_haproxy(dir.path(), redis);
     match &haproxy {
-        Ok((_, address)) => ways.push(Way::new("haproxy", *address)),
+        Ok((_, address)) => ways.push(Way::new(3, "haproxy", *address)),
         Err(error) => eprintln!("without haproxy: {error}"),
     }
 
     let client = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     for round in 0..ROUNDS {
         // Another order each time: what a round leaves behind falls on each way alike.
-        for turn in 0..ways.len() {
-            let at = (round + turn) % ways.len();
-            ways[at].ping_micros.push(ping_micros(ways[at].address)?);
+        ways.rotate_left(round % 2 + 1);
+        for way in &mut ways {
+            way.ping_micros.push(ping_micros(way.address)?);
         }
-        for turn in 0..ways.len() {
-            let at = (round + turn) % ways.len();
-            ways[at].requests.push(client.block_on(requests_per_second(ways[at].address))?);
+        for way in &mut ways {
+            way.requests.push(client.block_on(requests_per_second(way.address))?);
         }
-        for turn in 0..ways.len() {
-            let at = (round + turn) % ways.len();
-            ways[at].bandwidth.push(mebibytes_per_second(ways[at].address)?);
+        for way in &mut ways {
+            way.bandwidth.push(mebibytes_per_second(way.address)?);
         }
     }
+    ways.sort_by_key(|way| way.place);
     print(&ways);
     Ok(())
 }
 
 /// A way to Redis, with one figure per round.
 struct Way {
+    /// In the table; the first is what the others are compared with.
+    place: usize,
     name: &'static str,
     address: SocketAddr,
     ping_micros: Vec<f64>,
@@ -91,8 +92,9 @@ struct Way {
 }
 
 impl Way {
-    fn new(name: &'static str, address: SocketAddr) -> Self {
-        Self { name, address, ping_micros: Vec::new(), requests: Vec::new(), bandwidth: Vec::new() }
+    fn new(place: usize, name: &'static str, address: SocketAddr) -> Self {
+        let (ping_micros, requests, bandwidth) = (Vec::new(), Vec::new(), Vec::new());
+        Self { place, name, address, ping_micros, requests, bandwidth }
     }
 }
 

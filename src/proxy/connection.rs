@@ -121,10 +121,7 @@ impl Connection {
         side.established |= flags.contains(EventFlags::OUT) && !flags.contains(EventFlags::HUP);
     }
 
-    pub(super) fn close(self) {
-        drop(self);
-    }
-
+    /// Closes both sides with a RST; dropping closes them with a FIN.
     pub(super) fn reset(self) {
         self.side.into_iter().filter_map(|side| side.socket).for_each(socket::reset);
     }

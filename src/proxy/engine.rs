@@ -371,7 +371,7 @@ impl Engine {
         if reset {
             connection.reset();
         } else {
-            connection.close();
+            drop(connection);
         }
         self.free.push(index);
         self.doors.extend(std::mem::take(&mut self.starved));

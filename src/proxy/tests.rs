@@ -8,7 +8,6 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::time::Duration;
 
-use proptest::prelude::*;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::*;
@@ -21,7 +20,7 @@ const BOTH: Toxic = Toxic::Partition { direction: Direction::Both };
 const SLOW: Toxic = Toxic::Latency { latency: HOUR, jitter: Span::ZERO, direction: Direction::Both };
 
 /// A proxy, one link through it, and the server at its end.
-struct Rig {
+pub(super) struct Rig {
     proxy: Proxy,
     server: TcpListener,
     address: SocketAddr,
@@ -29,7 +28,7 @@ struct Rig {
 }
 
 impl Rig {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let proxy = Proxy::start(clock).unwrap();
         let server = local_listener();
         let address =
@@ -38,7 +37,7 @@ impl Rig {
     }
 
     /// Both ends of a new connection, which carries bytes.
-    fn connect(&self) -> (TcpStream, TcpStream) {
+    pub(super) fn connect(&self) -> (TcpStream, TcpStream) {
         let client = self.dial();
         (client, self.accept())
     }
@@ -51,11 +50,11 @@ impl Rig {
         patient(self.server.accept().unwrap().0)
     }
 
-    fn apply(&self, toxic: Toxic) -> Applied {
+    pub(super) fn apply(&self, toxic: Toxic) -> Applied {
         self.proxy.apply(&self.links, toxic).unwrap()
     }
 
-    fn clear(&self) -> Applied {
+    pub(super) fn clear(&self) -> Applied {
         self.proxy.clear(&self.links).unwrap()
     }
 
@@ -120,7 +119,7 @@ fn assert_end(stream: &mut TcpStream) {
     assert_eq!(stream.read(&mut [0; 64]).unwrap(), 0);
 }
 
-fn pattern(len: usize) -> Vec<u8> {
+pub(super) fn pattern(len: usize) -> Vec<u8> {
     (0..len).map(|at| (at * 31 + at / 251) as u8).collect()
 }
 
@@ -429,80 +428,4 @@ fn dropping_the_proxy_closes_everything() {
     assert_end(&mut client);
     assert_end(&mut server);
     assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
-}
-
-/// What happens to a connection in the property below.
-#[derive(Debug, Clone)]
-enum Step {
-    Send { upstream: bool, len: usize },
-    Apply(Toxic),
-    Clear,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let direction = prop::sample::select(vec![Direction::Both, Direction::Upstream, Direction::Downstream]);
-    let toxic = prop_oneof![
-        (direction.clone(), 0u64..3_000, 0u64..3_000).prop_map(|(direction, latency, jitter)| {
-            let (latency, jitter) = (Span::from_micros(latency), Span::from_micros(jitter));
-            Toxic::Latency { latency, jitter, direction }
-        }),
-        (direction.clone(), 10_000_000u64..1_000_000_000)
-            .prop_map(|(direction, bytes_per_second)| Toxic::Bandwidth { bytes_per_second, direction }),
-        direction.prop_map(|direction| Toxic::Partition { direction }),
-    ];
-    prop_oneof![
-        4 => (any::<bool>(), 1usize..200_000).prop_map(|(upstream, len)| Step::Send { upstream, len }),
-        2 => toxic.prop_map(Step::Apply),
-        1 => Just(Step::Clear),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
-
-    #[test]
-    fn whatever_toxics_come_and_go_every_byte_arrives_in_order(
-        steps in prop::collection::vec(step(), 1..25),
-    ) {
-        let rig = Rig::new();
-        let (client, server) = rig.connect();
-        let (client, server) = (&client, &server);
-        let sent = |wanted| pattern(steps.iter().map(|step| match step {
-            Step::Send { upstream, len } if *upstream == wanted => *len,
-            _ => 0,
-        }).sum());
-        let (up, down) = (sent(true), sent(false));
-        std::thread::scope(|scope| {
-            let arrived = [server, client].map(|mut end| scope.spawn(move || {
-                let mut bytes = Vec::new();
-                end.read_to_end(&mut bytes).map(|_| bytes)
-            }));
-            // Writers of their own: a partition may hold them up until the clearing at the end.
-            let (to_up, ups) = mpsc::channel::<usize>();
-            let (to_down, downs) = mpsc::channel::<usize>();
-            for (mut end, lens, bytes) in [(client, ups, &up), (server, downs, &down)] {
-                scope.spawn(move || {
-                    let mut rest = &bytes[..];
-                    for len in lens {
-                        end.write_all(&rest[..len]).unwrap();
-                        rest = &rest[len..];
-                    }
-                    end.shutdown(Shutdown::Write).unwrap();
-                });
-            }
-            for step in &steps {
-                match step {
-                    Step::Send { upstream: true, len } => to_up.send(*len).unwrap(),
-                    Step::Send { upstream: false, len } => to_down.send(*len).unwrap(),
-                    Step::Apply(toxic) => _ = rig.apply(*toxic),
-                    Step::Clear => _ = rig.clear(),
-                }
-            }
-            drop((to_up, to_down));
-            rig.clear();
-            let [at_server, at_client] = arrived.map(|thread| thread.join().unwrap().unwrap());
-            assert!(at_server == up, "{} of {} bytes upstream", at_server.len(), up.len());
-            assert!(at_client == down, "{} of {} bytes downstream", at_client.len(), down.len());
-        });
-    }
 }
