@@ -20,7 +20,6 @@ fn helper_that_prints_its_hiccups() {
     let (sender, events) = channel();
     let meter = HiccupMeter::start(Span::from_millis(5)).unwrap();
     let _subscription = meter.subscribe(Sink::new(sender));
-    // Once the sink holds something, the meter is at work.
     println!("\nready");
     while let Ok(event) = events.recv_timeout(PATIENCE) {
         if let What::Hiccup { stall } = event.ev {

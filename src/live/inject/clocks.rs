@@ -26,8 +26,8 @@ const REPORT_LIMIT: Span = Span::from_secs(2);
 const ASK_AGAIN: std::time::Duration = std::time::Duration::from_micros(7_370);
 /// The process stamps a reading and reads its clock at two moments.
 const STAMP_SLACK_NANOS: i64 = 200_000;
-/// How well the start of a process is known: a tick of /proc, and the loading of libraries.
-const LOADED_SLACK_NANOS: i64 = 60_000_000;
+/// How long after its birth a process may load libfaketime, on a busy machine.
+const LOADED_SLACK_NANOS: i64 = 1_000_000_000;
 /// How far the clock must have moved for its drift to be measured, and for how long that is waited for.
 const DRIFT_SEEN_NANOS: i64 = 4_000_000;
 const DRIFT_WINDOW_MIN: Span = Span::from_millis(200);
@@ -57,6 +57,18 @@ struct Faked {
     course: Course,
     /// libfaketime has read a rate, and keeps it until it reads another.
     rated: bool,
+    /// When which generation of the process loaded libfaketime, once a drift has shown it.
+    loaded: Option<(u32, Instant)>,
+}
+
+impl Faked {
+    /// /proc knows the birth, which is somewhat earlier.
+    fn loaded(&self, process: &RunningProcess) -> Instant {
+        match self.loaded {
+            Some((generation, loaded)) if generation == process.generation => loaded,
+            _ => tree::born(process.pid).map_or(self.course.since, |(_, latest)| latest),
+        }
+    }
 }
 
 /// A process said what its clock read.
@@ -120,10 +132,29 @@ impl Clocks {
         };
         let reader = Reader { clocks: self, process: &process };
         let proof = match change {
-            Change::Drift { .. } => reader.prove_drift(faked.course).await?,
+            Change::Drift { .. } => {
+                let (proof, jump) = reader.prove_drift(faked.course).await?;
+                self.learn(&process, faked, jump);
+                proof
+            }
             Change::Step(_) | Change::Reset => reader.prove_offset(faked.course).await?,
         };
         Ok(Effect { from, until, proof })
+    }
+
+    /// libfaketime was loaded later than the file was made for, so the clock jumped by a little when
+    /// its rate changed. It is where it is: the next change counts from there.
+    fn learn(&self, process: &RunningProcess, faked: Faked, jump: SignedSpan) {
+        if let Some(kept) = self.lock().get_mut(&process.name)
+            && jump.0 != 0
+            && kept.course == faked.course
+        {
+            let earlier = i128::from(jump.0) * i128::from(MILLION) / i128::from(faked.course.ppm);
+            let loaded = i128::from(faked.loaded(process).as_nanos()) - earlier;
+            let loaded = Instant::from_nanos(u64::try_from(loaded).unwrap_or(0));
+            kept.loaded = Some((process.generation, loaded));
+            kept.course.offset.0 = kept.course.offset.0.saturating_add(jump.0);
+        }
     }
 
     /// The course after the change, which is kept.
@@ -164,8 +195,8 @@ fn write(
     faked: Faked,
     process: Option<&RunningProcess>,
 ) -> Result<(Instant, Instant), String> {
-    let loaded = process.and_then(|process| tree::born(process.pid)).map(|(_, latest)| latest);
-    let content = clock_file::content(&faked.course, faked.rated, loaded.unwrap_or(faked.course.since));
+    let loaded = process.map_or(faked.course.since, |process| faked.loaded(process));
+    let content = clock_file::content(&faked.course, faked.rated, loaded);
     let (from, written, until) = super::timed(|| clock_file::write(path, &content));
     written.map_err(|error| format!("failed to write the clock file: {error}"))?;
     Ok((from, until))
@@ -190,10 +221,14 @@ impl Reading {
         SignedSpan(self.low / 2 + self.high / 2)
     }
 
-    fn admits(self, course: Course) -> bool {
-        let slack = loaded_slack(course.ppm);
+    /// How far the clock is from its course, beyond what the reading leaves open.
+    fn off(self, course: Course) -> SignedSpan {
         let expected = course.offset_at(self.at).0;
-        self.low - slack <= expected && expected <= self.high + slack
+        SignedSpan(expected.clamp(self.low, self.high) - expected)
+    }
+
+    fn admits(self, course: Course) -> bool {
+        self.off(course).0.unsigned_abs() <= loaded_slack(course.ppm)
     }
 }
 
@@ -223,7 +258,8 @@ impl Reader<'_> {
         }
     }
 
-    async fn prove_drift(&self, course: Course) -> Result<String, String> {
+    /// The proof, and by how much the clock jumped when the drift began.
+    async fn prove_drift(&self, course: Course) -> Result<(String, SignedSpan), String> {
         let first = self.measure(course.ppm).await?;
         if !first.admits(course) {
             return Err(format!(
@@ -249,7 +285,7 @@ impl Reader<'_> {
         } else if course.ppm != 0 && (low..=high).contains(&0) {
             Err(format!("{text}; too small to be told from no drift with readings in milliseconds"))
         } else {
-            Ok(text)
+            Ok((text, first.off(course)))
         }
     }
 
@@ -338,7 +374,7 @@ fn slope(gained_nanos: i64, elapsed: Span) -> i64 {
 }
 
 /// What an error in the start of the process, from which a rate is counted, makes of the offset.
-fn loaded_slack(ppm: i64) -> i64 {
+fn loaded_slack(ppm: i64) -> u64 {
     let slack = i128::from(LOADED_SLACK_NANOS) * i128::from(ppm.unsigned_abs()) / i128::from(MILLION);
-    i64::try_from(slack).unwrap_or(i64::MAX / 4)
+    u64::try_from(slack).unwrap_or(u64::MAX)
 }

@@ -72,8 +72,9 @@ impl HiccupMeter {
             subscribers: Mutex::default(),
         });
         let for_thread = Arc::clone(&shared);
+        let started = clock::monotonic();
         let thread =
-            std::thread::Builder::new().name("hiccups".to_owned()).spawn(move || for_thread.run())?;
+            std::thread::Builder::new().name("hiccups".to_owned()).spawn(move || for_thread.run(started))?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
@@ -123,12 +124,13 @@ impl Drop for Subscription {
 }
 
 impl Shared {
-    fn run(&self) {
+    /// Each sample begins where the last one ended, so that no stall falls between two.
+    fn run(&self, mut last: Instant) {
         while !self.stopped.load(Ordering::Relaxed) {
-            let asleep = clock::monotonic();
             std::thread::sleep(INTERVAL.to_std());
             let awake = clock::monotonic();
-            self.record(awake, awake.since(asleep + INTERVAL));
+            self.record(awake, awake.since(last + INTERVAL));
+            last = awake;
         }
     }
 
