@@ -6,6 +6,7 @@
 
 pub mod backend;
 pub mod check;
+pub mod cli;
 pub mod dist;
 pub mod fault;
 pub mod history;

@@ -1,13 +1,24 @@
 use std::process::ExitCode;
 
-/// Stands until the command line is there: the parts that provisioning needs.
+use clap::Parser;
+use syncope::cli::{clean, doctor};
+use syncope::live::provision::cleanup::watchdog_main;
+
+/// Stands until the whole command line is there: the parts that provisioning needs.
+#[derive(Debug, Parser)]
+enum Command {
+    Clean(clean::Args),
+    Doctor(doctor::Args),
+    #[command(name = "__watchdog", hide = true)]
+    Watchdog {
+        journal: String,
+    },
+}
+
 fn main() -> ExitCode {
-    let mut arguments = std::env::args().skip(1);
-    let code = match arguments.next().as_deref() {
-        Some(syncope::live::provision::cleanup::WATCHDOG_COMMAND) => {
-            syncope::live::provision::cleanup::watchdog_main(&arguments.collect::<Vec<_>>())
-        }
-        _ => 2,
-    };
-    ExitCode::from(code)
+    ExitCode::from(match Command::parse() {
+        Command::Clean(args) => clean::run(args),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Watchdog { journal } => watchdog_main(&[journal]),
+    })
 }

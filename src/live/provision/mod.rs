@@ -29,6 +29,7 @@ mod process;
 mod process_stores;
 mod reference;
 mod servers;
+pub mod survey;
 mod template;
 pub mod tree;
 mod undo;
