@@ -23,6 +23,8 @@ pub mod images;
 #[cfg(feature = "docker")]
 mod labels;
 mod output;
+#[cfg(feature = "docker")]
+mod pidfd_info;
 mod places;
 mod ports;
 mod process;
