@@ -5,6 +5,7 @@ mod provision_support;
 
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use provision_support::{place, postgres, redis_get, redis_set, run_id, scenario, shell};
@@ -27,7 +28,9 @@ async fn prepared(scenario: &Scenario) {
     });
     // SAFETY: every test sets the same value, before anything reads it.
     unsafe { std::env::set_var("SYNCOPE_BIN", env!("CARGO_BIN_EXE_syncope")) };
-    let guard = Guard::open(&run_id("images")).unwrap();
+    static TURN: AtomicU32 = AtomicU32::new(0);
+    let turn = TURN.fetch_add(1, Ordering::Relaxed);
+    let guard = Guard::open(&run_id(&format!("images-{turn}"))).unwrap();
     let begun = Instant::now();
     let stores = scenario_of(Some(RedisDurability::None), true, Vec::new());
     let wanted = [&stores, scenario];
@@ -124,7 +127,8 @@ async fn docker_a_process_speaks_is_killed_and_starts_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn docker_host_and_container_reach_each_other_on_a_network_that_leads_nowhere_else() {
     let script = r#"redis-server --port 8080 --protected-mode no --save "" &
-        until redis-cli -h "$PROXY" -p "$PORT" PING > /dev/null; do sleep 0.05; done; echo reached; wait"#;
+        until redis-cli -h "$PROXY" -p "$PORT" PING > /dev/null; do sleep 0.05; done
+        until redis-cli -p 8080 PING > /dev/null; do sleep 0.05; done; echo reached; wait"#;
     let mut spec = shell("api", script, Some("syncope/redis:7"));
     spec.serves_http = true;
     let scenario = scenario_of(None, false, vec![spec.clone()]);

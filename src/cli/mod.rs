@@ -1,8 +1,8 @@
 //! The command line: one file per command. Parses, calls, turns the outcome into an exit code.
 
 mod check;
-//mod clean;
-//mod doctor;
+mod clean;
+mod doctor;
 pub mod exit;
 mod files;
 mod report;
@@ -34,9 +34,9 @@ enum Command {
     /// Judge a stored run again and rebuild its reports.
     Report(report::Args),
     /// Remove what any earlier run left.
-    //Clean(clean::Args),
+    Clean(clean::Args),
     /// Is this machine able to run this, and how quiet is it?
-    //Doctor(doctor::Args),
+    Doctor(doctor::Args),
     /// Print the JSON Schema of scenarios or of summary.json.
     Schema(schema::Args),
     /// Removes a run's remains when its harness dies.
@@ -74,8 +74,8 @@ pub fn main() -> u8 {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Report(args) => report::run(&args),
-        //Command::Clean(args) => clean::run(&args),
-        //Command::Doctor(args) => doctor::run(&args),
+        Command::Clean(args) => clean::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Watchdog(args) => crate::live::provision::cleanup::watchdog_main(&args.words),
         Command::Model(_) => not_built("model"),

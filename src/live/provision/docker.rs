@@ -126,7 +126,10 @@ impl DockerSite {
         let docker = &self.engine.docker;
         let last = self.state().processes.get(&spec.name).cloned();
         let (container, generation) = match last {
-            Some(last) => (last.container, last.running.generation + 1),
+            Some(last) => {
+                container::wait_until_stopped(docker, &last.container).await;
+                (last.container, last.running.generation + 1)
+            }
             None => (self.create_for(spec, env).await?, 1),
         };
         let (sink, by) = (self.run.sink.clone(), spec.name.clone());

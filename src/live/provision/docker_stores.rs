@@ -99,6 +99,7 @@ impl StoreContainer {
                 Ok(format!("{proof}; {} answers", self.store))
             }
             OutageKind::Kill | OutageKind::Stop => {
+                container::wait_until_stopped(&self.docker, &self.container).await;
                 let running = run(&self.docker, self.store, &self.container, &self.name).await?;
                 let pid = running.instance.pid;
                 *self.running.lock().unwrap_or_else(PoisonError::into_inner) = running;

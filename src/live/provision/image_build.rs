@@ -1,5 +1,6 @@
 //! The servers' images, built from Debian packages where no registry can be reached.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter};
 use std::path::{Path, PathBuf};
@@ -197,68 +198,92 @@ fn unpacker(packages: &str, directory: &Path, full: &Path) -> Result<Command, Ba
 
 fn slim_archive(store: Store, full: &Path, slim: &Path) -> io::Result<()> {
     let mut from = tar::Archive::new(BufReader::new(File::open(full)?));
-    let mut to = tar::Builder::new(BufWriter::new(File::create(slim)?));
+    let mut to = Layer::begin(store, slim)?;
     for entry in from.entries()? {
         let mut entry = entry?;
         let path = entry.path()?.into_owned();
-        if is_slimmed(&path) {
+        if !to.takes(&path) {
             continue;
         }
         let mut header = entry.header().clone();
         match entry.link_name()?.map(std::borrow::Cow::into_owned) {
-            Some(target) => to.append_link(&mut header, &path, target)?,
-            None => to.append_data(&mut header, &path, &mut entry)?,
+            Some(target) => to.tar.append_link(&mut header, &path, target)?,
+            None => to.tar.append_data(&mut header, &path, &mut entry)?,
         }
     }
-    add_own(store, &mut to)?;
-    to.into_inner()?.into_inner().map_err(io::IntoInnerError::into_error)?.sync_data()
+    to.finish()
 }
 
 fn slim_tree(store: Store, root: &Path, slim: &Path) -> io::Result<()> {
-    let mut to = tar::Builder::new(BufWriter::new(File::create(slim)?));
-    to.follow_symlinks(false);
+    let mut to = Layer::begin(store, slim)?;
     let mut pending = vec![PathBuf::new()];
     while let Some(directory) = pending.pop() {
         for entry in fs::read_dir(root.join(&directory))? {
             let path = directory.join(entry?.file_name());
-            if is_slimmed(&path) {
-                continue;
+            let is_directory = fs::symlink_metadata(root.join(&path))?.is_dir();
+            if to.takes(&path) {
+                to.tar.append_path_with_name(root.join(&path), &path)?;
             }
-            let kind = fs::symlink_metadata(root.join(&path))?;
-            to.append_path_with_name(root.join(&path), &path)?;
-            if kind.is_dir() {
+            if is_directory && !is_slimmed(&path.join("")) {
                 pending.push(path);
             }
         }
     }
-    add_own(store, &mut to)?;
-    to.into_inner()?.into_inner().map_err(io::IntoInnerError::into_error)?.sync_data()
+    to.finish()
 }
 
-/// Users and directories that the packages' own scripts would have made.
-fn add_own(store: Store, to: &mut tar::Builder<impl io::Write>) -> io::Result<()> {
-    for (path, text) in [("etc/passwd", USERS), ("etc/group", GROUPS)] {
-        let mut header = tar::Header::new_gnu();
-        header.set_mode(0o644);
-        header.set_size(text.len() as u64);
-        to.append_data(&mut header, path, text.as_bytes())?;
+/// An archive in which no path comes twice: the engine refuses that.
+struct Layer {
+    tar: tar::Builder<BufWriter<File>>,
+    seen: BTreeSet<String>,
+}
+
+impl Layer {
+    /// Begins with the users and directories that the packages' own scripts would have made.
+    fn begin(store: Store, path: &Path) -> io::Result<Self> {
+        let tar = tar::Builder::new(BufWriter::new(File::create(path)?));
+        let mut layer = Self { tar, seen: BTreeSet::new() };
+        layer.tar.follow_symlinks(false);
+        for (path, text) in [("etc/passwd", USERS), ("etc/group", GROUPS)] {
+            let mut header = tar::Header::new_gnu();
+            header.set_mode(0o644);
+            header.set_size(text.len() as u64);
+            layer.takes(Path::new(path));
+            layer.tar.append_data(&mut header, path, text.as_bytes())?;
+        }
+        let mut directories = vec![("tmp/", 0o1777, 0), ("data/", 0o755, 0)];
+        if store == Store::Postgres {
+            directories.push(("var/lib/postgresql/", 0o755, POSTGRES_ID));
+            directories.push(("var/run/", 0o755, 0));
+            directories.push(("var/run/postgresql/", 0o775, POSTGRES_ID));
+        }
+        for (path, mode, owner) in directories {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(tar::EntryType::Directory);
+            header.set_mode(mode);
+            header.set_uid(owner);
+            header.set_gid(owner);
+            header.set_size(0);
+            layer.takes(Path::new(path));
+            layer.tar.append_data(&mut header, path, io::empty())?;
+        }
+        Ok(layer)
     }
-    let mut directories = vec![("tmp/", 0o1777, 0), ("data/", 0o755, 0)];
-    if store == Store::Postgres {
-        directories.push(("var/lib/postgresql/", 0o755, POSTGRES_ID));
-        directories.push(("var/run/", 0o755, 0));
-        directories.push(("var/run/postgresql/", 0o775, POSTGRES_ID));
+
+    /// Neither slimmed away nor seen before.
+    fn takes(&mut self, path: &Path) -> bool {
+        let path = normal(path);
+        !path.is_empty() && !is_slimmed(Path::new(&path)) && self.seen.insert(path)
     }
-    for (path, mode, owner) in directories {
-        let mut header = tar::Header::new_gnu();
-        header.set_entry_type(tar::EntryType::Directory);
-        header.set_mode(mode);
-        header.set_uid(owner);
-        header.set_gid(owner);
-        header.set_size(0);
-        to.append_data(&mut header, path, io::empty())?;
+
+    fn finish(self) -> io::Result<()> {
+        self.tar.into_inner()?.into_inner().map_err(io::IntoInnerError::into_error)?.sync_data()
     }
-    Ok(())
+}
+
+/// Without a leading `./` and a trailing `/`.
+fn normal(path: &Path) -> String {
+    path.to_string_lossy().trim_start_matches("./").trim_end_matches('/').to_owned()
 }
 
 fn is_slimmed(path: &Path) -> bool {

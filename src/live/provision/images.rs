@@ -99,6 +99,21 @@ pub(super) async fn resolve(
     Ok(resolved)
 }
 
+/// The stores' images as they are here, for a person: what, and which, if any.
+pub async fn local_images(engine: &Engine) -> Vec<(&'static str, Option<String>)> {
+    let mut images = Vec::new();
+    for (what, store) in [("image of redis", Store::Redis), ("image of postgres", Store::Postgres)] {
+        let mut found = None;
+        for reference in [image_build::reference(store), official(store)] {
+            if let Ok(Some(image)) = find(&engine.docker, reference).await {
+                found = found.or(Some(image.reference));
+            }
+        }
+        images.push((what, found));
+    }
+    images
+}
+
 struct Resolver<'a> {
     docker: &'a Docker,
     guard: &'a Guard,

@@ -23,12 +23,15 @@ pub mod images;
 #[cfg(feature = "docker")]
 mod labels;
 mod output;
+#[cfg(feature = "docker")]
+mod pidfd_info;
 mod places;
 mod ports;
 mod process;
 mod process_stores;
 mod reference;
 mod servers;
+pub mod survey;
 mod template;
 pub mod tree;
 mod undo;

@@ -1,0 +1,99 @@
+//! A kill -9 of the harness leaves nothing: neither of a run in full swing, nor of one that is just
+//! bringing up its stores.
+
+mod provision_support;
+
+use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use provision_support::{place, scenario, shell, until};
+use syncope::live::provision::BackendKind;
+use syncope::scenario::RedisDurability;
+
+const RUN: &str = "SYNCOPE_TEST_RUN";
+const BACKEND: &str = "SYNCOPE_TEST_BACKEND";
+
+/// Not a test of its own: the harness that the others kill. It is this program again.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "the other tests start it"]
+async fn harness() {
+    let run = std::env::var(RUN).expect("started by a test");
+    let kind = if std::env::var(BACKEND).unwrap() == "docker" { BackendKind::Docker } else { BackendKind::Process };
+    let image = (kind == BackendKind::Docker).then_some("syncope/redis:7");
+    let spec = shell("worker-1", "setsid sleep 600 & sleep 600", image);
+    let scenario = scenario(Some(RedisDurability::Aof), true, vec![spec.clone()]);
+    let place = place(kind, &run, &scenario).await;
+    place.site.start_stores().await.unwrap();
+    place.site.start_process(&spec, BTreeMap::new()).await.unwrap();
+    std::future::pending::<()>().await;
+}
+
+fn start(run: &str, backend: &str) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "harness", "--ignored"])
+        .env(RUN, run)
+        .env(BACKEND, backend)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Kills the harness after each of the delays, and sees that ten seconds later nothing is there.
+fn check(backend: &str, delays_ms: &[u64]) {
+    for delay in delays_ms {
+        let run = format!("{backend}-{delay}");
+        let mut harness = start(&run, backend);
+        std::thread::sleep(Duration::from_millis(*delay));
+        let id = format!("test-{run}-{}", harness.id());
+        println!("killed after {delay} ms with {} traces", traces(&id, backend).len());
+        harness.kill().unwrap();
+        harness.wait().unwrap();
+        until(&format!("the end of {id}"), Duration::from_secs(10), || {
+            traces(&id, backend).is_empty()
+        });
+    }
+}
+
+/// Everything that bears the run's name: directories, processes, containers, networks.
+fn traces(run: &str, backend: &str) -> Vec<String> {
+    let mut traces = Vec::new();
+    for place in ["/dev/shm".into(), std::env::temp_dir()] {
+        let entries = std::fs::read_dir(place).into_iter().flatten().flatten();
+        traces.extend(entries.map(|e| e.path().display().to_string()).filter(|path| path.contains(run)));
+    }
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&environment);
+        if text.contains(&format!("SYNCOPE_RUN={run}\0")) {
+            traces.push(entry.path().display().to_string());
+        }
+        // The watchdog itself must end, too; until it has, something may still turn up.
+        let arguments = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let arguments = String::from_utf8_lossy(&arguments);
+        if arguments.contains("__watchdog") && arguments.contains(run) {
+            traces.push(format!("watchdog {}", entry.path().display()));
+        }
+    }
+    if backend == "docker" {
+        for command in [&["ps", "-aq"][..], &["network", "ls", "-q"], &["volume", "ls", "-q"]] {
+            let filter = format!("label=syncope.run={run}");
+            let output = Command::new("docker").args(command).args(["--filter", &filter]).output().unwrap();
+            let ids = String::from_utf8(output.stdout).unwrap();
+            traces.extend(ids.lines().map(|id| format!("{} {id}", command[0])));
+        }
+    }
+    traces
+}
+
+#[test]
+fn a_killed_harness_leaves_no_process_and_no_directory() {
+    check("process", &[20, 100, 250, 600, 1_500]);
+}
+
+#[cfg(feature = "docker")]
+#[test]
+fn docker_a_killed_harness_leaves_no_container_and_no_network() {
+    check("docker", &[60, 200, 400, 700, 1_000, 1_500, 3_000]);
+}
