@@ -10,7 +10,7 @@ pub struct Args {}
 
 /// Exit code: 0, or 4 if something could not be removed.
 #[must_use]
-pub fn run(_args: Args) -> u8 {
+pub fn run(_args: &Args) -> u8 {
     let cleaned = clean_all();
     let mut out = anstream::stdout().lock();
     let mut said = || -> io::Result<()> {

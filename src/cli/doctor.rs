@@ -15,7 +15,7 @@ pub struct Args {
 
 /// Exit code: 0 if at least one backend with real processes can run, else 4.
 #[must_use]
-pub fn run(args: Args) -> u8 {
+pub fn run(args: &Args) -> u8 {
     let survey = survey(Duration::from_secs(args.listen));
     // A closed output changes nothing about the machine.
     let _ = print(&survey);
