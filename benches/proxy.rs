@@ -3,7 +3,8 @@
 //!
 //! The hosts that this runs on are never quiet, so a figure alone says little: the ways take turns in
 //! short rounds, and what is compared is the median over the rounds of each way's ratio to direct
-//! in the same round.
+//! in the same round. Where other work wants the cores, requests per second say most of all how
+//! many threads a proxy competes with; the processor time that it needs for a request is a better guide then.
 
 use std::error::Error;
 use std::io::{self, Read, Write};
@@ -53,11 +54,16 @@ fn bench() -> Result<()> {
     let link = Link { from: "bench".into(), to: Endpoint::Store(Store::Redis) };
     let syncope = proxy.listen(link, Ipv4Addr::LOCALHOST.into(), Some(redis))?;
 
-    let mut ways =
-        vec![Way::new(0, "direct", redis), Way::new(1, "tokio copy", copy), Way::new(2, "syncope", syncope)];
+    let mut ways = vec![
+        Way::new(0, "direct", ProxyThreads::None, redis),
+        Way::new(1, "tokio copy", ProxyThreads::Named("tokio-rt-worker"), copy),
+        Way::new(2, "syncope", ProxyThreads::Named("syncope-proxy"), syncope),
+    ];
     let haproxy = start_haproxy(dir.path(), redis);
     match &haproxy {
-        Ok((_, address)) => ways.push(Way::new(3, "haproxy", *address)),
+        Ok((server, address)) => {
+            ways.push(Way::new(3, "haproxy", ProxyThreads::Of(server.0.id()), *address));
+        }
         Err(error) => eprintln!("without haproxy: {error}"),
     }
 
@@ -69,7 +75,10 @@ fn bench() -> Result<()> {
             way.ping_micros.push(ping_micros(way.address)?);
         }
         for way in &mut ways {
-            way.requests.push(client.block_on(requests_per_second(way.address))?);
+            let before = way.proxy.cpu_micros();
+            let (requests, per_second) = client.block_on(requests(way.address))?;
+            way.requests.push(per_second);
+            way.cpu_micros.push((way.proxy.cpu_micros() - before) / requests);
         }
         for way in &mut ways {
             way.bandwidth.push(mebibytes_per_second(way.address)?);
@@ -85,36 +94,69 @@ struct Way {
     /// In the table; the first is what the others are compared with.
     place: usize,
     name: &'static str,
+    proxy: ProxyThreads,
     address: SocketAddr,
     ping_micros: Vec<f64>,
     requests: Vec<f64>,
+    /// Of the proxy alone, per request.
+    cpu_micros: Vec<f64>,
     bandwidth: Vec<f64>,
 }
 
+/// Whose processor time a way costs.
+enum ProxyThreads {
+    None,
+    /// Threads of this process, by name.
+    Named(&'static str),
+    /// All threads of a process.
+    Of(u32),
+}
+
+impl ProxyThreads {
+    /// Used so far. Zero where the kernel does not account for it.
+    fn cpu_micros(&self) -> f64 {
+        let (tasks, name) = match self {
+            Self::None => return 0.0,
+            Self::Named(name) => ("/proc/self/task".to_owned(), Some(*name)),
+            Self::Of(pid) => (format!("/proc/{pid}/task"), None),
+        };
+        let nanos = std::fs::read_dir(tasks).into_iter().flatten().flatten().filter_map(|task| {
+            let read = |file| std::fs::read_to_string(task.path().join(file)).ok();
+            let counts = match name {
+                Some(name) => read("comm")?.trim() == name,
+                None => true,
+            };
+            if counts { read("schedstat")?.split(' ').next()?.parse::<f64>().ok() } else { None }
+        });
+        nanos.sum::<f64>() / 1e3
+    }
+}
+
 impl Way {
-    fn new(place: usize, name: &'static str, address: SocketAddr) -> Self {
-        let (ping_micros, requests, bandwidth) = (Vec::new(), Vec::new(), Vec::new());
-        Self { place, name, address, ping_micros, requests, bandwidth }
+    fn new(place: usize, name: &'static str, proxy: ProxyThreads, address: SocketAddr) -> Self {
+        let [ping_micros, requests, cpu_micros, bandwidth] = [const { Vec::new() }; 4];
+        Self { place, name, proxy, address, ping_micros, requests, cpu_micros, bandwidth }
     }
 }
 
 fn print(ways: &[Way]) {
     let direct = &ways[0];
     println!(
-        "{:12} {:>16} {:>24} {:>24}",
-        "", "PING µs (added)", "50 connections req/s", "1 MiB values MiB/s"
+        "{:12} {:>16} {:>24} {:>16} {:>24}",
+        "", "PING µs (added)", "50 connections req/s", "its CPU µs/req", "1 MiB values MiB/s"
     );
     for way in ways {
         let added: Vec<f64> = paired(way, direct, |way| &way.ping_micros).map(|(a, b)| a - b).collect();
         let requests: Vec<f64> = paired(way, direct, |way| &way.requests).map(|(a, b)| a / b).collect();
         let bandwidth: Vec<f64> = paired(way, direct, |way| &way.bandwidth).map(|(a, b)| a / b).collect();
         println!(
-            "{:12} {:>8.1} ({:>+5.1}) {:>16.0} ({:.2}) {:>16.0} ({:.2})",
+            "{:12} {:>8.1} ({:>+5.1}) {:>17.0} ({:.2}) {:>16.1} {:>17.0} ({:.2})",
             way.name,
             median(&way.ping_micros),
             median(&added),
             median(&way.requests),
             median(&requests),
+            median(&way.cpu_micros),
             median(&way.bandwidth),
             median(&bandwidth),
         );
@@ -150,8 +192,8 @@ fn ping_micros(address: SocketAddr) -> Result<f64> {
     Ok(median(&micros))
 }
 
-/// How many PINGs many connections get answered, each sending the next when it has the answer.
-async fn requests_per_second(address: SocketAddr) -> Result<f64> {
+/// How many PINGs many connections get answered, and how many per second, each sending the next when it has the answer.
+async fn requests(address: SocketAddr) -> Result<(f64, f64)> {
     let mut streams = Vec::new();
     for _ in 0..CONNECTIONS {
         let stream = tokio::net::TcpStream::connect(address).await?;
@@ -169,7 +211,8 @@ async fn requests_per_second(address: SocketAddr) -> Result<f64> {
         io::Result::Ok(count)
     });
     let counts = futures_util::future::try_join_all(clients).await?;
-    Ok(f64::from(counts.iter().sum::<u32>()) / start.elapsed().as_secs_f64())
+    let count = f64::from(counts.iter().sum::<u32>());
+    Ok((count, count / start.elapsed().as_secs_f64()))
 }
 
 /// Large values, set and got on one connection.
