@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use rustix::process::Signal;
+use rustix::process::{Signal, pidfd_send_signal};
 
-use super::process::{running, unproved};
+use super::process::{not_ended, running, unproved};
 use super::tree::{self, Member};
-use super::{Effect, Outcome, Parts, blocking};
+use super::{Effect, Outcome, Parts, blocking, timed};
 use crate::live::clock;
 use crate::names::ProcessName;
 use crate::time::{Instant, Span};
@@ -19,19 +19,20 @@ const POLL: Duration = Duration::from_micros(200);
 /// Stops the root now: it cannot fork any more. The future stops everything below, round by round,
 /// until a look at /proc finds nobody new, and proves that each thread is in state T.
 pub(super) fn pause(parts: &Parts, name: &ProcessName) -> BoxFuture<'static, Outcome> {
-    let process = match running(parts, name) {
+    let process = match not_ended(parts, name) {
         Ok(process) => process,
         Err(reason) => return unproved(reason),
     };
-    let Some(root) = Member::open(process.pid) else {
-        return unproved(format!("{name} (pid {}) is gone already", process.pid));
-    };
-    let from = clock::monotonic();
-    if let Err(error) = root.signal(Signal::STOP) {
-        return unproved(format!("{name} (pid {}) is gone already: {error}", process.pid));
+    let gone = || unproved(format!("{name} (pid {}) is gone already", process.pid));
+    let (from, sent, _) = timed(|| pidfd_send_signal(&process.pidfd, Signal::STOP));
+    if sent.is_err() {
+        return gone();
     }
+    let Some(root) = Member::open(process.pid) else { return gone() };
+    // One look from here: most processes have stopped by now, and the runtime takes longer to come.
+    let stopped = root.is_stopped().then(clock::monotonic);
     Box::pin(blocking(move || {
-        let (members, until) = freeze(root, from + LIMIT)?;
+        let (members, until) = freeze(root, stopped, from + LIMIT)?;
         if tree::stat(process.pid).is_none_or(|stat| stat.is_dead()) {
             return Err(format!("pid {} ended while it was being stopped", process.pid));
         }
@@ -72,13 +73,20 @@ pub(super) fn resume(parts: &Parts, name: &ProcessName) -> BoxFuture<'static, Ou
     }))
 }
 
-/// Stops the whole tree of a root that has its SIGSTOP already. Returns everybody in it, and when
-/// the last one was seen stopped.
-pub(super) fn freeze(root: Member, deadline: Instant) -> Result<(Vec<Member>, Instant), String> {
+/// Stops the whole tree of a root that has its SIGSTOP already, and that may have been seen
+/// `stopped`. Returns everybody in it, and when the last one was seen stopped.
+pub(super) fn freeze(
+    root: Member,
+    stopped: Option<Instant>,
+    deadline: Instant,
+) -> Result<(Vec<Member>, Instant), String> {
     let root_pid = root.pid;
     let mut members = vec![root];
     // Looked at before the scan, which takes milliseconds: most trees are the root alone.
-    let mut all_stopped = wait_stopped(&members, deadline)?;
+    let mut all_stopped = match stopped {
+        Some(stopped) => stopped,
+        None => wait_stopped(&members, deadline)?,
+    };
     loop {
         let newcomers: Vec<Member> = tree::pids(root_pid)
             .into_iter()

@@ -25,11 +25,13 @@ const POLL: Span = Span::from_millis(1);
 
 /// Sends the signal now; the future proves what came of it.
 pub(super) fn signal(parts: &Parts, name: &ProcessName, signal: Signal) -> BoxFuture<'static, Outcome> {
-    let process = match running(parts, name) {
+    let number = number(signal);
+    // A SIGKILL is not kept waiting by a look into /proc: the exit status will tell what it met.
+    let process = if number == Number::KILL { not_ended(parts, name) } else { running(parts, name) };
+    let process = match process {
         Ok(process) => process,
         Err(reason) => return unproved(reason),
     };
-    let number = number(signal);
     let answer = if number == Number::KILL { Answer::Ends } else { answer(process.pid, number) };
     if answer == Answer::Ignores {
         return unproved(format!("{name} (pid {}) ignores {}", process.pid, title(number)));
@@ -103,15 +105,21 @@ pub(super) fn start(parts: Parts, clocks: Arc<Clocks>, name: ProcessName) -> Box
 
 /// The process as it runs now.
 pub(super) fn running(parts: &Parts, name: &ProcessName) -> Result<Arc<RunningProcess>, String> {
+    let process = not_ended(parts, name)?;
+    match tree::stat(process.pid) {
+        Some(stat) if !stat.is_dead() => Ok(process),
+        _ => Err(format!("{name} (pid {}) is gone already", process.pid)),
+    }
+}
+
+/// The process, unless its exit is known.
+pub(super) fn not_ended(parts: &Parts, name: &ProcessName) -> Result<Arc<RunningProcess>, String> {
     let process = parts.site.process(name).ok_or_else(|| format!("{name} was never started"))?;
     let exit = *process.exit.borrow();
     if let Some(exit) = exit {
         return Err(format!("{name} (pid {}) is gone already: it {}", process.pid, describe(exit)));
     }
-    match tree::stat(process.pid) {
-        Some(stat) if !stat.is_dead() => Ok(process),
-        _ => Err(format!("{name} (pid {}) is gone already", process.pid)),
-    }
+    Ok(process)
 }
 
 pub(super) fn unproved(reason: String) -> BoxFuture<'static, Outcome> {

@@ -125,7 +125,7 @@ fn server(parts: &Parts, store: Store) -> Option<Member> {
 
 async fn kill_tree(root: Member, from: Instant) -> Outcome {
     let members = blocking(move || {
-        let (members, _) = freeze(root, from + GONE_LIMIT)?;
+        let (members, _) = freeze(root, None, from + GONE_LIMIT)?;
         for member in &members {
             // One that is gone already is as good as killed.
             let _ = member.signal(Signal::KILL);

@@ -13,7 +13,7 @@ use crate::history::{Sample, What};
 use crate::live::clock;
 use crate::live::provision::{Site, StoreInstance};
 use crate::live::sink::Sink;
-use crate::names::{HARNESS, JobId, Store};
+use crate::names::{HARNESS, JobId, ProcessName, Store};
 use crate::scenario::{Ask, Probe};
 use crate::time::{Instant, Span};
 
@@ -23,7 +23,6 @@ pub const INTERVAL_MIN: Span = Span::from_millis(5);
 const IN_FLIGHT_MAX: usize = 64;
 /// A probe's answer is a few hundred bytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
-const STALLS_MAX: usize = 100_000;
 
 /// Asks until it is dropped. Asks that are on their way then are not reported any more.
 #[derive(Debug)]
@@ -89,24 +88,10 @@ struct Asker {
 }
 
 enum Way {
-    Http {
-        client: Result<reqwest::Client, String>,
-        process: crate::names::ProcessName,
-        path: String,
-        pointer: String,
-    },
-    RedisStalls {
-        redis: Redis,
-        command: redis::Cmd,
-    },
-    Redis {
-        redis: Redis,
-        command: redis::Cmd,
-    },
-    Sql {
-        postgres: Postgres,
-        query: String,
-    },
+    Http { client: Result<reqwest::Client, String>, process: ProcessName, path: String, pointer: String },
+    RedisStalls { redis: Redis, command: redis::Cmd },
+    Redis { redis: Redis, command: redis::Cmd },
+    Sql { postgres: Postgres, query: String },
 }
 
 impl Asker {
@@ -243,7 +228,7 @@ pub(super) fn pairs(answer: &Value) -> Result<Vec<(&Value, &Value)>, String> {
         }
         _ => return Err("redis: the answer is not a list of pairs".to_owned()),
     };
-    if pairs.len() > STALLS_MAX.max(super::effects::ROWS_MAX) {
+    if pairs.len() > super::effects::ROWS_MAX {
         return Err("redis: the answer is too long".to_owned());
     }
     Ok(pairs)
