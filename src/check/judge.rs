@@ -3,7 +3,7 @@
 use crate::check::facts::Facts;
 use crate::check::measure::{Limits, model_ms, quantiles};
 use crate::check::{
-    Bound, CheckResult, Judged, ModelFigures, Verdict, counts, detection, faults, host, mistakes, recovery,
+    Bound, CheckResult, Judged, ModelFigures, Verdict, counts, detection, faults, host, latency, mistakes, recovery,
     suspicion,
 };
 use crate::history::What;
@@ -36,6 +36,7 @@ pub fn judge(scenario: &Scenario, history: &History) -> Judged {
     let steps = counts::steps(&facts);
 
     let mut checks = vec![detection::check(&facts, &detection), recovery::check(&facts, &recovery)];
+    checks.extend(latency::check(&facts));
     checks.extend(counts::check(&facts, &jobs, &steps));
     checks.push(mistakes::check(&facts, &found, &mistakes, quiet));
     checks.extend(mistakes::check_accuracy(&facts, &mistakes, quiet));

@@ -9,6 +9,7 @@ mod facts;
 mod faults;
 mod host;
 mod judge;
+mod latency;
 mod life;
 mod measure;
 mod mistakes;
@@ -87,7 +88,7 @@ pub struct FaultReceipt {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CheckResult {
-    /// `detection_time`, `recovery_time`, `lost`, `duplicated`, `unexpected`, `failed`, `steps_lost`,
+    /// `detection_time`, `recovery_time`, `slowest_job`, `lost`, `duplicated`, `unexpected`, `failed`, `steps_lost`,
     /// `steps_repeated`, `mistakes`, `query_accuracy`, `declined`, `faults_confirmed`, `host_quiet`.
     pub name: String,
     pub verdict: Verdict,

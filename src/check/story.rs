@@ -17,6 +17,8 @@ pub(super) struct Story<'a> {
     /// The harness asked for it.
     pub asked: bool,
     pub outcome: Option<&'a EnqueueOutcome>,
+    /// Between being asked and answered, if the answer was an acknowledgement.
+    pub acknowledged_at: Option<Moment>,
     /// In the order of time.
     pub claims: Vec<Claim<'a>>,
     /// Acknowledged steps, and how often each was.
@@ -90,9 +92,12 @@ pub(super) fn collect<'a>(history: &'a History, lives: &Lives) -> Stories<'a> {
     for event in &history.events {
         match &event.ev {
             What::EnqueueAsked { job } => stories.entry(job).or_default().asked = true,
-            What::EnqueueAnswered { job, outcome, .. } => {
+            What::EnqueueAnswered { job, outcome, asked } => {
                 let story = stories.entry(job).or_default();
                 story.asked = true;
+                if *outcome == EnqueueOutcome::Acknowledged {
+                    story.acknowledged_at = Some(Moment::new(*asked, event.at));
+                }
                 // An answer that is certain stands against one that is not.
                 if story.outcome.is_none_or(|known| matches!(known, EnqueueOutcome::Unknown(_))) {
                     story.outcome = Some(outcome);

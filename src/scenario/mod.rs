@@ -219,6 +219,8 @@ pub struct Workload {
 pub struct Expect {
     pub detection_time: TimeExpect,
     pub recovery_time: TimeExpect,
+    /// From the acknowledgement to the effect, of the job that took longest. Not judged unless given.
+    pub slowest_job: TimeExpect,
     pub lost: CountExpect,
     pub duplicated: CountExpect,
     pub unexpected: CountExpect,
@@ -274,6 +276,7 @@ impl Default for Expect {
         Self {
             detection_time: TimeExpect::Model,
             recovery_time: TimeExpect::Model,
+            slowest_job: TimeExpect::Any,
             lost: CountExpect::ZERO,
             duplicated: CountExpect::ZERO,
             unexpected: CountExpect::ZERO,

@@ -19,6 +19,9 @@ record! {
         optional detection_time: TimeBound,
         /// From the fault to the last affected job done again. `model` unless given.
         optional recovery_time: TimeBound,
+        /// From a job's acknowledgement to its effect, of the job that took longest. Not judged unless
+        /// given.
+        optional slowest_job: SpanBounds,
         /// Jobs that were acknowledged and have no effect. 0 unless given.
         optional lost: CountExpect,
         /// Jobs whose effect is there more than once. 0 unless given.

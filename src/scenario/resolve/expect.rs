@@ -3,10 +3,10 @@
 use crate::scenario::decode::Field;
 use crate::scenario::diagnostic::{Code, Report};
 use crate::scenario::raw;
-use crate::scenario::raw::expect::{ShareBounds, TimeBound, in_order};
-use crate::scenario::scalar::Share;
+use crate::scenario::raw::expect::{ShareBounds, SpanBounds, TimeBound, in_order};
+use crate::scenario::scalar::{Duration, Share};
 use crate::scenario::{CountExpect, Expect, MistakeExpect, TimeExpect};
-use crate::time::{Interval, Scale};
+use crate::time::{Interval, Scale, Span};
 
 pub(super) fn resolve(raw: &raw::Scenario, scale: Scale, report: &mut Report<'_>) -> Expect {
     let none = raw::expect::Expect::default();
@@ -25,6 +25,7 @@ pub(super) fn resolve(raw: &raw::Scenario, scale: Scale, report: &mut Report<'_>
     Expect {
         detection_time: time(&given.detection_time, default.detection_time),
         recovery_time: time(&given.recovery_time, default.recovery_time),
+        slowest_job: slowest_job(&given.slowest_job, scale, report),
         lost: count(&given.lost, default.lost),
         duplicated: count(&given.duplicated, default.duplicated),
         unexpected: count(&given.unexpected, default.unexpected),
@@ -89,6 +90,16 @@ impl Means {
                     .hint("give `external: {liveness: …}`");
             }
         }
+    }
+}
+
+fn slowest_job(field: &Field<SpanBounds>, scale: Scale, report: &mut Report<'_>) -> TimeExpect {
+    let Some(bounds) = field.given() else { return TimeExpect::Any };
+    let min = bounds.value.min.value().map_or(Span::ZERO, |Duration(span)| *span);
+    let max = bounds.value.max.value().map_or(Span::MAX, |Duration(span)| *span);
+    match in_order(min, max, bounds.place, report) {
+        Some((min, max)) => TimeExpect::Within(Interval::new(scale.to_wall(min), scale.to_wall(max))),
+        None => TimeExpect::Any,
     }
 }
 
