@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
-use provision_support::{place, postgres, redis_get, redis_set, run_id, scenario, shell};
+use provision_support::{place, postgres, redis_get, redis_set, reference, run_id, scenario, shell};
 use rustix::process::{Signal, pidfd_send_signal};
 use syncope::fault::OutageKind;
 use syncope::history::What;
@@ -161,5 +161,22 @@ async fn docker_a_fake_clock_follows_its_file() {
     });
     std::fs::write(place.site.clock_file(&spec.name).unwrap(), "+3652d\n").unwrap();
     place.wait_for_line(&(year + 10).to_string());
+    place.leave().await;
+}
+
+#[test]
+fn worker() {
+    provision_support::play_fleet();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_the_reference_program_is_told_its_role_and_its_settings() {
+    let spec = reference("worker-1");
+    prepared(&scenario_of(None, false, Vec::new())).await;
+    let place = place(KIND, "reference", &scenario_of(None, false, vec![spec.clone()])).await;
+    let begun = Instant::now();
+    place.site.start_process(&spec, BTreeMap::new()).await.unwrap();
+    println!("reference process started in {:?}", begun.elapsed());
+    place.wait_for_line("prefix app:test");
     place.leave().await;
 }

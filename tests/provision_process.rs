@@ -5,7 +5,7 @@ mod provision_support;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use provision_support::{place, postgres, redis_get, redis_set, scenario, shell};
+use provision_support::{place, postgres, redis_get, redis_set, reference, scenario, shell};
 use rustix::process::{Signal, pidfd_send_signal};
 use syncope::fault::OutageKind;
 use syncope::history::What;
@@ -86,7 +86,8 @@ async fn a_killed_postgres_keeps_what_it_acknowledged() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_speaks_ends_and_starts_again() {
-    let script = r#"echo '{"at":5,"ev":{"ready":{"pid":1}}}'; echo "hello $NAME"; read x < /dev/zero; exit 3"#;
+    let script =
+        r#"echo '{"at":5,"ev":{"ready":{"pid":1}}}'; echo "hello $NAME"; read x < /dev/zero; exit 3"#;
     let spec = shell("worker-1", script, None);
     let place = place(KIND, "process", &scenario(None, false, vec![spec.clone()])).await;
     let env = BTreeMap::from([("NAME".to_owned(), "there".to_owned())]);
@@ -137,4 +138,20 @@ async fn a_descendant_that_left_its_parent_goes_too() {
     });
     place.leave().await;
     assert!(!syncope::live::provision::tree::Identity::of(stray).is_some_and(|stray| stray.lives()));
+}
+
+#[test]
+fn worker() {
+    provision_support::play_fleet();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_reference_program_is_told_its_role_and_its_settings() {
+    let spec = reference("worker-1");
+    let place = place(KIND, "reference", &scenario(None, false, vec![spec.clone()])).await;
+    let begun = Instant::now();
+    place.site.start_process(&spec, BTreeMap::new()).await.unwrap();
+    println!("reference process started in {:?}", begun.elapsed());
+    place.wait_for_line("prefix app:test");
+    place.leave().await;
 }

@@ -19,7 +19,8 @@ const BACKEND: &str = "SYNCOPE_TEST_BACKEND";
 #[ignore = "the other tests start it"]
 async fn harness() {
     let run = std::env::var(RUN).expect("started by a test");
-    let kind = if std::env::var(BACKEND).unwrap() == "docker" { BackendKind::Docker } else { BackendKind::Process };
+    let kind =
+        if std::env::var(BACKEND).unwrap() == "docker" { BackendKind::Docker } else { BackendKind::Process };
     let image = (kind == BackendKind::Docker).then_some("syncope/redis:7");
     let spec = shell("worker-1", "setsid sleep 600 & sleep 600", image);
     let scenario = scenario(Some(RedisDurability::Aof), true, vec![spec.clone()]);
@@ -50,9 +51,7 @@ fn check(backend: &str, delays_ms: &[u64]) {
         println!("killed after {delay} ms with {} traces", traces(&id, backend).len());
         harness.kill().unwrap();
         harness.wait().unwrap();
-        until(&format!("the end of {id}"), Duration::from_secs(10), || {
-            traces(&id, backend).is_empty()
-        });
+        until(&format!("the end of {id}"), Duration::from_secs(10), || traces(&id, backend).is_empty());
     }
 }
 
@@ -96,4 +95,24 @@ fn a_killed_harness_leaves_no_process_and_no_directory() {
 #[test]
 fn docker_a_killed_harness_leaves_no_container_and_no_network() {
     check("docker", &[60, 200, 400, 700, 1_000, 1_500, 3_000]);
+}
+
+#[test]
+fn clean_removes_what_a_run_left_whose_watchdog_was_killed_too() {
+    let mut harness = start("clean", "process");
+    let id = format!("test-clean-{}", harness.id());
+    until("a run with a worker and its descendant", Duration::from_secs(20), || {
+        traces(&id, "process").len() > 6
+    });
+    let watchdog = traces(&id, "process").into_iter().find_map(|trace| {
+        trace
+            .strip_prefix("watchdog /proc/")
+            .and_then(|pid| rustix::process::Pid::from_raw(pid.parse().ok()?))
+    });
+    rustix::process::kill_process(watchdog.unwrap(), rustix::process::Signal::KILL).unwrap();
+    harness.kill().unwrap();
+    harness.wait().unwrap();
+    assert!(!traces(&id, "process").is_empty());
+    assert!(Command::new(env!("CARGO_BIN_EXE_syncope")).arg("clean").status().unwrap().success());
+    assert_eq!(traces(&id, "process"), Vec::<String>::new());
 }

@@ -37,5 +37,10 @@ fn print(survey: &Survey) -> io::Result<()> {
         }
     }
     let can = |yes: bool| if yes { "can run here" } else { "cannot run here" };
-    writeln!(out, "\n--backend docker {}, --backend process {}", can(survey.docker_runs), can(survey.process_runs))
+    writeln!(
+        out,
+        "\n--backend docker {}, --backend process {}",
+        can(survey.docker_runs),
+        can(survey.process_runs)
+    )
 }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -14,8 +15,8 @@ use syncope::live::provision::{BackendKind, RunContext, Site, StoreInstance, ope
 use syncope::live::sink::Sink;
 use syncope::protocol::Backoff;
 use syncope::scenario::{
-    EffectQuery, Enqueue, Expect, Fleet, PostgresSpec, ProcessSpec, Program, RedisDurability, RedisSpec,
-    Scenario, Stack, Workload,
+    EffectQuery, Enqueue, Expect, Fleet, FleetRole, FleetSettings, PostgresSpec, ProcessSpec, Program,
+    QueueSettings, RedisDurability, RedisSpec, Scenario, Stack, Workload,
 };
 use syncope::time::{Scale, Span};
 
@@ -34,7 +35,8 @@ pub async fn place(kind: BackendKind, test: &str, scenario: &Scenario) -> Place 
     // SAFETY: every test sets the same value, before anything reads it.
     unsafe {
         std::env::set_var("SYNCOPE_BIN", env!("CARGO_BIN_EXE_syncope"));
-        std::env::set_var("SYNCOPE_FLEET_BIN", env!("CARGO_BIN_EXE_syncope-fleet"));
+        // The test program is a fleet, too: see `play_fleet`.
+        std::env::set_var("SYNCOPE_FLEET_BIN", std::env::current_exe().unwrap());
     }
     let guard = Guard::open(&run_id(test)).unwrap();
     let (to, events) = channel();
@@ -122,6 +124,37 @@ pub fn shell(name: &str, script: &str, image: Option<&str>) -> ProcessSpec {
         serves_http: false,
         grace: Span::ZERO,
         fake_clock: false,
+    }
+}
+
+/// The reference fleet's program as the tests have it: this very program, which the role as its
+/// argument makes run its test of that name, [`play_fleet`].
+pub fn reference(name: &str) -> ProcessSpec {
+    let queue = QueueSettings {
+        queues: vec!["regular".into()],
+        concurrency: 1,
+        lock_duration: Span::ZERO,
+        lock_renew: Span::ZERO,
+        stalled_interval: Span::ZERO,
+        max_stalled_count: 1,
+        claim_poll: Span::ZERO,
+        shutdown_grace: Span::ZERO,
+        keep_failed: Span::ZERO,
+    };
+    let settings = FleetSettings { prefix: "app:test".into(), queue, heartbeat: None, planted_bug: None };
+    let program = Program::Reference { role: FleetRole::Worker, settings: Box::new(settings) };
+    ProcessSpec { program, ..shell(name, "", None) }
+}
+
+/// Says its settings and waits to be killed; does nothing where it is run as a test.
+pub fn play_fleet() {
+    let Ok(settings) = std::env::var("SYNCOPE_FLEET") else { return };
+    let settings: FleetSettings = serde_json::from_str(&settings).unwrap();
+    let mut out = std::io::stdout();
+    writeln!(out, "\nprefix {}", settings.prefix).unwrap();
+    out.flush().unwrap();
+    loop {
+        std::thread::park();
     }
 }
 

@@ -10,9 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::places;
+use super::tree::Identity;
 pub use super::undo::Cleaned;
 use super::undo::{self, Entry, OWNER_FILE, OWNER_VARIABLE, Undo, owner_lives, owner_name};
-use super::tree::Identity;
 
 /// The hidden command that is the watchdog.
 pub const WATCHDOG_COMMAND: &str = "__watchdog";
@@ -40,7 +40,8 @@ impl Guard {
     /// Before anything of the run is created.
     pub fn open(run_id: &str) -> io::Result<Arc<Self>> {
         let pid = rustix::process::getpid().as_raw_nonzero().get();
-        let identity = Identity::of(pid).ok_or_else(|| io::Error::other("/proc does not show this process"))?;
+        let identity =
+            Identity::of(pid).ok_or_else(|| io::Error::other("/proc does not show this process"))?;
         let owner = owner_name(identity);
         let path = places::journals()?.join(format!("{run_id}-{owner}.jsonl"));
         let journal = File::options().create_new(true).append(true).open(&path)?;

@@ -150,7 +150,11 @@ impl DockerSite {
         Ok(running)
     }
 
-    async fn create_for(&self, spec: &ProcessSpec, env: BTreeMap<String, String>) -> Result<String, BackendError> {
+    async fn create_for(
+        &self,
+        spec: &ProcessSpec,
+        env: BTreeMap<String, String>,
+    ) -> Result<String, BackendError> {
         let image = self.images.process(spec)?;
         let mut container = self.container_spec(spec.name.as_str(), image);
         container.env.extend(env);
@@ -180,9 +184,11 @@ impl DockerSite {
         container.binds.push(format!("{}:{LIBFAKETIME}:ro", fs::canonicalize(library)?.display()));
         let inside = format!("{CLOCK_DIRECTORY}/{CLOCK_FILE}");
         let variables = faketime_environment(LIBFAKETIME.as_ref(), inside.as_ref());
-        container.env.extend(variables.into_iter().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        }));
+        container.env.extend(
+            variables
+                .into_iter()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+        );
         self.state().clocks.insert(spec.name.clone(), file);
         Ok(())
     }
@@ -272,7 +278,8 @@ async fn create_network(
     name: &str,
     labels: &HashMap<String, String>,
 ) -> Result<IpAddr, BackendError> {
-    let making = |error: bollard::errors::Error| container::failed(&format!("make the network {name}"), &error);
+    let making =
+        |error: bollard::errors::Error| container::failed(&format!("make the network {name}"), &error);
     let request = NetworkCreateRequest {
         name: name.to_owned(),
         driver: Some("bridge".into()),

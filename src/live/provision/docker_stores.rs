@@ -166,12 +166,15 @@ fn command_of(store: Store, durability: RedisDurability) -> Vec<String> {
     let mut command: Vec<String> = Vec::new();
     match store {
         Store::Redis => {
-            command.extend(["redis-server", "--protected-mode", "no", "--loglevel", "warning"].map(String::from));
+            command.extend(
+                ["redis-server", "--protected-mode", "no", "--loglevel", "warning"].map(String::from),
+            );
             command.extend(servers::redis_durability(durability).iter().copied().map(String::from));
         }
         Store::Postgres => {
             command.extend(["postgres", "-c", "listen_addresses=*"].map(String::from));
-            command.extend(POSTGRES_SETTINGS.iter().flat_map(|setting| ["-c".into(), String::from(*setting)]));
+            command
+                .extend(POSTGRES_SETTINGS.iter().flat_map(|setting| ["-c".into(), String::from(*setting)]));
         }
     }
     command

@@ -24,7 +24,11 @@ const REPOSITORY: &str = "syncope/fleet";
 const CONFIG: &[&str] = &["ENTRYPOINT [\"/syncope-fleet\"]", "LABEL syncope.image=fleet"];
 
 /// The image of the fleet's program as it is now, made if need be; older ones go.
-pub(super) async fn current(docker: &Docker, guard: &Guard, progress: Progress<'_>) -> Result<Image, BackendError> {
+pub(super) async fn current(
+    docker: &Docker,
+    guard: &Guard,
+    progress: Progress<'_>,
+) -> Result<Image, BackendError> {
     let program = places::own_program("syncope-fleet", "SYNCOPE_FLEET_BIN").map_err(|error| {
         let hint = "cargo build --bins, or set SYNCOPE_FLEET_BIN".into();
         BackendError::Environment { what: error.to_string(), hint }

@@ -100,7 +100,10 @@ async fn build_postgres(docker: &Docker, guard: &Guard, layer: &Path) -> Result<
         Err(error) => Err(error),
     };
     let options = RemoveContainerOptionsBuilder::default().force(true).build();
-    docker.remove_container(&id, Some(options)).await.map_err(|error| container::failed("remove a container", &error))?;
+    docker
+        .remove_container(&id, Some(options))
+        .await
+        .map_err(|error| container::failed("remove a container", &error))?;
     committed
 }
 
@@ -170,7 +173,11 @@ fn pack(store: Store, directory: &Path, marks: &[(&str, String)]) -> Result<Path
         });
     }
     let slim = directory.join("slim.tar");
-    let slimmed = if full.exists() { slim_archive(store, &full, &slim) } else { slim_tree(store, &directory.join("root"), &slim) };
+    let slimmed = if full.exists() {
+        slim_archive(store, &full, &slim)
+    } else {
+        slim_tree(store, &directory.join("root"), &slim)
+    };
     slimmed.map_err(|error| process::failed("pack an image's layer", &error))?;
     Ok(slim)
 }
@@ -191,7 +198,8 @@ fn unpacker(packages: &str, directory: &Path, full: &Path) -> Result<Command, Ba
         return Ok(command);
     }
     Err(BackendError::Environment {
-        what: "neither is a registry reachable nor mmdebstrap installed: there is no image for the stores".into(),
+        what: "neither is a registry reachable nor mmdebstrap installed: there is no image for the stores"
+            .into(),
         hint: "apt-get install -y mmdebstrap; or --backend process".into(),
     })
 }

@@ -44,7 +44,10 @@ impl Resolved {
             Program::External { image, .. } => image.as_ref().and_then(|image| self.external.get(image)),
         };
         image.ok_or_else(|| {
-            BackendError::Unsupported(format!("{} has no image, only a command: it needs processes", spec.name))
+            BackendError::Unsupported(format!(
+                "{} has no image, only a command: it needs processes",
+                spec.name
+            ))
         })
     }
 
@@ -131,14 +134,17 @@ impl Resolver<'_> {
                 return Ok(image);
             }
         }
-        if asked.is_none() && self.pull(official(store)).await.is_ok() {
-            if let Some(image) = find(self.docker, official(store)).await? {
-                return Ok(image);
-            }
+        if asked.is_none()
+            && self.pull(official(store)).await.is_ok()
+            && let Some(image) = find(self.docker, official(store)).await?
+        {
+            return Ok(image);
         }
         (self.progress)(&format!("building the image {own} from Debian packages"));
         image_build::build(self.docker, self.guard, store).await?;
-        find(self.docker, own).await?.ok_or_else(|| BackendError::Failed(format!("{own} was built and is not there")))
+        find(self.docker, own)
+            .await?
+            .ok_or_else(|| BackendError::Failed(format!("{own} was built and is not there")))
     }
 
     async fn external(&self, reference: &str) -> Result<Image, BackendError> {

@@ -21,8 +21,14 @@ pub(super) const SCENARIO_LABEL: &str = "syncope.scenario";
 /// Whose things are to be removed.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Which<'a> {
-    Run { run: &'a str, owner: &'a str },
-    Site { site: &'a str, owner: &'a str },
+    Run {
+        run: &'a str,
+        owner: &'a str,
+    },
+    Site {
+        site: &'a str,
+        owner: &'a str,
+    },
     /// Of every run whose harness no longer lives.
     Ownerless,
 }
@@ -31,7 +37,9 @@ impl Which<'_> {
     fn filters(self) -> HashMap<String, Vec<String>> {
         let labels = match self {
             Self::Run { run, owner } => vec![format!("{RUN_LABEL}={run}"), format!("{OWNER_LABEL}={owner}")],
-            Self::Site { site, owner } => vec![format!("{SITE_LABEL}={site}"), format!("{OWNER_LABEL}={owner}")],
+            Self::Site { site, owner } => {
+                vec![format!("{SITE_LABEL}={site}"), format!("{OWNER_LABEL}={owner}")]
+            }
             Self::Ownerless => vec![OWNER_LABEL.to_owned()],
         };
         HashMap::from([("label".to_owned(), labels)])

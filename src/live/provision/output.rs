@@ -73,7 +73,9 @@ fn text_of(line: &[u8]) -> String {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let mut text = String::from_utf8_lossy(&line[..line.len().min(LINE_BYTES_MAX)]).into_owned();
     // A replacement character is longer than the byte that it replaces.
-    text.truncate(text.floor_char_boundary(LINE_BYTES_MAX));
+    while text.len() > LINE_BYTES_MAX {
+        text.pop();
+    }
     text
 }
 
@@ -98,11 +100,9 @@ mod tests {
 
     #[test]
     fn an_event_line_may_arrive_in_pieces() {
-        let line = serde_json::to_vec(&FleetLine {
-            at: Instant::from_nanos(7),
-            ev: FleetEvent::Ready { pid: 12 },
-        })
-        .unwrap();
+        let line =
+            serde_json::to_vec(&FleetLine { at: Instant::from_nanos(7), ev: FleetEvent::Ready { pid: 12 } })
+                .unwrap();
         let (head, tail) = line.split_at(9);
         let events = events_of(&[b"starting\n", head, tail, b"\nlast words"]);
         assert_eq!(

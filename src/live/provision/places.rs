@@ -91,7 +91,8 @@ pub(super) fn libfaketime() -> Option<PathBuf> {
     }
     let fixed = ["/usr/lib/faketime", "/usr/lib64/faketime", "/usr/local/lib/faketime"];
     // Debian's directory is named after the machine's architecture.
-    let multiarch = fs::read_dir("/usr/lib").into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
+    let multiarch =
+        fs::read_dir("/usr/lib").into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()));
     multiarch
         .map(|directory| directory.join("faketime"))
         .chain(fixed.map(PathBuf::from))

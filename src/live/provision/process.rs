@@ -9,14 +9,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use rustix::process::{Signal, pidfd_send_signal};
 use super::child::{self, Child, Launch, Output};
 use super::output::OutputStream;
 use super::process_stores::{Installed, StoreServer};
-use super::undo::{self, Entry, OWNER_FILE, OWNER_VARIABLE, RUN_VARIABLE};
 use super::reference::{FLEET_VARIABLE, faketime_environment, fleet_settings, role_argument};
+use super::undo::{self, Entry, OWNER_FILE, OWNER_VARIABLE, RUN_VARIABLE};
 use super::{RunContext, RunningProcess, Site, StoreInstance, places, ports, wait_for_exit};
 use crate::backend::BackendError;
 use crate::fault::OutageKind;
@@ -24,6 +21,9 @@ use crate::history::What;
 use crate::live::clock;
 use crate::names::{ProcessName, Store};
 use crate::scenario::{ProcessSpec, Program, Scenario, Stack};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use rustix::process::{Signal, pidfd_send_signal};
 
 /// Inherited from the harness, if set there; everything else a process must be told.
 const INHERITED: [&str; 8] = ["PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH"];
@@ -155,7 +155,9 @@ impl ProcessSite {
 
     /// A restarted process keeps its clock: a fault may still be on it.
     fn clock_environment(&self, spec: &ProcessSpec) -> io::Result<Vec<(OsString, OsString)>> {
-        let Some(library) = self.libfaketime.as_ref().filter(|_| spec.fake_clock) else { return Ok(Vec::new()) };
+        let Some(library) = self.libfaketime.as_ref().filter(|_| spec.fake_clock) else {
+            return Ok(Vec::new());
+        };
         let file = self.directory.join("clocks").join(spec.name.as_str());
         if !file.exists() {
             fs::write(&file, "+0\n")?;
@@ -191,7 +193,8 @@ impl ProcessSite {
         let (name, owner) = (self.name.clone(), self.run.guard.owner().to_owned());
         let directory = self.directory.clone();
         let swept = tokio::task::spawn_blocking(move || {
-            let mut failed = undo::kill_marked(|env| env.has(SITE_VARIABLE, &name) && env.has(OWNER_VARIABLE, &owner));
+            let mut failed =
+                undo::kill_marked(|env| env.has(SITE_VARIABLE, &name) && env.has(OWNER_VARIABLE, &owner));
             failed.add(undo::remove_directory(&directory));
             failed.failed
         });
@@ -289,12 +292,14 @@ fn command_of(spec: &ProcessSpec) -> Result<CommandLine, BackendError> {
         Program::External { command: Some(command), working_directory, .. } if !command.is_empty() => {
             let arguments = command[1..].iter().map(OsString::from).collect();
             let directory = working_directory.as_ref().map(fs::canonicalize).transpose();
-            let directory = directory.map_err(|error| failed(&format!("enter {}'s directory", spec.name), &error))?;
+            let directory =
+                directory.map_err(|error| failed(&format!("enter {}'s directory", spec.name), &error))?;
             Ok((program_path(&command[0], directory.as_deref()), arguments, directory))
         }
-        Program::External { .. } => {
-            Err(BackendError::Unsupported(format!("{} has no command, only an image: it needs docker", spec.name)))
-        }
+        Program::External { .. } => Err(BackendError::Unsupported(format!(
+            "{} has no command, only an image: it needs docker",
+            spec.name
+        ))),
     }
 }
 

@@ -6,10 +6,12 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rustix::process::Signal;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::child::{self, Child, Launch, Output};
 use super::cleanup::Guard;
@@ -25,6 +27,8 @@ use crate::scenario::{RedisDurability, Stack};
 
 /// Another program may take a port between its choice and its use.
 const PORTS_TRIED_MAX: u32 = 3;
+/// Postgres needs some 10 ms to leave at once; a stuck one is killed.
+const QUITS_WITHIN: Duration = Duration::from_millis(500);
 /// So much of a server's log goes into an error.
 const LOG_BYTES_SHOWN: usize = 1_500;
 
@@ -176,13 +180,15 @@ impl StoreServer {
     pub(super) async fn end(&self) -> Result<(), String> {
         let running = self.running();
         let pid = running.instance.pid;
-        if running.exit.borrow().is_none() {
-            // A paused server takes no other signal.
+        if self.store == Store::Postgres {
+            // A paused server takes no other signal. One that has ended takes none, and needs none.
             let _ = running.child.signal(Signal::QUIT).and_then(|()| running.child.signal(Signal::CONT));
+            let _ = timeout(QUITS_WITHIN, wait_for_exit(running.exit.clone())).await;
         }
-        let ended = tokio::time::timeout(std::time::Duration::from_millis(500), wait_for_exit(running.exit.clone()));
-        if self.store == Store::Redis || ended.await.is_err() {
-            self.on_tree(|pid| tree::kill_tree(pid).map(|()| String::new()), "end").await.map_err(|e| e.to_string())?;
+        // It may end in between, by itself: what counts is that it has.
+        let killed = self.on_tree(|pid| tree::kill_tree(pid).map(|()| String::new()), "kill").await;
+        if running.exit.borrow().is_none() {
+            killed.map_err(|error| error.to_string())?;
         }
         let ended = wait_for_exit(running.exit).await;
         ended.map(drop).ok_or_else(|| format!("{} (pid {pid})", self.store))
@@ -275,7 +281,8 @@ fn arguments_of(store: Store, port: u16, directory: &Path, durability: RedisDura
     let mut arguments: Vec<OsString> = Vec::new();
     match store {
         Store::Redis => {
-            let fixed = ["--port", &port, "--bind", "127.0.0.1", "--daemonize", "no", "--loglevel", "warning"];
+            let fixed =
+                ["--port", &port, "--bind", "127.0.0.1", "--daemonize", "no", "--loglevel", "warning"];
             arguments.extend(fixed.map(OsString::from));
             arguments.extend(["--dir".into(), directory.into()]);
             arguments.extend(servers::redis_durability(durability).iter().map(OsString::from));

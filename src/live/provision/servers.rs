@@ -61,7 +61,10 @@ pub(super) async fn wait_until_ready(
     let mut last = String::new();
     while begun.elapsed() < READY_WITHIN {
         if let Some(exit) = *exit.borrow_and_update() {
-            return Err(format!("{} ended before it was ready ({exit}); last answer: {last}", instance.store));
+            return Err(format!(
+                "{} ended before it was ready ({exit}); last answer: {last}",
+                instance.store
+            ));
         }
         match timeout(ANSWER_WITHIN, ask(instance)).await {
             Ok(Ok(())) => return Ok(()),

@@ -77,7 +77,8 @@ fn survey_engine(findings: &mut Vec<Finding>) -> bool {
         Ok((version, images)) => {
             findings.push(program("container engine", Some(version), ""));
             for (what, found) in images {
-                let detail = found.unwrap_or_else(|| "not here: pulled or built (some 30 s) when first needed".into());
+                let detail =
+                    found.unwrap_or_else(|| "not here: pulled or built (some 30 s) when first needed".into());
                 findings.push(note(what, detail));
             }
             let others = ["/usr/sbin", "/sbin"].map(Into::into);

@@ -25,10 +25,17 @@ pub(super) const OWNER_FILE: &str = ".owner";
 #[serde(rename_all = "snake_case")]
 pub(super) enum Entry {
     /// The first entry.
-    Owner { run: String, owner: String },
-    Directory { path: PathBuf },
+    Owner {
+        run: String,
+        owner: String,
+    },
+    Directory {
+        path: PathBuf,
+    },
     /// Written right after the start; before it, the environment's variable is the trace.
-    Process { pid: i32 },
+    Process {
+        pid: i32,
+    },
     /// Containers, networks and volumes with the run's labels may exist from here on.
     Containers,
 }
