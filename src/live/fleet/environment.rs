@@ -10,7 +10,7 @@ use crate::names::ProcessName;
 use crate::protocol::FleetSettings;
 
 /// Bounds of the time that a store's client waits for an answer.
-const PATIENCE_MIN: Duration = Duration::from_millis(300);
+const PATIENCE_MIN: Duration = Duration::from_secs(1);
 const PATIENCE_MAX: Duration = Duration::from_secs(5);
 
 /// The variables, as they were when the process started. Each is looked at when a role needs it.
