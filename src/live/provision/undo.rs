@@ -89,9 +89,11 @@ impl Undo {
             let Ok(entry) = serde_json::from_str(&line?) else { continue };
             match (entry, &mut undo) {
                 (Entry::Owner { run, owner }, None) => undo = Some(Self::of(run, owner)),
-                (Entry::Directory { path }, Some(undo)) => drop(undo.directories.insert(path)),
+                (Entry::Directory { path }, Some(undo)) => {
+                    undo.directories.insert(path);
+                }
                 (Entry::Process { pid, start }, Some(undo)) => {
-                    drop(undo.processes.insert(Identity { pid, start }))
+                    undo.processes.insert(Identity { pid, start });
                 }
                 (Entry::Containers, Some(undo)) => undo.containers = true,
                 (Entry::Owner { .. }, Some(_)) | (_, None) => {}
