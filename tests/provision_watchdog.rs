@@ -8,7 +8,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use provision_support::{place, scenario, shell, until};
+use syncope::fault::OutageKind;
 use syncope::live::provision::BackendKind;
+use syncope::names::Store;
 use syncope::scenario::RedisDurability;
 
 const RUN: &str = "SYNCOPE_TEST_RUN";
@@ -27,30 +29,41 @@ async fn harness() {
     let place = place(kind, &run, &scenario).await;
     place.site.start_stores().await.unwrap();
     place.site.start_process(&spec, BTreeMap::new()).await.unwrap();
+    // Stopped processes are the hardest to be rid of.
+    place.site.store_down(Store::Postgres, OutageKind::Pause).await.unwrap();
     std::future::pending::<()>().await;
 }
 
-fn start(run: &str, backend: &str) -> Child {
-    Command::new(std::env::current_exe().unwrap())
+/// Does not outlive a test that fails.
+struct Harness(Child);
+
+impl Drop for Harness {
+    fn drop(&mut self) {
+        // It may be dead already.
+        let _ = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
+fn start(run: &str, backend: &str) -> Harness {
+    let started = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "harness", "--ignored"])
         .env(RUN, run)
         .env(BACKEND, backend)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .spawn()
-        .unwrap()
+        .spawn();
+    Harness(started.unwrap())
 }
 
 /// Kills the harness after each of the delays, and sees that ten seconds later nothing is there.
 fn check(backend: &str, delays_ms: &[u64]) {
     for delay in delays_ms {
         let run = format!("{backend}-{delay}");
-        let mut harness = start(&run, backend);
+        let harness = start(&run, backend);
         std::thread::sleep(Duration::from_millis(*delay));
-        let id = format!("test-{run}-{}", harness.id());
+        let id = format!("test-{run}-{}", harness.0.id());
         println!("killed after {delay} ms with {} traces", traces(&id, backend).len());
-        harness.kill().unwrap();
-        harness.wait().unwrap();
+        drop(harness);
         until(&format!("the end of {id}"), Duration::from_secs(10), || traces(&id, backend).is_empty());
     }
 }
@@ -65,7 +78,9 @@ fn traces(run: &str, backend: &str) -> Vec<String> {
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let environment = std::fs::read(entry.path().join("environ")).unwrap_or_default();
         let text = String::from_utf8_lossy(&environment);
-        if text.contains(&format!("SYNCOPE_RUN={run}\0")) {
+        // Postgres writes its title over its environment; its directory tells whose it is.
+        let directory = std::fs::read_link(entry.path().join("cwd")).unwrap_or_default();
+        if text.contains(&format!("SYNCOPE_RUN={run}\0")) || directory.to_string_lossy().contains(run) {
             traces.push(entry.path().display().to_string());
         }
         // The watchdog itself must end, too; until it has, something may still turn up.
@@ -99,8 +114,8 @@ fn docker_a_killed_harness_leaves_no_container_and_no_network() {
 
 #[test]
 fn clean_removes_what_a_run_left_whose_watchdog_was_killed_too() {
-    let mut harness = start("clean", "process");
-    let id = format!("test-clean-{}", harness.id());
+    let harness = start("clean", "process");
+    let id = format!("test-clean-{}", harness.0.id());
     until("a run with a worker and its descendant", Duration::from_secs(20), || {
         traces(&id, "process").len() > 6
     });
@@ -110,8 +125,7 @@ fn clean_removes_what_a_run_left_whose_watchdog_was_killed_too() {
             .and_then(|pid| rustix::process::Pid::from_raw(pid.parse().ok()?))
     });
     rustix::process::kill_process(watchdog.unwrap(), rustix::process::Signal::KILL).unwrap();
-    harness.kill().unwrap();
-    harness.wait().unwrap();
+    drop(harness);
     assert!(!traces(&id, "process").is_empty());
     assert!(Command::new(env!("CARGO_BIN_EXE_syncope")).arg("clean").status().unwrap().success());
     assert_eq!(traces(&id, "process"), Vec::<String>::new());

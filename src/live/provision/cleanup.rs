@@ -1,5 +1,6 @@
 //! Nothing outlives a run: the run's guard with its watchdog, and `syncope clean`.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -79,6 +80,14 @@ impl Guard {
         let mut line = serde_json::to_vec(entry)?;
         line.push(b'\n');
         self.journal.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line)
+    }
+
+    /// Right after the start of a child, before it is reaped.
+    pub(super) fn record_process(&self, pid: i32) -> io::Result<Identity> {
+        let process =
+            Identity::of(pid).ok_or_else(|| io::Error::other("/proc does not show a new process"))?;
+        self.record(&Entry::Process { pid, start: process.start })?;
+        Ok(process)
     }
 
     /// Everything was removed: the journal goes, and the watchdog with it.
@@ -168,7 +177,9 @@ pub fn clean_all() -> Cleaned {
     cleaned.add(undo::kill_marked(|env| env.get(OWNER_VARIABLE).is_some_and(|owner| !owner_lives(owner))));
     #[cfg(feature = "docker")]
     cleaned.add(super::labels::remove_blocking(super::labels::Which::Ownerless));
-    for directory in ownerless_directories() {
+    let directories = ownerless_directories();
+    cleaned.add(undo::kill_strays(&BTreeSet::new(), &directories));
+    for directory in directories {
         cleaned.add(undo::remove_directory(&directory));
     }
     cleaned
@@ -182,7 +193,7 @@ fn journals_of_the_dead() -> Vec<PathBuf> {
         .collect()
 }
 
-fn ownerless_directories() -> Vec<PathBuf> {
+fn ownerless_directories() -> BTreeSet<PathBuf> {
     places::all_scratch()
         .into_iter()
         .filter_map(|place| fs::read_dir(place).ok())

@@ -1,7 +1,7 @@
 //! Local processes: stores and fleet as children of the harness, on loopback ports, in a temporary
 //! directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -13,6 +13,7 @@ use super::child::{self, Child, Launch, Output};
 use super::output::OutputStream;
 use super::process_stores::{Installed, StoreServer};
 use super::reference::{FLEET_VARIABLE, faketime_environment, fleet_settings, role_argument};
+use super::tree::Identity;
 use super::undo::{self, Entry, OWNER_FILE, OWNER_VARIABLE, RUN_VARIABLE};
 use super::{RunContext, RunningProcess, Site, StoreInstance, places, ports, wait_for_exit};
 use crate::backend::BackendError;
@@ -46,6 +47,8 @@ struct State {
     ports: BTreeMap<ProcessName, u16>,
     clocks: BTreeMap<ProcessName, PathBuf>,
     stores: BTreeMap<Store, Arc<StoreServer>>,
+    /// Of every process that was started, by its leader.
+    sessions: BTreeSet<Identity>,
 }
 
 impl ProcessSite {
@@ -128,7 +131,8 @@ impl ProcessSite {
     /// The child's start, output and end become events, in this order.
     fn adopt(&self, spec: &ProcessSpec, generation: u32, child: &mut Child) -> io::Result<RunningProcess> {
         let pid = child.pid;
-        self.run.guard.record(&Entry::Process { pid })?;
+        let session = self.run.guard.record_process(pid)?;
+        self.state().sessions.insert(session);
         let sink = self.run.sink.clone();
         let by = spec.name.clone();
         let started = What::Started { generation, pid: pid.unsigned_abs() };
@@ -192,11 +196,13 @@ impl ProcessSite {
     async fn sweep(&self) -> Vec<String> {
         let (name, owner) = (self.name.clone(), self.run.guard.owner().to_owned());
         let directory = self.directory.clone();
+        let sessions = self.state().sessions.clone();
         let swept = tokio::task::spawn_blocking(move || {
-            let mut failed =
+            let mut cleaned =
                 undo::kill_marked(|env| env.has(SITE_VARIABLE, &name) && env.has(OWNER_VARIABLE, &owner));
-            failed.add(undo::remove_directory(&directory));
-            failed.failed
+            cleaned.add(undo::kill_strays(&sessions, &BTreeSet::from([directory.clone()])));
+            cleaned.add(undo::remove_directory(&directory));
+            cleaned.failed
         });
         swept.await.unwrap_or_else(|error| vec![format!("the sweep of {}: {error}", self.name)])
     }

@@ -18,7 +18,6 @@ use super::cleanup::Guard;
 use super::process::failed;
 use super::servers::{self, POSTGRES_DATABASE, POSTGRES_SETTINGS, POSTGRES_USER};
 use super::template::{Postgres, version_of};
-use super::undo::Entry;
 use super::{Exit, StoreInstance, places, ports, tree, wait_for_exit};
 use crate::backend::BackendError;
 use crate::fault::OutageKind;
@@ -241,7 +240,7 @@ impl CommandLine {
         })
         .await
         .map_err(starting)?;
-        guard.record(&Entry::Process { pid: child.pid }).map_err(starting)?;
+        guard.record_process(child.pid).map_err(starting)?;
         let exit = child.watch(|_, _| {}).map_err(starting)?;
         let instance = StoreInstance { pid: child.pid, ..at };
         let running = Running { instance, child: Arc::new(child), exit };

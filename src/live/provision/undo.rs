@@ -35,6 +35,7 @@ pub(super) enum Entry {
     /// Written right after the start; before it, the environment's variable is the trace.
     Process {
         pid: i32,
+        start: u64,
     },
     /// Containers, networks and volumes with the run's labels may exist from here on.
     Containers,
@@ -76,7 +77,7 @@ pub(super) struct Undo {
     pub run: String,
     pub owner: String,
     pub directories: BTreeSet<PathBuf>,
-    pub processes: BTreeSet<i32>,
+    pub processes: BTreeSet<Identity>,
     pub containers: bool,
 }
 
@@ -88,8 +89,12 @@ impl Undo {
             let Ok(entry) = serde_json::from_str(&line?) else { continue };
             match (entry, &mut undo) {
                 (Entry::Owner { run, owner }, None) => undo = Some(Self::of(run, owner)),
-                (Entry::Directory { path }, Some(undo)) => drop(undo.directories.insert(path)),
-                (Entry::Process { pid }, Some(undo)) => drop(undo.processes.insert(pid)),
+                (Entry::Directory { path }, Some(undo)) => {
+                    undo.directories.insert(path);
+                }
+                (Entry::Process { pid, start }, Some(undo)) => {
+                    undo.processes.insert(Identity { pid, start });
+                }
                 (Entry::Containers, Some(undo)) => undo.containers = true,
                 (Entry::Owner { .. }, Some(_)) | (_, None) => {}
             }
@@ -105,6 +110,7 @@ impl Undo {
     pub(super) fn round(&self) -> Cleaned {
         let mut cleaned =
             kill_marked(|env| env.has(RUN_VARIABLE, &self.run) && env.has(OWNER_VARIABLE, &self.owner));
+        cleaned.add(kill_strays(&self.processes, &self.directories));
         #[cfg(feature = "docker")]
         if self.containers {
             cleaned.add(super::labels::remove_blocking(super::labels::Which::Run {
@@ -115,8 +121,8 @@ impl Undo {
         for directory in &self.directories {
             cleaned.add(remove_directory(directory));
         }
-        for pid in &self.processes {
-            remove_faketime_files(*pid);
+        for process in &self.processes {
+            remove_faketime_files(process.pid);
         }
         cleaned
     }
@@ -134,15 +140,48 @@ pub(super) fn kill_marked(matches: impl Fn(&Environment) -> bool) -> Cleaned {
         if !matches(&Environment(environment)) {
             continue;
         }
-        let what = format!("process {pid} ({})", stat.comm);
         // Its identity was read before its environment: a later process with the pid is not hit.
-        match (Identity { pid, start: stat.starttime }).signal(Signal::KILL) {
-            Ok(()) => cleaned.removed.push(what),
-            Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
-            Err(error) => cleaned.failed.push(format!("{what}: {error}")),
-        }
-        remove_faketime_files(pid);
+        cleaned.add(kill(Identity { pid, start: stat.starttime }, &stat.comm));
     }
+    cleaned
+}
+
+/// Kills what is left of the sessions that these processes began, and what works in these
+/// directories, whoever the parent is by now. Some programs write their title over their environment
+/// and begin sessions of their own (Postgres does both), and have only their directory as a trace.
+pub(super) fn kill_strays(leaders: &BTreeSet<Identity>, directories: &BTreeSet<PathBuf>) -> Cleaned {
+    let mut cleaned = Cleaned::default();
+    for (pid, stat) in all_processes() {
+        if matches!(stat.state, 'Z' | 'X') {
+            continue;
+        }
+        // A session's number is not given again while it has a member; a leader with another start
+        // is of another, later session.
+        let is_later = |leader: &Identity| Identity::of(leader.pid).is_some_and(|now| now != *leader);
+        let began = leaders.iter().find(|leader| leader.pid == stat.session);
+        if began.is_some_and(|leader| !is_later(leader)) || works_in(pid, directories) {
+            cleaned.add(kill(Identity { pid, start: stat.starttime }, &stat.comm));
+        }
+    }
+    cleaned
+}
+
+fn works_in(pid: i32, directories: &BTreeSet<PathBuf>) -> bool {
+    let Ok(directory) = fs::read_link(format!("/proc/{pid}/cwd")) else { return false };
+    let directory = directory.to_string_lossy();
+    let directory = Path::new(directory.trim_end_matches(" (deleted)"));
+    directories.iter().any(|within| directory.starts_with(within))
+}
+
+fn kill(process: Identity, name: &str) -> Cleaned {
+    let mut cleaned = Cleaned::default();
+    let what = format!("process {} ({name})", process.pid);
+    match process.signal(Signal::KILL) {
+        Ok(()) => cleaned.removed.push(what),
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => {}
+        Err(error) => cleaned.failed.push(format!("{what}: {error}")),
+    }
+    remove_faketime_files(process.pid);
     cleaned
 }
 
@@ -206,7 +245,7 @@ mod tests {
         let lines = [
             Entry::Owner { run: "r".into(), owner: "1-2".into() },
             Entry::Directory { path: "/x".into() },
-            Entry::Process { pid: 7 },
+            Entry::Process { pid: 7, start: 9 },
             Entry::Containers,
         ];
         let mut text: String =
@@ -215,7 +254,7 @@ mod tests {
         fs::write(&path, text).unwrap();
         let undo = Undo::read(&path).unwrap();
         assert_eq!(undo.directories, BTreeSet::from(["/x".into()]));
-        assert_eq!(undo.processes, BTreeSet::from([7]));
+        assert_eq!(undo.processes, BTreeSet::from([Identity { pid: 7, start: 9 }]));
         assert!(undo.containers);
     }
 
