@@ -5,13 +5,15 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
+use syncope::live::clock::monotonic;
+use syncope::time::Span;
 use tempfile::TempDir;
 
 /// Longer than any run here; a run that takes longer hangs.
-const RUN_LIMIT: Duration = Duration::from_secs(120);
+const RUN_LIMIT: Span = Span::from_secs(120);
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -260,12 +262,12 @@ impl Running {
     }
 
     fn wait(&mut self) -> ExitStatus {
-        let since = Instant::now();
+        let since = monotonic();
         loop {
             if let Some(status) = self.child.try_wait().expect("it can be waited for") {
                 return status;
             }
-            assert!(since.elapsed() < RUN_LIMIT, "the run hangs");
+            assert!(monotonic().since(since) < RUN_LIMIT, "the run hangs");
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -298,9 +300,9 @@ fn assert_all_gone(family: &BTreeSet<(i32, u64)>) {
 
 #[track_caller]
 fn wait_until(mut done: impl FnMut() -> bool, otherwise: impl Fn() -> String) {
-    let since = Instant::now();
+    let since = monotonic();
     while !done() {
-        assert!(since.elapsed() < Duration::from_secs(10), "{}", otherwise());
+        assert!(monotonic().since(since) < Span::from_secs(10), "{}", otherwise());
         std::thread::sleep(Duration::from_millis(20));
     }
 }

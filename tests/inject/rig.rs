@@ -145,8 +145,8 @@ impl Network for NotedNetwork {
         Ok(self.note(format!("{toxic:?} on {}", join(links))))
     }
 
-    fn clear(&self, links: &[Link]) -> io::Result<AppliedAt> {
-        Ok(self.note(format!("clear on {}", join(links))))
+    fn heal(&self, links: &[Link], toxic: Toxic) -> io::Result<AppliedAt> {
+        Ok(self.note(format!("no {toxic:?} on {}", join(links))))
     }
 
     fn probe_refused(&self, _: &Link) -> Result<String, String> {

@@ -76,7 +76,7 @@ fn a_store_that_comes_back_is_where_the_links_lead() {
 fn refuse_is_on_every_link_to_the_store_and_is_probed() {
     let rig = Rig::new();
     rig.check_done(down(OutageKind::Refuse), "worker-2 -> redis: connection refused");
-    rig.check_done(up(OutageKind::Refuse), "clear on worker-1 -> redis, worker-2 -> redis");
+    rig.check_done(up(OutageKind::Refuse), "no Refuse on worker-1 -> redis, worker-2 -> redis");
     *rig.network.lets_through.lock().unwrap() = true;
     rig.check_unproved(down(OutageKind::Refuse), "worker-1 -> redis was not refused: connected");
 }
@@ -87,7 +87,7 @@ fn a_toxic_is_proved_by_the_proxy_and_needs_a_link() {
     let toxic = Toxic::Partition { direction: Direction::Upstream };
     let links = vec![link("worker-1", Store::Redis)];
     rig.check_done(Injection::Toxic { links: links.clone(), toxic }, "Partition");
-    rig.check_done(Injection::ClearToxic { links }, "clear on worker-1 -> redis");
+    rig.check_done(Injection::ClearToxic { links, toxic }, "no Partition { direction: Upstream } on worker-1 -> redis");
     rig.check_unproved(Injection::Toxic { links: Vec::new(), toxic }, "no link has these ends");
 }
 

@@ -230,7 +230,7 @@ impl Run {
             id,
             (from, to),
             Injection::Toxic { links: vec![link.clone()], toxic },
-            Injection::ClearToxic { links: vec![link] },
+            Injection::ClearToxic { links: vec![link], toxic },
         )
     }
 

@@ -125,7 +125,7 @@ impl Clocks {
             (Err(reason), _) => return Err(reason),
         };
         let faked = self.changed(name, change)?;
-        let (from, until) = write(&path, faked, process.as_deref())?;
+        let (from, mut until) = write(&path, faked, process.as_deref())?;
         let Some(process) = process else {
             let proof = format!("the clock of {name} is the host's again; it does not run now");
             return Ok(Effect { from, until, proof });
@@ -133,6 +133,9 @@ impl Clocks {
         let reader = Reader { clocks: self, process: &process };
         let proof = match change {
             Change::Drift { .. } => {
+                if let Some(calibrated) = self.calibrate(&reader, faked).await? {
+                    until = write(&path, calibrated, Some(&process))?.1;
+                }
                 let (proof, jump) = reader.prove_drift(faked.course).await?;
                 self.learn(&process, faked, jump);
                 proof
@@ -142,6 +145,26 @@ impl Clocks {
         Ok(Effect { from, until, proof })
     }
 
+    /// A container's process is born long before its program is loaded: then the clock has jumped
+    /// visibly when its rate changed, which tells when that was. `Some`: the file must be written anew.
+    async fn calibrate(&self, reader: &Reader<'_>, faked: Faked) -> Result<Option<Faked>, String> {
+        let reading = reader.measure(faked.course.ppm).await?;
+        if reading.admits(faked.course) || faked.course.ppm == 0 {
+            return Ok(None);
+        }
+        let process = reader.process;
+        let loaded = loaded_by_jump(faked.loaded(process), reading.off(faked.course), faked.course.ppm);
+        let born = tree::born(process.pid).map_or(Instant::ZERO, |(earliest, _)| earliest);
+        // A clock that is elsewhere for another reason is not proved by what follows.
+        if loaded < born || loaded > reading.at {
+            return Ok(None);
+        }
+        let mut courses = self.lock();
+        let kept = courses.entry(process.name.clone()).or_default();
+        kept.loaded = Some((process.generation, loaded));
+        Ok(Some(*kept))
+    }
+
     /// libfaketime was loaded later than the file was made for, so the clock jumped by a little when
     /// its rate changed. It is where it is: the next change counts from there.
     fn learn(&self, process: &RunningProcess, faked: Faked, jump: SignedSpan) {
@@ -149,9 +172,7 @@ impl Clocks {
             && jump.0 != 0
             && kept.course == faked.course
         {
-            let earlier = i128::from(jump.0) * i128::from(MILLION) / i128::from(faked.course.ppm);
-            let loaded = i128::from(faked.loaded(process).as_nanos()) - earlier;
-            let loaded = Instant::from_nanos(u64::try_from(loaded).unwrap_or(0));
+            let loaded = loaded_by_jump(kept.loaded(process), jump, faked.course.ppm);
             kept.loaded = Some((process.generation, loaded));
             kept.course.offset.0 = kept.course.offset.0.saturating_add(jump.0);
         }
@@ -180,6 +201,13 @@ impl Clocks {
         // Entries are plain values, whole at every moment.
         self.courses.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// When libfaketime was loaded, if a file that was made for `assumed` let the clock jump by `jump`.
+fn loaded_by_jump(assumed: Instant, jump: SignedSpan, ppm: i64) -> Instant {
+    let earlier = i128::from(jump.0) * i128::from(MILLION) / i128::from(ppm);
+    let loaded = i128::from(assumed.as_nanos()) - earlier;
+    Instant::from_nanos(u64::try_from(loaded).unwrap_or(0))
 }
 
 fn file(parts: &Parts, name: &ProcessName) -> Result<PathBuf, String> {
