@@ -124,7 +124,7 @@ fn a_foreign_fleet_runs_from_yaml_alone() {
 #[test]
 fn a_file_with_six_mistakes_prints_six_diagnostics_and_starts_nothing() {
     let out = TempDir::new().expect("a temporary folder");
-    let output = run("tests/fixtures/six-mistakes.yaml", out.path()).output().expect("syncope starts");
+    let output = run("tests/fixtures/scenario/six-mistakes.yaml", out.path()).output().expect("syncope starts");
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
     let printed = String::from_utf8_lossy(&output.stderr);
     assert_eq!(printed.matches("six-mistakes.yaml:").count(), 6, "{printed}");
@@ -171,6 +171,7 @@ fn ctrl_c_heals_removes_reports_and_exits_with_130() {
     let mut child = Running::start("tests/scenarios/no-bug.yaml", out.path());
     child.wait_for("\"phase\":\"inject\"");
     let family = child.family();
+    assert_eq!(child.temporary_folders().len(), 1, "the scenario's own");
     assert!(family.len() >= 4, "two stores and two workers: {family:?}");
     child.signal(libc::SIGINT);
     assert_eq!(child.wait().code(), Some(130));
@@ -189,31 +190,27 @@ fn nothing_survives_a_kill_9_of_the_harness_at_any_moment() {
         // The moments spread over start, provisioning, warm-up and run.
         std::thread::sleep(Duration::from_millis(moment * 150));
         let family = child.family();
-        let folders = child.temporary_folders();
         child.signal(libc::SIGKILL);
         child.wait();
         assert_all_gone(&family);
-        wait_until(|| folders.iter().all(|folder| !folder.exists()), || format!("left: {folders:?}"));
+        wait_until(|| child.temporary_folders().is_empty(), || format!("left: {:?}", child.temporary_folders()));
     }
 }
 
-/// A run in the background, in a folder of its own for temporary files.
+/// A run in the background.
 struct Running {
     child: Child,
     out: PathBuf,
-    temporary: TempDir,
 }
 
 impl Running {
     fn start(scenario: &str, out: &Path) -> Self {
-        let temporary = TempDir::new().expect("a temporary folder");
         let child = run(scenario, out)
-            .env("SYNCOPE_TMPDIR", temporary.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("syncope starts");
-        Self { child, out: out.to_owned(), temporary }
+        Self { child, out: out.to_owned() }
     }
 
     fn pid(&self) -> i32 {
@@ -256,9 +253,20 @@ impl Running {
         family
     }
 
+    /// Folders that bear the run's id, which is the name of its folder of reports.
     fn temporary_folders(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.temporary.path()).expect("it can be read");
-        entries.flatten().map(|entry| entry.path()).collect()
+        let runs: Vec<String> = fs::read_dir(&self.out)
+            .expect("it can be read")
+            .flatten()
+            .map(|run| run.file_name().to_string_lossy().into_owned())
+            .filter(|name| name != "latest")
+            .collect();
+        let places = [PathBuf::from("/dev/shm"), std::env::temp_dir()];
+        let entries = places.iter().filter_map(|place| fs::read_dir(place).ok()).flatten().flatten();
+        entries
+            .map(|entry| entry.path())
+            .filter(|path| runs.iter().any(|run| path.to_string_lossy().contains(run.as_str())))
+            .collect()
     }
 
     fn wait(&mut self) -> ExitStatus {

@@ -13,14 +13,14 @@ use syncope::live::provision::BackendKind;
 use syncope::names::Store;
 use syncope::scenario::RedisDurability;
 
+/// Where this program is the harness, if [`RUN`] is set.
+const HARNESS: &str = "a_killed_harness_leaves_no_process_and_no_directory";
 const RUN: &str = "SYNCOPE_TEST_RUN";
 const BACKEND: &str = "SYNCOPE_TEST_BACKEND";
 
-/// Not a test of its own: the harness that the others kill. It is this program again.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "the other tests start it"]
-async fn harness() {
-    let run = std::env::var(RUN).expect("started by a test");
+/// The harness that the tests kill. It is this program again, in the test [`HARNESS`].
+#[tokio::main]
+async fn be_a_harness(run: String) {
     let kind =
         if std::env::var(BACKEND).unwrap() == "docker" { BackendKind::Docker } else { BackendKind::Process };
     let image = (kind == BackendKind::Docker).then_some("syncope/redis:7");
@@ -46,7 +46,7 @@ impl Drop for Harness {
 
 fn start(run: &str, backend: &str) -> Harness {
     let started = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "harness", "--ignored"])
+        .args(["--exact", HARNESS])
         .env(RUN, run)
         .env(BACKEND, backend)
         .stdout(Stdio::null())
@@ -103,6 +103,9 @@ fn traces(run: &str, backend: &str) -> Vec<String> {
 
 #[test]
 fn a_killed_harness_leaves_no_process_and_no_directory() {
+    if let Ok(run) = std::env::var(RUN) {
+        return be_a_harness(run);
+    }
     check("process", &[20, 100, 250, 600, 1_500]);
 }
 

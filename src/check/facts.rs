@@ -52,7 +52,7 @@ impl<'a> Facts<'a> {
     pub fn of(scenario: &'a Scenario, history: &'a History) -> Self {
         let run = judged_window(history);
         let faults = faults::collect(history);
-        let lives = life::collect(history, &faults, run.hi);
+        let mut lives = life::collect(history, &faults, run.hi);
         let stories = story::collect(history, &lives);
         let mut probes = Vec::new();
         let mut collected = Collected::Never;
@@ -66,6 +66,7 @@ impl<'a> Facts<'a> {
                 _ => {}
             }
         }
+        believe_probes(&mut lives, &probes, run);
         Self {
             scenario,
             faults,
@@ -119,6 +120,23 @@ impl<'a> Facts<'a> {
         })
     }
 }
+
+/// A foreign process says nothing of its work. When it was started again, the suspicion of its death
+/// is no mistake until a probe has found it alive.
+fn believe_probes(lives: &mut Lives, probes: &[Seen<'_>], run: Moment) {
+    for (name, lives) in lives {
+        let again = lives.iter_mut().filter(|life| life.is_silent() && life.started > run.lo);
+        for life in again {
+            let alive = probes.iter().find(|probe| {
+                let of_it = matches!(probe.sample, Sample::Alive { subject, alive: true }
+                    if subject.as_ref().is_none_or(|subject| subject == name));
+                of_it && probe.asked >= life.started
+            });
+            life.working = alive.map_or(run.hi, |probe| probe.at).max(life.started);
+        }
+    }
+}
+
 
 /// From the workload's start to the end of settling, or as much of it as there is.
 fn judged_window(history: &History) -> Moment {

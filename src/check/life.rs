@@ -33,6 +33,11 @@ pub(super) struct End {
 }
 
 impl Life {
+    /// It has said nothing of being at work.
+    pub fn is_silent(&self) -> bool {
+        self.working == self.started
+    }
+
     /// While it surely ran; up to `until` if it did not end.
     pub fn surely(&self, until: Instant) -> Moment {
         let end = self.end.map_or(until, |end| end.at.lo);

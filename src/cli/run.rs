@@ -185,7 +185,7 @@ fn execute(args: &Args, scenarios: Vec<(Source, Scenario)>, console: &Console) -
         on_event: &|index, event| console.event(&cases[index].folder, event),
         on_outcome: &|index, outcome| tell(console, &cases[index], outcome),
         interrupted: &interrupted,
-        at_once: args.jobs.map_or_else(at_once, usize::from),
+        at_once: args.jobs.map_or_else(|| at_once(kind), usize::from),
         fail_fast: args.fail_fast,
         keep: args.keep,
         directory: &directory,
@@ -350,9 +350,14 @@ fn choose_backend(choice: BackendChoice, harness: &Harness) -> Result<(BackendKi
     }
 }
 
-/// A scenario mostly waits: three on each core leave the host quiet enough for the checks.
-fn at_once() -> usize {
-    std::thread::available_parallelism().map_or(2, |cores| cores.get() * 3)
+/// A scenario mostly waits: so many on each core leave the host quiet enough for the checks. Starting
+/// a container costs the engine more than starting a process costs the kernel.
+fn at_once(kind: BackendKind) -> usize {
+    let on_each_core = match kind {
+        BackendKind::Docker => 2,
+        BackendKind::Process => 3,
+    };
+    std::thread::available_parallelism().map_or(on_each_core, |cores| cores.get() * on_each_core)
 }
 
 /// Sortable, and distinct for runs that start in the same second.

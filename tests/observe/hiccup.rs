@@ -13,10 +13,10 @@ use crate::fake::{PATIENCE, spawn};
 
 const STOPPED: Duration = Duration::from_secs(2);
 
-/// Not a test: the process that the test below stops.
-#[test]
-#[ignore = "run by the test below"]
-fn helper_that_prints_its_hiccups() {
+/// Set in the process that the test stops: this program again, in the same test.
+const STOPPED_PROCESS: &str = "SYNCOPE_TEST_PRINTS_HICCUPS";
+
+fn print_hiccups() {
     let (sender, events) = channel();
     let meter = HiccupMeter::start(Span::from_millis(5)).unwrap();
     let _subscription = meter.subscribe(Sink::new(sender));
@@ -31,9 +31,13 @@ fn helper_that_prints_its_hiccups() {
 
 #[test]
 fn a_stop_of_the_harness_is_one_hiccup_of_its_length() {
+    if std::env::var_os(STOPPED_PROCESS).is_some() {
+        return print_hiccups();
+    }
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
-        .args(["--exact", "hiccup::helper_that_prints_its_hiccups", "--ignored", "--nocapture"])
+        .args(["--exact", "hiccup::a_stop_of_the_harness_is_one_hiccup_of_its_length", "--nocapture"])
+        .env(STOPPED_PROCESS, "1")
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
     let mut child = spawn(&mut command);

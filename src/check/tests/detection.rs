@@ -209,3 +209,15 @@ fn a_fault_without_its_receipt_leaves_the_scenario_open() {
     expect("one never fired", &run, "faults_confirmed", Inconclusive);
     assert_eq!(run.judge().verdict, Verdict::Inconclusive);
 }
+
+#[test]
+fn a_worker_that_takes_its_own_job_back_after_a_restart_had_crashed_all_the_same() {
+    let mut run = Run::s3(150_000);
+    run.enqueue(1_000, "job-1", EnqueueOutcome::Acknowledged).claim(39_000, "worker-1", "job-1");
+    run.kill(40_000, "worker-1").start(45_000, "worker-1");
+    run.stalls(0, 150_000, &[(90_000, "job-1")]);
+    run.claim(90_200, "worker-1", "job-1").complete(93_000, "worker-1", "job-1");
+    run.state("job-1", 1, false, &[]);
+    let measured = run.judge().detection_ms.expect("the stalled check is the detection");
+    assert!((49_000.0..51_000.0).contains(&measured.p50), "{measured:?}");
+}

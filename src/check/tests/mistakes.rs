@@ -190,3 +190,21 @@ fn answers_while_nobody_runs_or_none_is_given_are_no_mistakes() {
     run.probes(0, 50_000, |_| None);
     expect("nobody answered", &run, NAME, Inconclusive);
 }
+
+#[test]
+fn a_foreign_worker_that_was_started_again_is_at_work_when_a_probe_says_so() {
+    for (what, dead_again, verdict) in
+        [("the old suspicion lasts on", None, Pass), ("a new one", Some(70_000), Fail)]
+    {
+        let mut run = Run::s0(100_000);
+        run.scenario.expect.mistakes = MistakeExpect::Count(CountExpect::ZERO);
+        for worker in ["worker-1", "worker-2"] {
+            run.kill(20_000, worker).start(45_000, worker);
+        }
+        run.probes(0, 100_000, |time| {
+            let is_dead = (45_500..50_000).contains(&time) || (40_000..45_500).contains(&time);
+            Some(!is_dead && dead_again.is_none_or(|at| !(at..at + 2_000).contains(&time)))
+        });
+        expect(what, &run, NAME, verdict);
+    }
+}

@@ -1,5 +1,6 @@
 //! Judging synthetic histories.
 
+mod latency;
 mod counts;
 mod detection;
 mod mistakes;
