@@ -124,7 +124,8 @@ fn a_foreign_fleet_runs_from_yaml_alone() {
 #[test]
 fn a_file_with_six_mistakes_prints_six_diagnostics_and_starts_nothing() {
     let out = TempDir::new().expect("a temporary folder");
-    let output = run("tests/fixtures/scenario/six-mistakes.yaml", out.path()).output().expect("syncope starts");
+    let output =
+        run("tests/fixtures/scenario/six-mistakes.yaml", out.path()).output().expect("syncope starts");
     assert_eq!(output.status.code(), Some(2), "{}", text(&output));
     let printed = String::from_utf8_lossy(&output.stderr);
     assert_eq!(printed.matches("six-mistakes.yaml:").count(), 6, "{printed}");
@@ -193,7 +194,10 @@ fn nothing_survives_a_kill_9_of_the_harness_at_any_moment() {
         child.signal(libc::SIGKILL);
         child.wait();
         assert_all_gone(&family);
-        wait_until(|| child.temporary_folders().is_empty(), || format!("left: {:?}", child.temporary_folders()));
+        wait_until(
+            || child.temporary_folders().is_empty(),
+            || format!("left: {:?}", child.temporary_folders()),
+        );
     }
 }
 
@@ -205,11 +209,8 @@ struct Running {
 
 impl Running {
     fn start(scenario: &str, out: &Path) -> Self {
-        let child = run(scenario, out)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("syncope starts");
+        let child =
+            run(scenario, out).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("syncope starts");
         Self { child, out: out.to_owned() }
     }
 

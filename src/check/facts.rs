@@ -137,7 +137,6 @@ fn believe_probes(lives: &mut Lives, probes: &[Seen<'_>], run: Moment) {
     }
 }
 
-
 /// From the workload's start to the end of settling, or as much of it as there is.
 fn judged_window(history: &History) -> Moment {
     let phase = |wanted: Phase| {

@@ -233,13 +233,16 @@ impl LiveBackend {
     ) -> Self {
         let runtime = harness.runtime().clone();
         sink.note(What::Versions(stage.site.versions()));
-        let injector = Injector::new(inject::Parts {
-            site: Arc::clone(&stage.site),
-            network: Arc::<Wires>::clone(&stage.wires),
-            launcher: Arc::<Stage>::clone(&stage),
-            sink: sink.clone(),
-            runtime: runtime.clone(),
-        }, Arc::clone(&harness.firer));
+        let injector = Injector::new(
+            inject::Parts {
+                site: Arc::clone(&stage.site),
+                network: Arc::<Wires>::clone(&stage.wires),
+                launcher: Arc::<Stage>::clone(&stage),
+                sink: sink.clone(),
+                runtime: runtime.clone(),
+            },
+            Arc::clone(&harness.firer),
+        );
         let way = scenario.fleet.enqueue.clone();
         let links = producer_links(scenario, &stage);
         let producer = Producer::new(way, links, ENQUEUE_LIMIT, sink.clone(), runtime.clone());

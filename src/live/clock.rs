@@ -17,6 +17,7 @@ pub fn monotonic() -> Instant {
 /// This process's wall clock; libfaketime's, where that is loaded. Read through libc, which
 /// libfaketime replaces: rustix asks the kernel directly, out of its reach.
 #[must_use]
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the wall clock")]
 pub fn wall() -> UnixMillis {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
     let millis = |length: Duration| i64::try_from(length.as_millis()).unwrap_or(i64::MAX);

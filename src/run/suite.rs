@@ -55,10 +55,12 @@ pub enum Outcome {
     Skipped,
 }
 
+/// Brings a backend up for the case of this index. Called from several threads.
+type Open<'a> = dyn Fn(usize, &Case) -> Result<Box<dyn Backend>, BackendError> + Sync + 'a;
+
 /// What a suite needs from outside.
 pub struct Suite<'a> {
-    /// Brings a backend up for the case of this index. Called from several threads.
-    pub open: &'a (dyn Fn(usize, &Case) -> Result<Box<dyn Backend>, BackendError> + Sync),
+    pub open: &'a Open<'a>,
     pub clock: fn() -> Instant,
     /// Told of every event, with the case's index.
     pub on_event: &'a (dyn Fn(usize, &Event) + Sync),

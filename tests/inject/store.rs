@@ -87,7 +87,10 @@ fn a_toxic_is_proved_by_the_proxy_and_needs_a_link() {
     let toxic = Toxic::Partition { direction: Direction::Upstream };
     let links = vec![link("worker-1", Store::Redis)];
     rig.check_done(Injection::Toxic { links: links.clone(), toxic }, "Partition");
-    rig.check_done(Injection::ClearToxic { links, toxic }, "no Partition { direction: Upstream } on worker-1 -> redis");
+    rig.check_done(
+        Injection::ClearToxic { links, toxic },
+        "no Partition { direction: Upstream } on worker-1 -> redis",
+    );
     rig.check_unproved(Injection::Toxic { links: Vec::new(), toxic }, "no link has these ends");
 }
 

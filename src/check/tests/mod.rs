@@ -1,8 +1,8 @@
 //! Judging synthetic histories.
 
-mod latency;
 mod counts;
 mod detection;
+mod latency;
 mod mistakes;
 mod recovery;
 mod support;

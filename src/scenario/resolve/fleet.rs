@@ -359,7 +359,9 @@ fn environment(links: &[Endpoint], serves_http: bool) -> BTreeMap<String, String
     let link = |endpoint: &Endpoint| match endpoint {
         Endpoint::Store(Store::Redis) => ("REDIS_URL".to_owned(), "${redis.url}".to_owned()),
         Endpoint::Store(Store::Postgres) => ("DATABASE_URL".to_owned(), "${postgres.url}".to_owned()),
-        Endpoint::Process(name) => (format!("{}_URL", name.as_str().to_uppercase()), format!("${{{name}.url}}")),
+        Endpoint::Process(name) => {
+            (format!("{}_URL", name.as_str().to_uppercase()), format!("${{{name}.url}}"))
+        }
     };
     let mut environment: BTreeMap<_, _> = links.iter().map(link).collect();
     environment.insert("SYNCOPE_NAME".into(), "${name}".into());
