@@ -15,7 +15,7 @@ use crate::run::targets::Targets;
 use crate::run::workload::{Arrival, arrivals};
 use crate::scenario::{Program, Scenario};
 use crate::time::{Instant, Span};
-use crate::timing::Subject;
+use crate::timing::{Pipeline, Subject};
 
 /// A run whose steady state is not proven by then is inconclusive. Wall time: starting programs
 /// does not scale with the scenario.
@@ -357,15 +357,19 @@ impl<'s> Conductor<'s> {
             && self.now >= self.last_heal + self.quiet_time()
     }
 
+    /// A fleet may be suspected as long as it beats; a holder only while it holds.
     fn quiet_time(&self) -> Span {
-        let Some(pipeline) = &self.scenario.fleet.pipeline else { return Span::ZERO };
+        let Some(pipeline) = self.fleet_pipeline() else { return Span::ZERO };
         let retries = pipeline.checker.retry_backoff.saturating_mul(u64::from(pipeline.checker.retries));
         pipeline.beat.interval + retries + pipeline.checker.period
     }
 
+    fn fleet_pipeline(&self) -> Option<&Pipeline> {
+        self.scenario.fleet.pipeline.as_ref().filter(|pipeline| pipeline.subject == Subject::Fleet)
+    }
+
     fn opinion_is_true(&self) -> bool {
-        let fleet_level = self.scenario.fleet.pipeline.as_ref().is_some_and(|p| p.subject == Subject::Fleet);
-        if !fleet_level {
+        if self.fleet_pipeline().is_none() {
             return true;
         }
         let workers_up = self.targets.of_role("worker").iter().any(|worker| self.targets.is_up(worker));

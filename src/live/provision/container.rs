@@ -51,7 +51,7 @@ pub(super) struct Started {
     pub pid: i32,
     pub pidfd: OwnedFd,
     pub address: IpAddr,
-    /// Just after the start.
+    /// Just before the start was asked for.
     pub at: Instant,
 }
 
@@ -106,8 +106,9 @@ pub(super) async fn attach(
 /// Starts it, for the first time or again, and takes hold of its process on this host.
 pub(super) async fn start(docker: &Docker, id: &str, name: &str) -> Result<Started, BackendError> {
     let starting = |error: Error| failed(&format!("start the container {name}"), &error);
-    docker.start_container(id, None::<StartContainerOptions>).await.map_err(starting)?;
+    // Before: its process may speak before the engine has answered.
     let at = clock::monotonic();
+    docker.start_container(id, None::<StartContainerOptions>).await.map_err(starting)?;
     let seen = docker.inspect_container(id, None::<InspectContainerOptions>).await.map_err(starting)?;
     let state = seen.state.unwrap_or_default();
     let pid = state.pid.and_then(|pid| i32::try_from(pid).ok()).filter(|pid| *pid > 0);

@@ -22,6 +22,7 @@ use crate::history::What;
 use crate::live::clock;
 use crate::names::{ProcessName, Store};
 use crate::scenario::{ProcessSpec, Program, Scenario, Stack};
+use crate::time::Instant;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rustix::process::{Signal, pidfd_send_signal};
@@ -111,6 +112,8 @@ impl ProcessSite {
         if let Some(settings) = fleet_settings(spec) {
             environment.insert(FLEET_VARIABLE.into(), settings.into());
         }
+        // Before: it may speak before this is told that it was started.
+        let begun = clock::monotonic();
         let mut child = child::launch(Launch {
             program,
             arguments,
@@ -122,21 +125,27 @@ impl ProcessSite {
         })
         .await
         .map_err(starting)?;
-        let running = self.adopt(spec, generation, &mut child).map_err(starting)?;
+        let running = self.adopt(spec, generation, begun, &mut child).map_err(starting)?;
         let running = Arc::new(RunningProcess { pidfd: child.pidfd, ..running });
         self.state().processes.insert(spec.name.clone(), running.clone());
         Ok(running)
     }
 
     /// The child's start, output and end become events, in this order.
-    fn adopt(&self, spec: &ProcessSpec, generation: u32, child: &mut Child) -> io::Result<RunningProcess> {
+    fn adopt(
+        &self,
+        spec: &ProcessSpec,
+        generation: u32,
+        begun: Instant,
+        child: &mut Child,
+    ) -> io::Result<RunningProcess> {
         let pid = child.pid;
         let session = self.run.guard.record_process(pid)?;
         self.state().sessions.insert(session);
         let sink = self.run.sink.clone();
         let by = spec.name.clone();
         let started = What::Started { generation, pid: pid.unsigned_abs() };
-        sink.send(clock::monotonic(), by.clone(), started);
+        sink.send(begun, by.clone(), started);
         let stdout = OutputStream::stdout(sink.clone(), by.clone());
         let stderr = OutputStream::stderr(sink.clone(), by.clone());
         child.follow(stdout, stderr)?;
