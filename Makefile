@@ -2,28 +2,29 @@
 CARGO ?= cargo
 SYNCOPE = target/release/syncope
 
-.PHONY: run test lint bench clean setup build
+.PHONY: run test lint bench clean build
 
 # The main job: the quick suite, in containers.
-run: setup build
+run:
+	@scripts/setup.sh run
+	$(CARGO) build --release --bins
 	$(SYNCOPE) run scenarios --tag ci --backend docker
 
-test: setup
+test:
+	@scripts/setup.sh test
 	$(CARGO) nextest run
-	$(CARGO) check --no-default-features
+	$(CARGO) check --no-default-features --target-dir target/lean
 
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
 
-bench: setup
+# Also wants haproxy, to compare with it, if it is there.
+bench:
+	@scripts/setup.sh run
 	$(CARGO) bench --bench proxy
 
-build:
-	$(CARGO) build --release --bins
-
-setup:
-	@scripts/setup.sh
-
+# What runs left, then what builds left.
 clean:
+	if [ -x $(SYNCOPE) ]; then $(SYNCOPE) clean; fi
 	$(CARGO) clean
