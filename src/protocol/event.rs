@@ -71,6 +71,9 @@ pub enum FleetEvent {
     /// The process's own wall clock, asked for with SIGUSR1: the receipt of clock faults.
     Clock {
         wall: UnixMillis,
+        /// The clock was read between this and the event's own stamp: the process may have been
+        /// interrupted in between.
+        since: Instant,
     },
     StoreFailed {
         store: Store,

@@ -168,7 +168,7 @@ async fn clock_of(worker: &mut Process) -> i64 {
     worker.signal(Signal::USR1);
     worker
         .until("its clock", |ev| match ev {
-            FleetEvent::Clock { wall } => Some(wall.0),
+            FleetEvent::Clock { wall, .. } => Some(wall.0),
             _ => None,
         })
         .await

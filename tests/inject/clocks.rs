@@ -15,7 +15,10 @@ use crate::rig::Rig;
 /// Reports its monotonic and its wall clock when asked with SIGUSR1.
 const REPORTER: &str = "import signal, sys, time
 def report(*_):
-    sys.stdout.write('%d %d\\n' % (time.clock_gettime_ns(time.CLOCK_MONOTONIC), time.time_ns() // 1000000))
+    since = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    wall = time.time_ns() // 1000000
+    at = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+    sys.stdout.write('%d %d %d\\n' % (since, at, wall))
     sys.stdout.flush()
 signal.signal(signal.SIGUSR1, report)
 print('ready', flush=True)
@@ -53,13 +56,14 @@ fn pass_on(rig: &Rig, output: BufReader<ChildStdout>) {
     let injector = rig.injector.clone();
     std::thread::spawn(move || {
         for line in output.lines().map_while(Result::ok) {
-            let (at, wall) = line.split_once(' ').unwrap();
-            let wall = UnixMillis(wall.parse().unwrap());
-            let at = Instant::from_nanos(at.parse().unwrap());
+            let mut words = line.split(' ').map(|word| word.parse::<u64>().unwrap());
+            let mut instant = || Instant::from_nanos(words.next().unwrap());
+            let (since, at) = (instant(), instant());
+            let wall = UnixMillis(i64::try_from(words.next().unwrap()).unwrap());
             injector.observe(&Event {
                 at,
                 by: "worker-1".into(),
-                ev: What::Fleet(FleetEvent::Clock { wall }),
+                ev: What::Fleet(FleetEvent::Clock { wall, since }),
             });
         }
     });

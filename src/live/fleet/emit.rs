@@ -28,5 +28,6 @@ pub fn emit(ev: FleetEvent) {
 
 /// This process's wall clock, as a receipt.
 pub fn emit_clock() {
-    emit(FleetEvent::Clock { wall: clock::wall() });
+    let since = clock::monotonic();
+    emit(FleetEvent::Clock { wall: clock::wall(), since });
 }

@@ -24,7 +24,7 @@ use crate::time::{Instant, SignedSpan, Span, UnixMillis};
 const REPORT_LIMIT: Span = Span::from_secs(2);
 /// Between two questions: shorter than, and no divisor of, the millisecond that readings are rounded to.
 const ASK_AGAIN: std::time::Duration = std::time::Duration::from_micros(7_370);
-/// The process stamps a reading and reads its clock at two moments.
+/// The host's own two clocks are read one after the other.
 const STAMP_SLACK_NANOS: i64 = 200_000;
 /// How long after its birth a process may load libfaketime, on a busy machine.
 const LOADED_SLACK_NANOS: i64 = 1_000_000_000;
@@ -75,6 +75,8 @@ impl Faked {
 #[derive(Debug, Clone)]
 struct Report {
     by: ProcessName,
+    /// The clock was read between these two.
+    since: Instant,
     at: Instant,
     wall: UnixMillis,
 }
@@ -87,9 +89,9 @@ impl Default for Clocks {
 
 impl Clocks {
     pub(super) fn observe(&self, event: &Event) {
-        if let What::Fleet(FleetEvent::Clock { wall }) = event.ev {
+        if let What::Fleet(FleetEvent::Clock { wall, since }) = event.ev {
             // Nobody listens, unless a clock fault is being proved.
-            let _ = self.reports.send(Report { by: event.by.clone(), at: event.at, wall });
+            let _ = self.reports.send(Report { by: event.by.clone(), since, at: event.at, wall });
         }
     }
 
@@ -378,8 +380,9 @@ impl Reader<'_> {
 
 fn reading(report: &Report) -> Reading {
     let wall = report.wall.0.saturating_mul(MILLION);
-    let low = wall.saturating_sub(host_wall_at(report.at));
-    Reading { at: report.at, low: low - STAMP_SLACK_NANOS, high: low + MILLION + STAMP_SLACK_NANOS }
+    let low = wall.saturating_sub(host_wall_at(report.at)) - STAMP_SLACK_NANOS;
+    let high = wall.saturating_add(MILLION).saturating_sub(host_wall_at(report.since)) + STAMP_SLACK_NANOS;
+    Reading { at: report.at, low, high: high.max(low) }
 }
 
 /// The host's wall clock at a moment of the monotonic clock, in nanoseconds since the Unix epoch.
