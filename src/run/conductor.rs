@@ -108,7 +108,8 @@ impl<'s> Conductor<'s> {
     pub fn next_timeout(&self) -> Instant {
         let candidates = match self.phase {
             Phase::WarmUp => [Some(self.phase_since + WARM_UP_LIMIT), None, None],
-            Phase::Inject | Phase::Heal => [
+            Phase::Heal => [Some(self.heal_deadline()), None, None],
+            Phase::Inject => [
                 self.arrivals.front().map(|arrival| self.start + arrival.after),
                 self.faults.iter().filter_map(FaultRun::next_timeout).filter(|at| *at > self.now).min(),
                 Some(self.next_deadline()),
@@ -286,13 +287,23 @@ impl<'s> Conductor<'s> {
 
     /// Its trigger is an event of work, or it lacks a holder: with all work over neither will come.
     fn waits_in_vain(&self, fault: &FaultRun) -> bool {
-        fault.awaits_trigger() && (fault.next_timeout().is_none() || fault.lacks_target(self.now))
+        let may_beat = !self.beats_with_work_only() && fault.awaits_beat_from().is_some();
+        fault.awaits_trigger()
+            && !may_beat
+            && (fault.next_timeout().is_none() || fault.lacks_target(self.now))
+    }
+
+    fn beats_with_work_only(&self) -> bool {
+        self.scenario.fleet.pipeline.as_ref().is_some_and(|pipeline| pipeline.subject == Subject::Holder)
     }
 
     fn inject_deadline(&self) -> Instant {
         let last_arrival = self.start
             + self.scenario.workload.arrival.max().saturating_mul(u64::from(self.scenario.workload.jobs));
-        let last_fault = self.faults.iter().filter_map(FaultRun::next_timeout).max().unwrap_or(self.start);
+        let moments = |fault: &FaultRun| {
+            [fault.next_timeout(), fault.busy_until(), fault.awaits_beat_from().map(|from| self.start + from)]
+        };
+        let last_fault = self.faults.iter().flat_map(moments).flatten().max().unwrap_or(self.start);
         last_arrival.max(last_fault).max(self.last_heal) + self.scenario.settle
     }
 
@@ -317,16 +328,22 @@ impl<'s> Conductor<'s> {
             self.next_collect = self.now;
             self.enter(Phase::Settle);
             self.settle();
-        } else if self.now >= self.phase_since + ANSWER_LIMIT + self.scenario.settle {
+        } else if self.now >= self.heal_deadline() {
             self.abort("a fault's undoing was not answered".into());
-        } else {
-            self.next_collect = self.phase_since + ANSWER_LIMIT + self.scenario.settle;
         }
+    }
+
+    /// What is in force for a given time has all of it.
+    fn heal_deadline(&self) -> Instant {
+        let last_due = self.faults.iter().filter_map(FaultRun::busy_until).max().unwrap_or(self.phase_since);
+        last_due.max(self.phase_since) + ANSWER_LIMIT + self.scenario.settle
     }
 
     fn settle(&mut self) {
         let deadline = self.last_heal + self.scenario.settle;
-        if self.settled() || self.now >= deadline {
+        // The answer to a reading that is on its way would be taken for the last one's.
+        let reading = self.collecting.is_some_and(|since| self.now < since + ANSWER_LIMIT);
+        if !reading && (self.settled() || self.now >= deadline) {
             // One more reading, from which nothing can be taken back, is what is judged.
             self.collecting = Some(self.now);
             self.actions.push_back(Action::Collect);

@@ -1,12 +1,16 @@
 //! The life of one fault of a scenario: armed → fired → in force → healed, as a sans-IO machine.
 
 use crate::dist::{Distribution, Random};
-use crate::fault::{Fault, FaultKind, Injection, Order, Signal, Stage, Toxic, Trigger};
+use crate::fault::{Fault, FaultKind, Injection, Order, Signal, Stage, Target, Toxic, Trigger};
 use crate::history::{Event, What};
 use crate::names::{JobId, Link, ProcessName};
 use crate::protocol::FleetEvent;
 use crate::run::targets::Targets;
 use crate::time::{Instant, Span};
+
+/// A fault whose targets are known is ordered so long before its time, so that the backend fires it
+/// on the dot. Wall time; more than a conductor's wake-up may be late.
+const ORDERED_AHEAD: Span = Span::from_millis(20);
 
 /// Where a fault is in its life.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,12 +43,16 @@ struct Part {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Progress {
     Waiting,
-    Ordered,
+    Ordered {
+        due: Instant,
+    },
     /// Carried out (proved or not); the heal, if any, is due at the instant.
     InForce {
         heal_at: Instant,
     },
-    HealOrdered,
+    HealOrdered {
+        due: Instant,
+    },
     Done,
 }
 
@@ -54,6 +62,8 @@ pub struct FaultRun {
     state: State,
     parts: Vec<Part>,
     random: Random,
+    /// The run heals: what takes effect from now on is undone at once.
+    healing: bool,
 }
 
 /// An order for the backend, and when to carry it out.
@@ -74,7 +84,7 @@ impl FaultRun {
                 State::Armed { seen: 0 }
             }
         };
-        Self { fault: fault.clone(), state, parts: Vec::new(), random }
+        Self { fault: fault.clone(), state, parts: Vec::new(), random, healing: false }
     }
 
     /// Nothing more will come of it by itself.
@@ -111,7 +121,7 @@ impl FaultRun {
     #[must_use]
     pub fn next_timeout(&self) -> Option<Instant> {
         if let State::Due { at, .. } = self.state {
-            return Some(at);
+            return Some(self.order_at(at));
         }
         self.parts
             .iter()
@@ -120,6 +130,46 @@ impl FaultRun {
                 _ => None,
             })
             .min()
+    }
+
+    /// When the last of what is ordered is due, if it has not been answered.
+    #[must_use]
+    pub fn busy_until(&self) -> Option<Instant> {
+        self.parts
+            .iter()
+            .filter_map(|part| match part.progress {
+                Progress::Ordered { due } | Progress::HealOrdered { due } => Some(due),
+                _ => None,
+            })
+            .max()
+    }
+
+    /// From when on a beat sets it off, counted from the workload's start, if that is what it waits for.
+    #[must_use]
+    pub fn awaits_beat_from(&self) -> Option<Span> {
+        match (&self.state, &self.fault.when) {
+            (State::Armed { .. }, Trigger::Beat { from, .. }) => Some(*from),
+            _ => None,
+        }
+    }
+
+    /// When to order what is due at `at`: who runs and who holds is known at that moment only.
+    fn order_at(&self, at: Instant) -> Instant {
+        let target = match &self.fault.kind {
+            FaultKind::Kill { target, .. }
+            | FaultKind::Stop { target, .. }
+            | FaultKind::Restart { target, .. }
+            | FaultKind::Pause { target, .. }
+            | FaultKind::Pauses { target, .. }
+            | FaultKind::ClockStep { target, .. }
+            | FaultKind::ClockDrift { target, .. } => Some(target),
+            FaultKind::Network { links, .. } => links.from.as_ref(),
+            FaultKind::ScaleToZero { .. } | FaultKind::Outage { .. } | FaultKind::DeleteKeys { .. } => None,
+        };
+        match target {
+            Some(Target::AnyOf(_) | Target::HolderOf(_)) => at,
+            Some(Target::Process(_) | Target::Role(_)) | None => at - ORDERED_AHEAD,
+        }
     }
 
     /// Looks at an event: the trigger may have come, or the backend has answered an order.
@@ -164,16 +214,17 @@ impl FaultRun {
     fn answered(&mut self, order: &Order, effective: (Instant, Instant), now: Instant, out: &mut Vec<Dated>) {
         let Some(part) = self.parts.get_mut(usize::from(order.part)) else { return };
         match (order.stage, part.progress) {
-            (Stage::Onset, Progress::Ordered) => {
+            (Stage::Onset, Progress::Ordered { .. }) => {
                 part.progress = match &part.heal {
                     None => Progress::Done,
+                    Some((_, None)) if self.healing => Progress::InForce { heal_at: now },
                     Some((_, None)) => Progress::InForce { heal_at: Instant::FAR_FUTURE },
                     Some((_, Some(lasting))) => Progress::InForce { heal_at: effective.1 + *lasting },
                 };
                 // The heal goes out ahead of its time, so that the backend fires it on the dot.
                 self.order_heal_if(order.part, |heal_at| heal_at != Instant::FAR_FUTURE, out);
             }
-            (Stage::Heal, Progress::HealOrdered) => {
+            (Stage::Heal, Progress::HealOrdered { .. }) => {
                 part.progress = Progress::Done;
                 self.begin_next_in_series(usize::from(order.part), now, out);
             }
@@ -184,7 +235,7 @@ impl FaultRun {
     fn begin_next_in_series(&mut self, healed: usize, now: Instant, out: &mut Vec<Dated>) {
         let Some(part) = self.parts.get_mut(healed + 1) else { return };
         if let (Some(gap), Progress::Waiting) = (part.after_previous, part.progress) {
-            part.progress = Progress::Ordered;
+            part.progress = Progress::Ordered { due: now + gap };
             out.push((self.order(healed + 1, Stage::Onset), now + gap));
         }
     }
@@ -192,7 +243,7 @@ impl FaultRun {
     /// Fires if it is due and its target is there.
     pub fn advance(&mut self, now: Instant, targets: &Targets, out: &mut Vec<Dated>) {
         let State::Due { at, job } = &self.state else { return };
-        if *at > now {
+        if self.order_at(*at) > now {
             return;
         }
         let (at, job) = (*at, job.clone());
@@ -202,7 +253,7 @@ impl FaultRun {
         self.state = State::Fired;
         for index in 0..self.parts.len() {
             if self.parts[index].after_previous.is_none() {
-                self.parts[index].progress = Progress::Ordered;
+                self.parts[index].progress = Progress::Ordered { due: at };
                 out.push((self.order(index, Stage::Onset), at));
             }
         }
@@ -216,6 +267,7 @@ impl FaultRun {
 
     /// The run heals: what is in force is undone now, what has not fired never will.
     pub fn heal_now(&mut self, now: Instant, out: &mut Vec<Dated>) {
+        self.healing = true;
         if self.awaits_trigger() {
             self.state = State::GivenUp;
         }
@@ -223,7 +275,7 @@ impl FaultRun {
             let part = &mut self.parts[index];
             match part.progress {
                 Progress::InForce { .. } => {
-                    part.progress = Progress::HealOrdered;
+                    part.progress = Progress::HealOrdered { due: now };
                     out.push((self.order(index, Stage::Heal), now));
                 }
                 Progress::Waiting => part.progress = Progress::Done,
@@ -237,7 +289,7 @@ impl FaultRun {
         if let Progress::InForce { heal_at } = self.parts[index].progress
             && wanted(heal_at)
         {
-            self.parts[index].progress = Progress::HealOrdered;
+            self.parts[index].progress = Progress::HealOrdered { due: heal_at };
             out.push((self.order(index, Stage::Heal), heal_at));
         }
     }
@@ -255,7 +307,7 @@ impl FaultRun {
     /// The fault's parts on the targets of this moment; `None` if there is no target now.
     fn plan(&mut self, targets: &Targets, job: Option<&JobId>) -> Option<Vec<Part>> {
         let random = &mut self.random;
-        let mut on = |target: &crate::fault::Target| targets.resolve(target, job, random);
+        let mut on = |target: &Target| targets.resolve(target, job, random);
         let parts = match &self.fault.kind {
             FaultKind::Kill { target, signal, restart_after } => per_process(&on(target)?, |process| {
                 let restart = restart_after.map(|after| (start(process), Some(after)));

@@ -4,6 +4,8 @@ pub mod conductor;
 pub mod faults;
 pub mod suite;
 pub mod targets;
+#[cfg(test)]
+mod tests;
 pub mod workload;
 
 use crate::backend::Backend;

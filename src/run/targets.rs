@@ -79,12 +79,17 @@ impl Targets {
             Target::Role(role) => Some(self.of_role(role)),
             Target::AnyOf(role) => {
                 let running: Vec<_> = self.of_role(role).into_iter().filter(|p| self.is_up(p)).collect();
+                if running.is_empty() {
+                    return None;
+                }
                 let index = usize::try_from(random.below(running.len() as u64)).ok()?;
                 running.get(index).map(one)
             }
             Target::HolderOf(JobRef::Job(job)) => self.holders.get(job).map(one),
             Target::HolderOf(JobRef::Any) => match trigger_job {
                 Some(job) => self.holders.get(job).map(one),
+                // Nothing is drawn in vain: the draws must not hang on how long a holder was waited for.
+                None if self.holders.is_empty() => None,
                 None => {
                     let index = usize::try_from(random.below(self.holders.len() as u64)).ok()?;
                     self.holders.values().nth(index).map(one)

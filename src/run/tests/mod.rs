@@ -1,0 +1,11 @@
+//! Runs on a fleet that is played, in virtual time.
+
+mod fake;
+mod faults;
+mod phases;
+mod scene;
+mod settling;
+mod suites;
+mod targeting;
+mod triggers;
+mod workloads;
