@@ -8,7 +8,7 @@ SYNCOPE = target/release/syncope
 run:
 	@scripts/setup.sh run
 	$(CARGO) build --release --bins
-	$(SYNCOPE) run scenarios --tag ci --backend docker
+	$(SYNCOPE) run scenarios --tag quick --backend docker
 
 test:
 	@scripts/setup.sh test
