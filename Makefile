@@ -13,7 +13,7 @@ run:
 test:
 	@scripts/setup.sh test
 	$(CARGO) nextest run
-	$(CARGO) check --no-default-features --target-dir target/lean
+	$(CARGO) check --no-default-features
 
 lint:
 	$(CARGO) fmt --check
