@@ -42,6 +42,8 @@ pub(super) fn redis_durability(durability: RedisDurability) -> &'static [&'stati
 /// a fatal signal between them, so a kill can tear a page, and only its image in the log mends it.
 pub(super) const POSTGRES_SETTINGS: &[&str] = &[
     "fsync=off",
+    // In the data directory, and gone with it: in shared memory it would survive a kill -9 of the server.
+    "dynamic_shared_memory_type=mmap",
     "synchronous_commit=on",
     "full_page_writes=on",
     "max_connections=200",
