@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::check::facts::Facts;
-use crate::check::faults::{Part, kind_of, process_of, stands_between};
+use crate::check::faults::{Part, kind_of, stands_between};
 use crate::check::measure::Moment;
 use crate::fault::{Fault, FaultId, FaultKind, Injection, OutageKind};
 use crate::history::EnqueueOutcome;
@@ -137,7 +137,7 @@ fn others<'p>(facts: &'p Facts<'_>, parts: &'p [&Part<'_>]) -> impl Iterator<Ite
     let is_struck = |worker: &ProcessName| {
         parts.iter().filter_map(|part| part.onset.injection).any(|injection| match injection {
             Injection::Toxic { links, .. } => links.iter().any(|link| link.from == *worker),
-            other => process_of(other) == Some(worker),
+            other => other.process() == Some(worker),
         })
     };
     let unstruck = facts.workers.iter().filter(move |worker| !is_struck(worker));
@@ -166,7 +166,7 @@ fn exposed(facts: &Facts<'_>, pipeline: &Pipeline, parts: &[&Part<'_>]) -> bool 
         Subject::Fleet => {
             let patience = facts.scenario.fleet.liveness.as_ref().map_or(Span::ZERO, |probe| probe.timeout);
             // What strikes some of the workers is hidden whenever another one's beat is the last.
-            let of_workers = parts.iter().filter_map(|part| process_of(part.onset.injection?));
+            let of_workers = parts.iter().filter_map(|part| part.onset.injection?.process());
             let of_workers = of_workers.filter(|process| facts.workers.contains(*process)).count() > 0;
             let hidden = of_workers && others(facts, parts).any(|(serving, window)| serving.meets(window));
             patience > pipeline.longest_query() && !facts.probes.is_empty() && !hidden

@@ -205,21 +205,6 @@ pub(super) fn kind_of(scenario: &Scenario, id: FaultId) -> &'static str {
     }
 }
 
-/// The process that an injection acts on, if it is one.
-pub(super) fn process_of(injection: &Injection) -> Option<&ProcessName> {
-    match injection {
-        Injection::Signal { process, .. }
-        | Injection::Stop { process, .. }
-        | Injection::Start { process }
-        | Injection::Pause { process }
-        | Injection::Resume { process }
-        | Injection::ClockStep { process, .. }
-        | Injection::ClockDrift { process, .. }
-        | Injection::ClockReset { process } => Some(process),
-        _ => None,
-    }
-}
-
 /// Whether the injection stands between the process and the store: the store is down, the link is
 /// disturbed, or the process does not run.
 pub(super) fn stands_between(injection: &Injection, process: &ProcessName, store: Option<Store>) -> bool {
@@ -244,6 +229,6 @@ fn target_of(injection: &Injection) -> String {
             links.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         }
         Injection::DeleteKeys { keys } => keys.join(", "),
-        other => process_of(other).map_or_else(String::new, ToString::to_string),
+        other => other.process().map_or_else(String::new, ToString::to_string),
     }
 }

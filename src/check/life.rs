@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::check::faults::{Faults, process_of};
+use crate::check::faults::Faults;
 use crate::check::measure::Moment;
 use crate::fault::{Injection, Signal};
 use crate::history::What;
@@ -124,7 +124,7 @@ fn hear(life: &mut Life, at: Instant, said: &FleetEvent) {
 fn blow(faults: &Faults<'_>, process: &ProcessName, from: Instant, to: Instant) -> Option<Moment> {
     let signals = faults.values().flat_map(|part| [&part.onset, &part.heal]).filter_map(|half| {
         let deadly = matches!(half.injection?, Injection::Signal { .. });
-        let struck = deadly && process_of(half.injection?) == Some(process);
+        let struck = deadly && half.injection?.process() == Some(process);
         struck.then_some(half.done?.effective)
     });
     let within = signals.filter(|effective| from <= effective.lo && effective.lo <= to);

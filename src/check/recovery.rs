@@ -5,7 +5,7 @@
 //! good, or that nobody took up again, have no recovery: the counts judge those.
 
 use crate::check::facts::Facts;
-use crate::check::faults::{process_of, stands_between};
+use crate::check::faults::stands_between;
 use crate::check::measure::{Limits, Measurement, Moment, bound_ms, model_ms, summary};
 use crate::check::story::{Claim, ClaimEnd, Failure, Story};
 use crate::check::suspicion::Taken;
@@ -133,7 +133,7 @@ fn blows<'s>(facts: &Facts<'_>, job: &JobId, story: &'s Story<'_>, taken: &[Take
     };
     let crashes = story.claims.iter().enumerate().filter_map(|(index, claim)| {
         let crash = crash_of(facts, claim)?;
-        let fault = striking(facts, |injection| process_of(injection) == Some(claim.by), crash.hi);
+        let fault = striking(facts, |injection| injection.process() == Some(claim.by), crash.hi);
         Some(Blow { effect: crash, fault, suspicion: suspicion(index), claim: index, failure: None })
     });
     let silences = taken.iter().filter(|taken| taken.job == job).filter_map(|taken| {

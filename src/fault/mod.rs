@@ -264,6 +264,24 @@ pub enum Injection {
     },
 }
 
+impl Injection {
+    /// The process that it acts on, if it is one.
+    #[must_use]
+    pub fn process(&self) -> Option<&ProcessName> {
+        match self {
+            Self::Signal { process, .. }
+            | Self::Stop { process, .. }
+            | Self::Start { process }
+            | Self::Pause { process }
+            | Self::Resume { process }
+            | Self::ClockStep { process, .. }
+            | Self::ClockDrift { process, .. }
+            | Self::ClockReset { process } => Some(process),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {

@@ -82,20 +82,15 @@ fn merge_lanes(lanes: &mut Vec<ProcessName>, injection: &Injection) {
 
 /// A fault on a link is shown at its near end, which is the one that suffers.
 fn touched(injection: &Injection) -> Vec<ProcessName> {
+    if let Some(process) = injection.process() {
+        return vec![process.clone()];
+    }
     match injection {
-        Injection::Signal { process, .. }
-        | Injection::Stop { process, .. }
-        | Injection::Start { process }
-        | Injection::Pause { process }
-        | Injection::Resume { process }
-        | Injection::ClockStep { process, .. }
-        | Injection::ClockDrift { process, .. }
-        | Injection::ClockReset { process } => vec![process.clone()],
         Injection::StoreDown { store, .. } | Injection::StoreUp { store, .. } => vec![store.as_str().into()],
         Injection::Toxic { links, .. } | Injection::ClearToxic { links, .. } => {
             links.iter().map(|link| link.from.clone()).collect()
         }
-        Injection::DeleteKeys { .. } => vec![Endpoint::Store(crate::names::Store::Redis).to_string().into()],
+        _ => vec![Endpoint::Store(crate::names::Store::Redis).to_string().into()],
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::fake::{Fake, Script};
 use crate::backend::{Action, Backend as _};
-use crate::fault::{Injection, Order, Stage};
+use crate::fault::{Order, Stage};
 use crate::history::{Event, Phase, What};
 use crate::names::{HARNESS, ProcessName};
 use crate::run;
@@ -208,15 +208,6 @@ impl Ran {
 
 /// Whom the injection is on.
 pub(super) fn victim(given: &Given) -> &str {
-    match &given.order.injection {
-        Injection::Signal { process, .. }
-        | Injection::Stop { process, .. }
-        | Injection::Start { process }
-        | Injection::Pause { process }
-        | Injection::Resume { process }
-        | Injection::ClockStep { process, .. }
-        | Injection::ClockDrift { process, .. }
-        | Injection::ClockReset { process } => process.as_str(),
-        other => panic!("{other:?} is on no process"),
-    }
+    let injection = &given.order.injection;
+    injection.process().unwrap_or_else(|| panic!("{injection:?} is on no process")).as_str()
 }
