@@ -4,6 +4,8 @@
 //! fires, the conductor turns it into an [`Injection`] on named processes and links, and later into
 //! the injection that undoes it. A backend carries an injection out and proves it.
 
+pub mod rules;
+
 use serde::{Deserialize, Serialize};
 
 use crate::dist::Distribution;

@@ -44,6 +44,21 @@ pub struct QueueSettings {
     pub keep_failed: Span,
 }
 
+/// The wait before a store's broken connection is made again doubles from the first to the second.
+pub const RECONNECT_MIN: Span = Span::from_millis(20);
+pub const RECONNECT_MAX: Span = Span::from_millis(200);
+
+impl FleetSettings {
+    /// How long a store's client waits for a connection, and for an answer: a sixth of the lock's
+    /// duration (5 s of 30 s), so that it follows the time scale and a renewal can time out and be
+    /// tried again before the lock ends; from 1 s to 5 s.
+    #[must_use]
+    pub fn patience(&self) -> Span {
+        Span::from_nanos(self.queue.lock_duration.as_nanos() / 6)
+            .clamp(Span::from_secs(1), Span::from_secs(5))
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeartbeatSettings {
     pub interval: Span,

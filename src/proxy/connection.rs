@@ -12,7 +12,7 @@ use crate::time::Instant;
 
 use super::LinkStats;
 use super::pipe::{End, Next, Pipe};
-use super::rules::{DOWN, Flow, Gate, UP};
+use crate::fault::rules::{DOWN, Flow, Gate, UP};
 use super::socket;
 
 /// Index of the side of the process, which opened the connection.

@@ -17,7 +17,7 @@ use crate::names::Link;
 use crate::time::{Instant, Span};
 
 use super::connection::{CLIENT, Connection, Pumped, SERVER, Surroundings};
-use super::rules::{Door, Gate, Rules, UP};
+use crate::fault::rules::{Door, Gate, Rules, UP};
 use super::{Applied, LinkStats, socket};
 
 /// What another thread wants done between two turns of the loop.

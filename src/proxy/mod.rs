@@ -15,7 +15,6 @@ mod engine;
 mod pipe;
 #[cfg(test)]
 mod property;
-mod rules;
 mod socket;
 #[cfg(test)]
 mod tests;

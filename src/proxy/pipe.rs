@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::time::{Instant, Span};
 
-use super::rules::Flow;
+use crate::fault::rules::Flow;
 
 /// Bytes that may be under way under latency, per direction: 20 ms at 200 MB/s.
 const UNDER_WAY_MAX: usize = 4 << 20;

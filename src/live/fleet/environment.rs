@@ -3,15 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
-use std::time::Duration;
 
 use crate::live::store::{AddressError, Limits, PostgresStore, RedisStore, Stores};
 use crate::names::ProcessName;
 use crate::protocol::FleetSettings;
-
-/// Bounds of the time that a store's client waits for an answer.
-const PATIENCE_MIN: Duration = Duration::from_secs(1);
-const PATIENCE_MAX: Duration = Duration::from_secs(5);
 
 /// The variables, as they were when the process started. Each is looked at when a role needs it.
 #[derive(Debug, Clone)]
@@ -82,10 +77,8 @@ pub(super) fn invalid(name: &'static str, reason: impl Display) -> EnvironmentEr
     EnvironmentError::Invalid { name, reason: reason.to_string() }
 }
 
-/// A sixth of the lock's duration (5 s of 30 s), so that it follows the time scale: a lock's
-/// renewal can time out and be tried again before the lock ends.
 pub(super) fn limits(settings: &FleetSettings) -> Limits {
-    let patience = (settings.queue.lock_duration.to_std() / 6).clamp(PATIENCE_MIN, PATIENCE_MAX);
+    let patience = settings.patience().to_std();
     Limits { connect: patience, command: patience }
 }
 

@@ -10,10 +10,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Limits;
 use crate::protocol::StoreError;
-
-/// The wait before a connection is tried again doubles from the first to the second.
-const BACKOFF_MIN: Duration = Duration::from_millis(20);
-const BACKOFF_MAX: Duration = Duration::from_millis(200);
+use crate::protocol::settings::{RECONNECT_MAX, RECONNECT_MIN};
 
 /// What a [`Link`] connects with.
 pub(super) trait Dial: Send + Sync + 'static {
@@ -120,11 +117,11 @@ impl<D: Dial> Drop for Link<D> {
 
 /// Keeps one connection for as long as the link lives.
 async fn keep<D: Dial>(dial: D, limits: Limits, publish: watch::Sender<State<D::Client>>) {
-    let mut backoff = BACKOFF_MIN;
+    let mut backoff = RECONNECT_MIN.to_std();
     loop {
         let reason = match timeout(limits.connect, dial.dial()).await {
             Ok(Ok((client, driver))) => {
-                backoff = BACKOFF_MIN;
+                backoff = RECONNECT_MIN.to_std();
                 let broken = Arc::new(Notify::new());
                 publish.send_replace(State::Up { client, broken: Arc::clone(&broken) });
                 tokio::select! {
@@ -137,6 +134,6 @@ async fn keep<D: Dial>(dial: D, limits: Limits, publish: watch::Sender<State<D::
         };
         publish.send_replace(State::Down(reason.into()));
         sleep(backoff).await;
-        backoff = (backoff * 2).min(BACKOFF_MAX);
+        backoff = (backoff * 2).min(RECONNECT_MAX.to_std());
     }
 }

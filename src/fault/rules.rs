@@ -1,16 +1,16 @@
 //! What the toxics on a link amount to, together. Pure.
 
-use crate::fault::{Direction, Toxic};
+use super::{Direction, Toxic};
 use crate::time::Span;
 
 /// Index of the direction from the process to its endpoint.
-pub(super) const UP: usize = 0;
+pub const UP: usize = 0;
 /// Index of the direction from the endpoint to the process.
-pub(super) const DOWN: usize = 1;
+pub const DOWN: usize = 1;
 
 /// The rules of a link. The default is that of a link without toxics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Rules {
+pub struct Rules {
     pub door: Door,
     /// By direction: [`UP`], [`DOWN`].
     pub flow: [Flow; 2],
@@ -18,7 +18,7 @@ pub(super) struct Rules {
 
 /// What happens to connections as such. In ascending order of precedence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) enum Door {
+pub enum Door {
     #[default]
     Open,
     /// Every connection is reset, open or new.
@@ -29,7 +29,7 @@ pub(super) enum Door {
 
 /// What happens to the bytes of one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Flow {
+pub struct Flow {
     pub gate: Gate,
     pub latency: Span,
     pub jitter: Span,
@@ -39,7 +39,7 @@ pub(super) struct Flow {
 
 /// In ascending order of precedence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) enum Gate {
+pub enum Gate {
     #[default]
     Open,
     /// Nothing passes until it is healed; nothing is lost.
@@ -51,7 +51,7 @@ pub(super) enum Gate {
 impl Rules {
     /// Toxics of one kind compose too, since faults overlap: latencies and jitters add up, the
     /// narrowest bandwidth rules, and of gates and doors the one of higher precedence.
-    pub(super) fn of(toxics: &[Toxic]) -> Self {
+    pub fn of(toxics: &[Toxic]) -> Self {
         let mut rules = Self::default();
         for toxic in toxics {
             rules.add(*toxic);
@@ -60,7 +60,7 @@ impl Rules {
     }
 
     /// Whether a connection can be made through the link. It takes both directions to make one.
-    pub(super) fn connects(&self) -> bool {
+    pub fn connects(&self) -> bool {
         self.door == Door::Open && self.flow.iter().all(|flow| flow.gate == Gate::Open)
     }
 
@@ -94,12 +94,12 @@ impl Rules {
 
 impl Flow {
     /// Whether bytes pass as if there were no proxy.
-    pub(super) fn is_clear(&self) -> bool {
+    pub fn is_clear(&self) -> bool {
         *self == Self::default()
     }
 
     /// Whether bytes are under way for a while, so that more than one read is.
-    pub(super) fn delays(&self) -> bool {
+    pub fn delays(&self) -> bool {
         !self.latency.is_zero() || !self.jitter.is_zero()
     }
 }

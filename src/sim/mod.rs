@@ -1,0 +1,8 @@
+//! Virtual time: the same scenarios, on the same protocol code, without sockets and without waiting.
+//!
+//! **Invariant**: integer time, one seed, no I/O; the same seed gives the same history, byte for
+//! byte, on every machine. `sim` and `live` never import each other.
+
+pub mod world;
+
+pub use world::SimBackend;

@@ -1,0 +1,67 @@
+//! One process's wall clock: the host's, moved by steps and drifts.
+
+use crate::time::{Instant, SignedSpan, UnixMillis};
+
+/// The wall clock of every unmoved process at the virtual origin of time, in Unix nanoseconds:
+/// 14 November 2023, 22:13:20 UTC. Any would do; this one is round.
+pub const EPOCH_NANOS: i128 = 1_700_000_000_000_000_000;
+
+const NANOS_PER_MILLI: i128 = 1_000_000;
+const MILLION: i128 = 1_000_000;
+
+/// `offset` at `since`, and `ppm` parts per million of the time since then on top.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct WallClock {
+    since: Instant,
+    offset_nanos: i128,
+    ppm: i64,
+}
+
+impl WallClock {
+    pub fn read(&self, now: Instant) -> UnixMillis {
+        let nanos = EPOCH_NANOS + i128::from(now.as_nanos()) + self.offset(now);
+        UnixMillis(i64::try_from(nanos.div_euclid(NANOS_PER_MILLI)).unwrap_or(i64::MAX))
+    }
+
+    /// How far it is ahead of the host's, in nanoseconds.
+    pub fn offset(&self, now: Instant) -> i128 {
+        let elapsed = i128::from(now.since(self.since).as_nanos());
+        self.offset_nanos + elapsed * i128::from(self.ppm) / MILLION
+    }
+
+    pub fn step(&mut self, now: Instant, by: SignedSpan) {
+        *self = Self { since: now, offset_nanos: self.offset(now) + i128::from(by.0), ppm: self.ppm };
+    }
+
+    pub fn drift(&mut self, now: Instant, ppm: i64) {
+        *self = Self { since: now, offset_nanos: self.offset(now), ppm };
+    }
+
+    pub fn reset(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Span;
+
+    fn at(secs: u64) -> Instant {
+        Instant::ZERO + Span::from_secs(secs)
+    }
+
+    #[test]
+    fn steps_and_drifts_add_up_and_a_reset_ends_them() {
+        let mut clock = WallClock::default();
+        let ahead = |clock: &WallClock, secs| clock.read(at(secs)).0 - WallClock::default().read(at(secs)).0;
+        clock.step(at(10), SignedSpan(3_000_000_000));
+        assert_eq!(ahead(&clock, 20), 3_000);
+        clock.drift(at(20), 100_000);
+        assert_eq!((ahead(&clock, 20), ahead(&clock, 30)), (3_000, 4_000));
+        clock.step(at(30), SignedSpan(-5_000_000_000));
+        assert_eq!((ahead(&clock, 30), ahead(&clock, 40)), (-1_000, 0));
+        clock.reset();
+        assert_eq!(ahead(&clock, 50), 0);
+    }
+}

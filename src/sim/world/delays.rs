@@ -1,0 +1,43 @@
+//! How long the small things take that no scenario speaks of: a message on loopback, a wake-up, a
+//! start. Wall time; they do not scale.
+
+use crate::dist::Distribution;
+use crate::time::Span;
+
+/// The medians are what this project's process backend shows on a quiet machine; they are small
+/// beside any heartbeat's interval, and there so that nothing is simultaneous by construction.
+#[derive(Debug)]
+pub(super) struct Delays {
+    /// One way between a process and a store, through the proxy.
+    pub message: Distribution,
+    /// A timer's lateness. tokio's wheel ticks once a millisecond.
+    pub wake: Distribution,
+    /// From a process's start until it connects.
+    pub boot: Distribution,
+    /// From a start of the server until it answers.
+    pub redis_start: Distribution,
+    pub postgres_start: Distribution,
+    /// A statement of Postgres.
+    pub statement: Distribution,
+    /// The final state, read from the stores.
+    pub reading: Distribution,
+}
+
+impl Default for Delays {
+    fn default() -> Self {
+        let micros = |min, max| Distribution::Uniform {
+            min: Span::from_micros(min),
+            max: Span::from_micros(max),
+        };
+        Self {
+            message: micros(50, 250),
+            wake: micros(100, 2_000),
+            boot: micros(3_000, 15_000),
+            redis_start: micros(20_000, 60_000),
+            postgres_start: micros(100_000, 300_000),
+            statement: micros(100, 600),
+            reading: micros(3_000, 8_000),
+        }
+    }
+}
+

@@ -1,0 +1,290 @@
+//! The world of one scenario in virtual time: its processes on the protocol's machines, its links,
+//! its stores, its faults. It implements [`Backend`], so the same conductor drives it.
+
+mod client;
+mod clock;
+mod delays;
+mod http;
+mod inject;
+mod observe;
+mod process;
+mod server;
+mod wire;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use client::{Client, Owner, Who};
+use delays::Delays;
+use http::Exchange;
+use observe::{Collector, Prober, Producer};
+use process::Process;
+use server::{Server, Stores};
+use wire::{Conn, Message, Peer, Wire};
+
+use crate::backend::{Action, Backend, BackendError};
+use crate::dist::Random;
+use crate::fault::Order;
+use crate::history::{Event, Sample, What};
+use crate::names::{Endpoint, HARNESS, ProcessName, Store};
+use crate::protocol::{FleetSettings, Reply, StoreError};
+use crate::scenario::{Enqueue, Probe, Program, RedisDurability, Scenario};
+use crate::sim::agenda::Agenda;
+use crate::sim::store::{Postgres, Redis};
+use crate::time::{Instant, Span};
+
+/// Virtual time begins here, so that nothing is at the clock's origin by chance.
+pub const BEGIN: Instant = Instant::from_nanos(1_000_000_000_000);
+
+/// The simulator as a backend.
+pub struct SimBackend(World);
+
+impl SimBackend {
+    /// Brings the scenario up; its processes start at [`BEGIN`].
+    ///
+    /// # Errors
+    /// If the scenario needs what only real processes can do: programs that are not ours.
+    pub fn open(scenario: &Scenario, seed: u64) -> Result<Self, BackendError> {
+        let mut world = World::new(scenario, seed)?;
+        let versions = vec![("simulator".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
+        world.say(HARNESS.into(), What::Versions(versions));
+        for process in 0..world.processes.len() {
+            world.start_process(process);
+        }
+        Ok(Self(world))
+    }
+}
+
+impl Backend for SimBackend {
+    fn now(&self) -> Instant {
+        self.0.now
+    }
+
+    fn next_event(&mut self, until: Instant) -> Option<Event> {
+        self.0.next_event(until)
+    }
+
+    fn perform(&mut self, action: Action) {
+        let world = &mut self.0;
+        match action {
+            Action::Enqueue(job) => world.enqueue(*job),
+            Action::Inject { order, at } => world.inject(order, at),
+            Action::StartProbes => {
+                world.prober.on = true;
+                world.plan(world.now, Planned::Tick);
+            }
+            Action::StopProbes => world.prober.on = false,
+            Action::Collect => world.collect(),
+        }
+    }
+
+    fn tear_down(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// What happens at its time.
+#[derive(Debug)]
+enum Planned {
+    Boot { process: usize, life: u32 },
+    Wake { process: usize, life: u32, due: Instant },
+    Terminate { process: usize },
+    Grace { process: usize, life: u32 },
+    KillAfterGrace { process: usize, life: u32 },
+    Upstream { conn: usize },
+    Reach { conn: usize, way: usize, message: Message },
+    Pump { conn: usize, way: usize },
+    Receive { conn: usize, message: Message },
+    AtPort { process: usize, conn: usize, message: Message },
+    Redial { client: usize, epoch: u32 },
+    DialLimit { client: usize, epoch: u32 },
+    ClientTimer { client: usize, at: Instant },
+    Answer { client: usize, life: u32, who: Who, result: Result<Reply, StoreError> },
+    ExchangeLimit { exchange: usize },
+    Fire { order: Order },
+    StoreReady { store: Store, order: Order },
+    Tick,
+    AskArrives { ask: usize },
+    AskLimit { ask: usize },
+    Sampled { ask: usize, sample: Sample },
+    Read,
+}
+
+struct World {
+    now: Instant,
+    agenda: Agenda<Planned>,
+    random: Random,
+    delays: Delays,
+    wires: Vec<Wire>,
+    conns: Vec<Conn>,
+    clients: Vec<Client>,
+    processes: Vec<Process>,
+    exchanges: Vec<Exchange>,
+    stores: Stores,
+    enqueue_by: Enqueue,
+    producer: Producer,
+    probe: Option<Probe>,
+    prober: Prober,
+    collector: Collector,
+    /// Processes started so far.
+    pids: u32,
+    /// What the run is to be told.
+    said: VecDeque<Event>,
+}
+
+impl World {
+    fn new(scenario: &Scenario, seed: u64) -> Result<Self, BackendError> {
+        let fleet = &scenario.fleet;
+        let mut processes = Vec::new();
+        for spec in &fleet.processes {
+            let Program::Reference { role, settings } = &spec.program else {
+                return Err(unsupported("programs of its own, which do not run in virtual time"));
+            };
+            processes.push(Process::new(spec, *role, settings));
+        }
+        if matches!(fleet.enqueue, Enqueue::Redis { .. } | Enqueue::Sql { .. }) {
+            return Err(unsupported("an enqueue of its own, which is not modelled"));
+        }
+        let settings = processes.first().map(|process| process.settings.clone());
+        let settings = settings.ok_or_else(|| unsupported("no process"))?;
+        let mut world = Self {
+            now: BEGIN,
+            agenda: Agenda::new(),
+            random: Random::stream(seed, "simulator"),
+            delays: Delays::default(),
+            wires: Vec::new(),
+            conns: Vec::new(),
+            clients: Vec::new(),
+            processes,
+            exchanges: Vec::new(),
+            stores: stores(scenario, &settings),
+            enqueue_by: fleet.enqueue.clone(),
+            producer: Producer::default(),
+            probe: fleet.liveness.clone(),
+            prober: Prober::default(),
+            collector: Collector::default(),
+            pids: 0,
+            said: VecDeque::new(),
+        };
+        world.lay_wires(scenario)?;
+        Ok(world)
+    }
+
+    fn lay_wires(&mut self, scenario: &Scenario) -> Result<(), BackendError> {
+        for link in scenario.fleet.links() {
+            let peer = match &link.to {
+                Endpoint::Store(store) => Peer::Store(*store),
+                Endpoint::Process(name) => Peer::Process(
+                    self.process_named(name).ok_or_else(|| unsupported("a link to nowhere"))?,
+                ),
+            };
+            let wire = self.wires.len();
+            let from = self.process_named(&link.from);
+            self.wires.push(Wire::new(link.clone(), peer));
+            let end = match (peer, from) {
+                (Peer::Store(store), _) => {
+                    let patience = from.map_or(Span::from_secs(1), |p| self.processes[p].settings.patience());
+                    let owner = from.map_or(Owner::Producer, Owner::Process);
+                    self.clients.push(Client::new(owner, wire, store, patience));
+                    self.clients.len() - 1
+                }
+                (Peer::Process(_), _) => wire,
+            };
+            match (from, peer) {
+                (Some(process), _) => self.processes[process].link(&link.to, end),
+                (None, Peer::Store(_)) => {
+                    self.producer.client = Some(end);
+                    self.open_client(end);
+                }
+                (None, Peer::Process(_)) => self.producer.wire = wire,
+            }
+        }
+        Ok(())
+    }
+
+    /// The next thing that the run is to be told, or `None` once it is `until`.
+    fn next_event(&mut self, until: Instant) -> Option<Event> {
+        loop {
+            if let Some(event) = self.said.pop_front() {
+                return Some(event);
+            }
+            match self.agenda.next_at() {
+                Some(at) if at <= until => {}
+                _ => break,
+            }
+            let Some((at, planned)) = self.agenda.pop() else { break };
+            self.now = self.now.max(at);
+            self.happen(planned);
+        }
+        self.now = self.now.max(until);
+        None
+    }
+
+    fn happen(&mut self, planned: Planned) {
+        let process = self.concerns(&planned);
+        let Some(planned) = self.unless_paused(process, planned, |planned| planned) else { return };
+        match planned {
+            Planned::Reach { conn, way, message } => self.reach(conn, way, message),
+            Planned::Wake { process, life, due } => self.wake(process, life, due),
+            Planned::Boot { process, life } => self.boot(process, life),
+            Planned::Terminate { process } => self.terminate(process),
+            Planned::Grace { process, life } => self.grace_over(process, life),
+            Planned::KillAfterGrace { process, life } => self.kill_after_grace(process, life),
+            Planned::Upstream { conn } => self.upstream(conn),
+            Planned::Pump { conn, way } => self.pump(conn, way),
+            Planned::Receive { conn, message } => self.receive(conn, message),
+            Planned::AtPort { process, conn, message } => self.served_by_process(process, conn, message),
+            Planned::Redial { client, epoch } => self.redial(client, epoch),
+            Planned::DialLimit { client, epoch } => self.dial_limit(client, epoch),
+            Planned::ClientTimer { client, at } => self.client_timer(client, at),
+            Planned::Answer { client, life, who, result } => {
+                if self.life_of(self.clients[client].owner) == life {
+                    self.answered(client, who, result);
+                }
+            }
+            Planned::ExchangeLimit { exchange } => self.exchange_limit(exchange),
+            Planned::Fire { order } => self.fire(order),
+            Planned::StoreReady { store, order } => self.store_ready(store, order),
+            Planned::Tick => self.tick(),
+            Planned::AskArrives { ask } => self.ask_arrives(ask),
+            Planned::AskLimit { ask } => self.ask_limit(ask),
+            Planned::Sampled { ask, sample } => self.sampled(ask, sample),
+            Planned::Read => self.read(),
+        }
+    }
+
+    fn plan(&mut self, at: Instant, planned: Planned) {
+        self.agenda.push(at, planned);
+    }
+
+    fn plan_after(&mut self, wait: Span, planned: Planned) {
+        self.plan(self.now + wait, planned);
+    }
+
+    /// When a message that is sent now has arrived.
+    fn plan_after_message(&mut self, planned: Planned) {
+        let wait = self.delay_of_message();
+        self.plan_after(wait, planned);
+    }
+
+    fn say(&mut self, by: ProcessName, ev: What) {
+        self.said.push_back(Event { at: self.now, by, ev });
+    }
+
+    fn delay_of_message(&mut self) -> Span {
+        self.delays.message.sample(&mut self.random)
+    }
+}
+
+fn stores(scenario: &Scenario, settings: &FleetSettings) -> Stores {
+    let durability =
+        scenario.stack.redis.as_ref().map_or(RedisDurability::None, |redis| redis.durability);
+    Stores {
+        redis: Redis::new(&settings.prefix, settings.queue.keep_failed, durability),
+        postgres: Postgres::new(),
+        servers: BTreeMap::from(Store::ALL.map(|store| (store, Server::new()))),
+    }
+}
+
+fn unsupported(what: &str) -> BackendError {
+    BackendError::Unsupported(format!("the simulator cannot run this fleet: it has {what}"))
+}

@@ -1,0 +1,210 @@
+//! What the harness itself asks and does: probes, enqueues, the final state.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::client::{Ask, Who};
+use super::http::{Asker, Body, From, HttpAnswer};
+use super::server::Health;
+use super::{Planned, World};
+use crate::history::{EnqueueOutcome, FinalState, Sample, What};
+use crate::names::{HARNESS, JobId, PRODUCER, Store};
+use crate::protocol::{Command, JobSpec, Reply, StoreError};
+use crate::scenario::{self, Enqueue, Probe};
+use crate::time::{Instant, Span};
+
+/// Probes are asked no more often than this, as in `live`.
+const PROBE_INTERVAL_MIN: Span = Span::from_millis(5);
+/// Asks without an answer at the same time; what is more is reported as unknown, unasked.
+const ASKS_MAX: usize = 64;
+/// An enqueue without an answer for so long has an unknown outcome.
+const ENQUEUE_LIMIT: Span = Span::from_secs(10);
+
+/// The producer's jobs, in the order in which they were enqueued.
+#[derive(Debug, Default)]
+pub(super) struct Producer {
+    pub client: Option<usize>,
+    pub wire: usize,
+    jobs: Vec<(JobId, Instant)>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Prober {
+    pub on: bool,
+    /// The asks so far, and how many wait for an answer.
+    asks: Vec<ProbeAsk>,
+    waiting: usize,
+}
+
+#[derive(Debug)]
+struct ProbeAsk {
+    asked: Instant,
+    over: bool,
+}
+
+/// What was read of the jobs' states, so that only changes are reported.
+#[derive(Debug, Default)]
+pub(super) struct Collector {
+    reported: BTreeMap<JobId, FinalState>,
+}
+
+impl World {
+    pub(super) fn enqueue(&mut self, job: JobSpec) {
+        let number = self.producer.jobs.len() as u64;
+        self.producer.jobs.push((job.id.clone(), self.now));
+        self.say(PRODUCER.into(), What::EnqueueAsked { job: job.id.clone() });
+        match (&self.enqueue_by, self.producer.client) {
+            (Enqueue::Queue { queues, large_over, .. }, Some(client)) => {
+                let work = job.steps.iter().fold(Span::ZERO, |sum, step| sum + *step);
+                let is_large = large_over.is_some_and(|limit| work > limit);
+                let queue = queues.get(usize::from(is_large)).or_else(|| queues.first());
+                let queue = queue.cloned().unwrap_or_default();
+                let command = Command::Enqueue { queue, job };
+                self.call(client, Who::Enqueue(number), Ask::Command(command));
+            }
+            _ => {
+                let wire = self.producer.wire;
+                let body = Body::Search(Box::new(job));
+                self.exchange(From::Producer(number), wire, body, ENQUEUE_LIMIT);
+            }
+        }
+    }
+
+    pub(super) fn enqueued_by_producer(&mut self, job: u64, result: Result<Reply, StoreError>) {
+        let outcome = match result {
+            Ok(Reply::Enqueued(true)) => EnqueueOutcome::Acknowledged,
+            Ok(Reply::Enqueued(false)) => EnqueueOutcome::Declined("a job of this id exists".to_owned()),
+            Ok(other) => EnqueueOutcome::Unknown(format!("an unexpected answer: {other:?}")),
+            Err(error) => EnqueueOutcome::Unknown(error.to_string()),
+        };
+        self.enqueue_answered(job, outcome);
+    }
+
+    pub(super) fn answered_producer(&mut self, job: u64, answer: Result<HttpAnswer, String>) {
+        let outcome = match answer {
+            Ok(HttpAnswer::Acknowledged) => EnqueueOutcome::Acknowledged,
+            Ok(HttpAnswer::Declined) => EnqueueOutcome::Declined("workers_offline".to_owned()),
+            Ok(HttpAnswer::Unavailable | HttpAnswer::Found) => {
+                EnqueueOutcome::Unknown("HTTP 503 Service Unavailable".to_owned())
+            }
+            Err(reason) => EnqueueOutcome::Unknown(reason),
+        };
+        self.enqueue_answered(job, outcome);
+    }
+
+    fn enqueue_answered(&mut self, job: u64, outcome: EnqueueOutcome) {
+        let place = usize::try_from(job).unwrap_or(usize::MAX);
+        if let Some((job, asked)) = self.producer.jobs.get(place).cloned() {
+            self.say(PRODUCER.into(), What::EnqueueAnswered { job, asked, outcome });
+        }
+    }
+
+    /// Asks, and plans the next ask.
+    pub(super) fn tick(&mut self) {
+        let Some(Probe { every, timeout, .. }) = self.probe.clone().filter(|_| self.prober.on) else { return };
+        self.plan_after(every.max(PROBE_INTERVAL_MIN), Planned::Tick);
+        if self.prober.waiting >= ASKS_MAX {
+            let error = format!("{ASKS_MAX} asks are unanswered already");
+            let sample = Sample::Unknown { error };
+            return self.say(HARNESS.into(), What::Probe { asked: self.now, sample });
+        }
+        let ask = self.prober.asks.len();
+        self.prober.asks.push(ProbeAsk { asked: self.now, over: false });
+        self.prober.waiting += 1;
+        self.plan_after_message(Planned::AskArrives { ask });
+        self.plan_after(timeout, Planned::AskLimit { ask });
+    }
+
+    /// The ask is at the process, or at the store; no link carries it.
+    pub(super) fn ask_arrives(&mut self, ask: usize) {
+        match self.probe.as_ref().map(|probe| &probe.ask) {
+            Some(scenario::Ask::Http { process, .. }) => {
+                let Some(process) = self.process_named(process) else { return };
+                if !self.processes[process].listens() {
+                    return self.ask_failed(ask, "connection refused");
+                }
+                let arrives = self.unless_paused(Some(process), ask, |ask| Planned::AskArrives { ask });
+                if arrives.is_some() {
+                    self.request(process, Asker::Probe(ask), None);
+                }
+            }
+            Some(_) => match self.health(Store::Redis) {
+                Health::Up => self.answer_stalls(ask),
+                Health::Hanging => self.server(Store::Redis).asks.push(ask),
+                Health::Down => self.ask_failed(ask, "connection refused"),
+            },
+            None => {}
+        }
+    }
+
+    pub(super) fn answer_stalls(&mut self, ask: usize) {
+        let stalls = self.stores.redis.stalls();
+        self.plan_after_message(Planned::Sampled { ask, sample: Sample::Stalls(stalls) });
+    }
+
+    pub(super) fn answer_health(&mut self, ask: usize, online: bool) {
+        let sample = Sample::Alive { subject: None, alive: online };
+        self.plan_after_message(Planned::Sampled { ask, sample });
+    }
+
+    pub(super) fn ask_failed(&mut self, ask: usize, reason: &str) {
+        self.sampled(ask, Sample::Unknown { error: reason.to_owned() });
+    }
+
+    pub(super) fn ask_limit(&mut self, ask: usize) {
+        if !self.prober.asks[ask].over {
+            let limit = self.probe.as_ref().map_or(Span::ZERO, |probe| probe.timeout);
+            self.sampled(ask, Sample::Unknown { error: format!("no answer within {limit}") });
+        }
+    }
+
+    pub(super) fn sampled(&mut self, ask: usize, sample: Sample) {
+        let it = &mut self.prober.asks[ask];
+        if std::mem::replace(&mut it.over, true) {
+            return;
+        }
+        let asked = it.asked;
+        self.prober.waiting -= 1;
+        if self.prober.on {
+            self.say(HARNESS.into(), What::Probe { asked, sample });
+        }
+    }
+
+    /// Begins to read the final state.
+    pub(super) fn collect(&mut self) {
+        match self.health(Store::Postgres) {
+            Health::Up => {
+                let wait = self.delays.reading.sample(&mut self.random);
+                self.plan_after(wait, Planned::Read);
+            }
+            Health::Hanging => self.server(Store::Postgres).readings += 1,
+            Health::Down => self.collected(Some("postgres: connection refused".to_owned())),
+        }
+    }
+
+    pub(super) fn read(&mut self) {
+        let mut changed = Vec::new();
+        let reported = &mut self.collector.reported;
+        let mut known = BTreeSet::new();
+        for (job, state) in self.stores.postgres.effects() {
+            if reported.get(&job) != Some(&state) {
+                reported.insert(job.clone(), state.clone());
+                changed.push((job.clone(), state));
+            }
+            known.insert(job);
+        }
+        // What the stores knew and know no more.
+        let gone: Vec<JobId> = reported.keys().filter(|job| !known.contains(*job)).cloned().collect();
+        for job in gone {
+            reported.remove(&job);
+            changed.push((job, FinalState::default()));
+        }
+        for (job, state) in changed {
+            self.say(HARNESS.into(), What::JobState { job, state });
+        }
+        self.collected(None);
+    }
+
+    pub(super) fn collected(&mut self, error: Option<String>) {
+        self.say(HARNESS.into(), What::Collected { error });
+    }
+}

@@ -1,0 +1,453 @@
+//! The fleet's processes: each drives a machine of `protocol`, as `live::fleet::driver` does on tokio.
+
+use std::collections::BTreeMap;
+
+use super::client::{Ask, Owner, Who};
+use super::clock::WallClock;
+use super::http::Api;
+use super::wire::Peer;
+use super::{Planned, World};
+use crate::fault::{Order, Signal};
+use crate::history::What;
+use crate::names::{Endpoint, Link, ProcessName, Store};
+use crate::protocol::{
+    Detector, FleetEvent, FleetRole, FleetSettings, Input, Machine, Output, Reply, StoreError, Worker,
+};
+use crate::scenario::ProcessSpec;
+use crate::time::{Instant, Now, Span};
+
+/// Process ids begin here; they are as fictional as the processes.
+const FIRST_PID: u32 = 1_001;
+
+#[derive(Debug)]
+pub(super) struct Process {
+    pub name: ProcessName,
+    role: FleetRole,
+    pub settings: FleetSettings,
+    /// Its clients of the stores, by [`Store`].
+    clients: [Option<usize>; Store::ALL.len()],
+    pub catalogue: Option<usize>,
+    /// Counts starts, from 1.
+    pub life: u32,
+    pid: u32,
+    pub state: State,
+    paused: bool,
+    /// What came while it was paused.
+    inbox: Vec<Planned>,
+    pub clock: WallClock,
+    machine: Option<Program>,
+    /// When the work on each slot is over.
+    works: BTreeMap<u32, Instant>,
+    /// The instant for which a wake-up is planned.
+    wakes_for: Option<Instant>,
+    pub api: Api,
+    /// Who waits for its end, and the answer if it has to be killed first.
+    stop: Option<(Order, String)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Off,
+    Booting,
+    Running,
+    /// Serves what it has, and takes nothing more (HTTP).
+    Draining,
+}
+
+#[derive(Debug)]
+enum Program {
+    Worker(Box<Worker>),
+    Detector(Box<Detector>),
+    Catalogue,
+}
+
+impl Program {
+    fn machine(&mut self) -> Option<&mut dyn Machine> {
+        match self {
+            Self::Worker(worker) => Some(&mut **worker),
+            Self::Detector(detector) => Some(&mut **detector),
+            Self::Catalogue => None,
+        }
+    }
+}
+
+impl Process {
+    pub fn new(spec: &ProcessSpec, role: FleetRole, settings: &FleetSettings) -> Self {
+        Self {
+            name: spec.name.clone(),
+            role,
+            settings: settings.clone(),
+            clients: [None; Store::ALL.len()],
+            catalogue: None,
+            life: 0,
+            pid: 0,
+            state: State::Off,
+            paused: false,
+            inbox: Vec::new(),
+            clock: WallClock::default(),
+            machine: None,
+            works: BTreeMap::new(),
+            wakes_for: None,
+            api: Api::default(),
+            stop: None,
+        }
+    }
+
+    pub fn link(&mut self, to: &Endpoint, wire_or_client: usize) {
+        match to {
+            Endpoint::Store(store) => self.clients[*store as usize] = Some(wire_or_client),
+            Endpoint::Process(_) => self.catalogue = Some(wire_or_client),
+        }
+    }
+
+    pub const fn client(&self, store: Store) -> Option<usize> {
+        self.clients[store as usize]
+    }
+
+    pub const fn is_on(&self) -> bool {
+        !matches!(self.state, State::Off)
+    }
+
+    /// Whether its port takes connections.
+    pub const fn listens(&self) -> bool {
+        matches!(self.state, State::Running)
+    }
+}
+
+impl World {
+    pub(super) fn start_process(&mut self, process: usize) {
+        let pid = FIRST_PID + self.pids;
+        self.pids += 1;
+        let it = &mut self.processes[process];
+        it.life += 1;
+        it.pid = pid;
+        it.state = State::Booting;
+        it.paused = false;
+        let (life, name) = (it.life, it.name.clone());
+        self.say(name, What::Started { generation: life, pid });
+        let boot = self.delays.boot.sample(&mut self.random);
+        self.plan_after(boot, Planned::Boot { process, life });
+    }
+
+    /// The program is loaded: it connects, and begins.
+    pub(super) fn boot(&mut self, process: usize, life: u32) {
+        let it = &self.processes[process];
+        if it.life != life || it.state != State::Booting {
+            return;
+        }
+        for client in it.clients.into_iter().flatten() {
+            self.open_client(client);
+        }
+        let now = self.now_of(process);
+        let it = &mut self.processes[process];
+        it.state = State::Running;
+        let instance = format!("sim-{life}");
+        it.machine = Some(match (it.role, &it.settings.heartbeat) {
+            (FleetRole::Worker, _) => {
+                Program::Worker(Box::new(Worker::new(&it.settings, &it.name, it.pid, &instance, now)))
+            }
+            (FleetRole::Api, Some(heartbeat)) => {
+                Program::Detector(Box::new(Detector::new(heartbeat, &it.settings.prefix)))
+            }
+            (FleetRole::Api | FleetRole::Catalogue, _) => Program::Catalogue,
+        });
+        if it.role != FleetRole::Worker {
+            let (name, pid) = (it.name.clone(), it.pid);
+            self.say(name, What::Fleet(FleetEvent::Ready { pid }));
+        }
+        self.drain(process);
+    }
+
+    /// Its monotonic clock is the host's, its wall clock is its own.
+    fn now_of(&self, process: usize) -> Now {
+        Now { mono: self.now, wall: self.processes[process].clock.read(self.now) }
+    }
+
+    /// What concerns a paused process waits until it runs again.
+    pub(super) fn unless_paused<T>(
+        &mut self,
+        process: Option<usize>,
+        what: T,
+        planned: impl FnOnce(T) -> Planned,
+    ) -> Option<T> {
+        match process.map(|process| &mut self.processes[process]) {
+            Some(it) if it.paused => {
+                it.inbox.push(planned(what));
+                None
+            }
+            _ => Some(what),
+        }
+    }
+
+    pub(super) fn life_of(&self, owner: Owner) -> u32 {
+        owner.process().map_or(0, |process| self.processes[process].life)
+    }
+
+    /// A client has an answer for its owner.
+    pub(super) fn answered(&mut self, client: usize, who: Who, result: Result<Reply, StoreError>) {
+        match (self.clients[client].owner, who) {
+            (Owner::Process(process), Who::Machine(id)) => {
+                self.input(process, Input::Reply { id, result });
+            }
+            (Owner::Process(process), Who::Local(request)) => self.found_locally(process, request),
+            (Owner::Process(process), Who::Enqueue(request)) => {
+                self.enqueued_by_api(process, request, &result);
+            }
+            (Owner::Producer, Who::Enqueue(job)) => self.enqueued_by_producer(job, result),
+            (Owner::Producer, _) => debug_assert!(false, "the producer only enqueues"),
+        }
+    }
+
+    pub(super) fn input(&mut self, process: usize, input: Input) {
+        let now = self.now_of(process);
+        let it = &mut self.processes[process];
+        if let Some(machine) = it.machine.as_mut().and_then(Program::machine) {
+            machine.handle(now, input);
+            self.drain(process);
+        }
+    }
+
+    /// A timer of the process, or the end of a work.
+    pub(super) fn wake(&mut self, process: usize, life: u32, due: Instant) {
+        let it = &mut self.processes[process];
+        if it.life != life || it.wakes_for != Some(due) {
+            return;
+        }
+        it.wakes_for = None;
+        let now = self.now;
+        // The machine's own timers first: a lock that ended during the work ended before the work did.
+        let timers = it.machine.as_mut().and_then(Program::machine).and_then(|m| m.next_timeout());
+        if timers.is_some_and(|due| due <= now) {
+            self.input(process, Input::Timeout);
+        }
+        while let Some(slot) = self.finished_work(process) {
+            self.processes[process].works.remove(&slot);
+            self.input(process, Input::WorkDone { slot });
+        }
+        self.plan_wake(process);
+    }
+
+    fn finished_work(&self, process: usize) -> Option<u32> {
+        let mut works = self.processes[process].works.iter();
+        works.find(|&(_, &end)| end <= self.now).map(|(&slot, _)| slot)
+    }
+
+    fn drain(&mut self, process: usize) {
+        while let Some(output) = self.next_output(process) {
+            self.obey(process, output);
+        }
+        self.plan_wake(process);
+    }
+
+    fn next_output(&mut self, process: usize) -> Option<Output> {
+        self.processes[process].machine.as_mut()?.machine()?.poll()
+    }
+
+    fn obey(&mut self, process: usize, output: Output) {
+        match output {
+            Output::Send { id, command } => {
+                if let Some(client) = self.processes[process].client(command.store()) {
+                    self.call(client, Who::Machine(id), Ask::Command(command));
+                }
+            }
+            Output::Work { slot, lasting, .. } => {
+                let end = self.now + lasting;
+                self.processes[process].works.insert(slot, end);
+            }
+            Output::CancelWork { slot } => {
+                self.processes[process].works.remove(&slot);
+            }
+            Output::Emit(event) => {
+                let name = self.processes[process].name.clone();
+                self.say(name, What::Fleet(event));
+            }
+            Output::Answer { query, online, stale } => self.believed(process, query, online, stale),
+            Output::Exit { forced } => self.end_process(process, Some(i32::from(forced)), None),
+        }
+    }
+
+    fn plan_wake(&mut self, process: usize) {
+        let it = &mut self.processes[process];
+        let timers = it.machine.as_mut().and_then(Program::machine).and_then(|m| m.next_timeout());
+        let Some(due) = it.works.values().copied().chain(timers).min() else { return };
+        if it.wakes_for.is_none_or(|planned| due < planned) {
+            it.wakes_for = Some(due);
+            let life = it.life;
+            let late = self.delays.wake.sample(&mut self.random);
+            let at = due.max(self.now) + late;
+            self.plan(at, Planned::Wake { process, life, due });
+        }
+    }
+
+    pub(super) fn end_process(&mut self, process: usize, code: Option<i32>, signal: Option<i32>) {
+        let it = &mut self.processes[process];
+        if !it.is_on() {
+            return;
+        }
+        it.state = State::Off;
+        it.paused = false;
+        it.machine = None;
+        it.inbox.clear();
+        it.works.clear();
+        it.wakes_for = None;
+        it.api = Api::default();
+        let (name, generation, clients) = (it.name.clone(), it.life, it.clients);
+        let stop = it.stop.take();
+        for client in clients.into_iter().flatten() {
+            self.close_client(client);
+        }
+        self.forget_exchanges_of(process);
+        self.say(name, What::Exited { generation, code, signal });
+        self.end_all_to(Peer::Process(process));
+        if let Some((order, proof)) = stop {
+            self.done(order, proof);
+        }
+    }
+
+    /// What the kernel, or the process itself, makes of a signal.
+    pub(super) fn signal(&mut self, process: usize, signal: Signal) -> Result<String, String> {
+        let it = &self.processes[process];
+        let (name, pid) = (it.name.clone(), it.pid);
+        if !it.is_on() {
+            return Err(format!("{name} is gone already"));
+        }
+        match signal {
+            Signal::Term => {
+                self.terminate(process);
+                Ok(format!("virtual time: pid {pid} took SIGTERM and handles it"))
+            }
+            Signal::Usr1 => {
+                let wall = self.now_of(process).wall;
+                self.say(name, What::Fleet(FleetEvent::Clock { wall, since: self.now }));
+                Ok(format!("virtual time: pid {pid} took SIGUSR1 and runs on"))
+            }
+            other => {
+                let number = number(other);
+                self.end_process(process, None, Some(number));
+                Ok(format!("virtual time: pid {pid} ended by signal {number}"))
+            }
+        }
+    }
+
+    /// SIGTERM.
+    pub(super) fn terminate(&mut self, process: usize) {
+        if self.unless_paused(Some(process), (), |()| Planned::Terminate { process }).is_none() {
+            return;
+        }
+        if self.processes[process].role == FleetRole::Worker {
+            return self.input(process, Input::Shutdown);
+        }
+        let it = &mut self.processes[process];
+        if it.state != State::Running {
+            return;
+        }
+        it.state = State::Draining;
+        let (name, life, grace) = (it.name.clone(), it.life, it.settings.queue.shutdown_grace);
+        self.say(name, What::Fleet(FleetEvent::ShuttingDown { active: 0 }));
+        self.plan_after(grace, Planned::Grace { process, life });
+        self.leave_if_done(process);
+    }
+
+    /// An HTTP process that is told to stop ends with its last answer.
+    pub(super) fn leave_if_done(&mut self, process: usize) {
+        let it = &self.processes[process];
+        if it.state == State::Draining && it.api.is_idle() {
+            self.leave(process, false);
+        }
+    }
+
+    pub(super) fn grace_over(&mut self, process: usize, life: u32) {
+        let it = &self.processes[process];
+        if it.life == life && it.state == State::Draining {
+            self.leave(process, true);
+        }
+    }
+
+    fn leave(&mut self, process: usize, forced: bool) {
+        let name = self.processes[process].name.clone();
+        self.say(name, What::Fleet(FleetEvent::Stopped { forced }));
+        self.end_process(process, Some(i32::from(forced)), None);
+    }
+
+    /// A graceful stop: the order is done when the process has ended.
+    pub(super) fn stop_process(&mut self, process: usize, grace: Span, order: Order) {
+        let it = &mut self.processes[process];
+        if !it.is_on() {
+            let reason = format!("{} is gone already", it.name);
+            return self.unproved(order, reason);
+        }
+        let (pid, life) = (it.pid, it.life);
+        it.stop = Some((order, format!("virtual time: pid {pid} ended after SIGTERM")));
+        self.plan_after(grace, Planned::KillAfterGrace { process, life });
+        self.terminate(process);
+    }
+
+    pub(super) fn kill_after_grace(&mut self, process: usize, life: u32) {
+        let it = &mut self.processes[process];
+        if it.life == life
+            && let Some((_, proof)) = &mut it.stop
+        {
+            proof.push_str("; it had to be killed");
+            self.end_process(process, None, Some(number(Signal::Kill)));
+        }
+    }
+
+    pub(super) fn pause(&mut self, process: usize) -> Result<String, String> {
+        let it = &mut self.processes[process];
+        if !it.is_on() {
+            return Err(format!("{} is gone already", it.name));
+        }
+        it.paused = true;
+        Ok(format!("virtual time: pid {} stands still", it.pid))
+    }
+
+    pub(super) fn resume(&mut self, process: usize) -> String {
+        let it = &mut self.processes[process];
+        it.paused = false;
+        let proof = format!("virtual time: pid {} runs", it.pid);
+        for planned in std::mem::take(&mut it.inbox) {
+            self.plan(self.now, planned);
+        }
+        proof
+    }
+
+    /// By name, for an order.
+    pub(super) fn process_named(&self, name: &ProcessName) -> Option<usize> {
+        self.processes.iter().position(|process| process.name == *name)
+    }
+
+    /// The processes of an event that its process must run for.
+    pub(super) fn concerns(&self, planned: &Planned) -> Option<usize> {
+        match planned {
+            Planned::Boot { process, .. } | Planned::Wake { process, .. } | Planned::Grace { process, .. } => {
+                Some(*process)
+            }
+            Planned::Answer { client, .. }
+            | Planned::Redial { client, .. }
+            | Planned::DialLimit { client, .. }
+            | Planned::ClientTimer { client, .. } => self.clients[*client].owner.process(),
+            Planned::ExchangeLimit { exchange } => self.exchanges[*exchange].from.process(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn wire_of(&self, from: &ProcessName, to: &Endpoint) -> Option<usize> {
+        let link = Link { from: from.clone(), to: to.clone() };
+        self.wires.iter().position(|wire| wire.link == link)
+    }
+}
+
+/// As Linux numbers them.
+const fn number(signal: Signal) -> i32 {
+    match signal {
+        Signal::Hup => 1,
+        Signal::Int => 2,
+        Signal::Quit => 3,
+        Signal::Abrt => 6,
+        Signal::Kill => 9,
+        Signal::Usr1 => 10,
+        Signal::Segv => 11,
+        Signal::Usr2 => 12,
+        Signal::Term => 15,
+    }
+}

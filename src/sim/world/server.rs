@@ -1,0 +1,153 @@
+//! The modelled stores as servers: up, down, or hanging.
+
+use std::collections::BTreeMap;
+
+use super::client::{Ask, Request};
+use super::wire::{Message, Peer};
+use super::{Planned, World};
+use crate::fault::rules::DOWN;
+use crate::fault::{Order, OutageKind};
+use crate::names::Store;
+use crate::protocol::{Command, Reply, StoreError};
+use crate::sim::store::{Postgres, Redis};
+use crate::sim::world::clock::WallClock;
+use crate::time::Span;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Health {
+    Up,
+    /// Stopped in its tracks: connections are taken and hang.
+    Hanging,
+    Down,
+}
+
+/// A server's state, and what reached it while it hung.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub health: Health,
+    backlog: Vec<(usize, Message)>,
+    /// Questions of the harness's own, which no link carries.
+    pub asks: Vec<usize>,
+    pub readings: u32,
+}
+
+impl Server {
+    pub const fn new() -> Self {
+        Self { health: Health::Up, backlog: Vec::new(), asks: Vec::new(), readings: 0 }
+    }
+}
+
+/// Both stores.
+pub(super) struct Stores {
+    pub redis: Redis,
+    pub postgres: Postgres,
+    pub servers: BTreeMap<Store, Server>,
+}
+
+impl World {
+    pub(super) fn health(&self, store: Store) -> Health {
+        self.stores.servers[&store].health
+    }
+
+    /// Whether a new connection is taken.
+    pub(super) fn accepts(&self, store: Store) -> bool {
+        self.health(store) != Health::Down
+    }
+
+    /// A message has arrived at the store.
+    pub(super) fn serve(&mut self, store: Store, conn: usize, message: Message) {
+        match self.health(store) {
+            Health::Down => {}
+            Health::Hanging => self.server(store).backlog.push((conn, message)),
+            Health::Up => {
+                let wait = match store {
+                    Store::Redis => Span::ZERO,
+                    Store::Postgres => self.delays.statement.sample(&mut self.random),
+                };
+                let answer = match message {
+                    Message::Hello => Message::Welcome,
+                    Message::Request(request) => {
+                        let result = self.execute(store, &request);
+                        Message::Reply { request, result }
+                    }
+                    _ => return,
+                };
+                self.send(conn, DOWN, answer, wait);
+            }
+        }
+    }
+
+    fn execute(&mut self, store: Store, request: &Request) -> Result<Reply, StoreError> {
+        match &request.ask {
+            Ask::FinishedJobs => Ok(Reply::Done),
+            Ask::Command(Command::AwaitReady { .. }) => Ok(Reply::Ready(true)),
+            Ask::Command(command) => match store {
+                Store::Redis => self.stores.redis.execute(WallClock::default().read(self.now), command),
+                Store::Postgres => self.stores.postgres.execute(self.now, command),
+            },
+        }
+    }
+
+    /// Takes the store down; what it lost is what its durability says.
+    pub(super) fn store_down(&mut self, store: Store, how: OutageKind) {
+        let wall = WallClock::default().read(self.now);
+        let server = self.server(store);
+        if how == OutageKind::Pause {
+            server.health = Health::Hanging;
+            return;
+        }
+        server.health = Health::Down;
+        server.backlog.clear();
+        match (store, how) {
+            (Store::Redis, OutageKind::Stop) => self.stores.redis.stop(wall),
+            (Store::Redis, _) => self.stores.redis.crash(wall),
+            // Every statement that was answered is committed.
+            (Store::Postgres, _) => {}
+        }
+        self.end_all_to(Peer::Store(store));
+        for ask in std::mem::take(&mut self.server(store).asks) {
+            self.ask_failed(ask, "the connection broke");
+        }
+        if std::mem::take(&mut self.server(store).readings) > 0 {
+            self.collected(Some(format!("{store} went away")));
+        }
+    }
+
+    /// Begins to bring the store back; a paused one is back at once.
+    pub(super) fn store_up(&mut self, store: Store, how: OutageKind, order: Order) {
+        if how == OutageKind::Pause {
+            return self.store_ready(store, order);
+        }
+        let start = match store {
+            Store::Redis => &self.delays.redis_start,
+            Store::Postgres => &self.delays.postgres_start,
+        };
+        let wait = start.sample(&mut self.random);
+        self.plan_after(wait, Planned::StoreReady { store, order });
+    }
+
+    pub(super) fn store_ready(&mut self, store: Store, order: Order) {
+        if self.health(store) == Health::Down && store == Store::Redis {
+            self.stores.redis.start(WallClock::default().read(self.now));
+        }
+        let server = self.server(store);
+        server.health = Health::Up;
+        let backlog = std::mem::take(&mut server.backlog);
+        let asks = std::mem::take(&mut server.asks);
+        let readings = std::mem::take(&mut server.readings);
+        for (conn, message) in backlog {
+            self.serve(store, conn, message);
+        }
+        for ask in asks {
+            self.answer_stalls(ask);
+        }
+        for _ in 0..readings {
+            self.collect();
+        }
+        self.done(order, format!("virtual time: {store} answers"));
+    }
+
+    pub(super) fn server(&mut self, store: Store) -> &mut Server {
+        self.stores.servers.entry(store).or_insert(Server::new())
+    }
+}
