@@ -20,6 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "live",
         &["time", "names", "dist", "protocol", "fault", "history", "timing", "scenario", "backend", "proxy"],
     ),
+    ("sim", &["time", "names", "dist", "protocol", "fault", "history", "timing", "scenario", "backend"]),
     ("report", &["time", "names", "dist", "protocol", "fault", "history", "timing", "scenario", "check"]),
     (
         "run",
@@ -29,7 +30,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 
 /// Modules without I/O, clock, random source or hash order. `history/log.rs` is the log, not the type.
 const PURE: &[&str] =
-    &["time", "names", "dist", "protocol", "fault", "timing", "check", "backend", "history/mod.rs"];
+    &["time", "names", "dist", "protocol", "fault", "timing", "check", "backend", "history/mod.rs", "sim/agenda"];
 
 struct Source {
     path: PathBuf,

@@ -3,6 +3,9 @@
 //! **Invariant**: integer time, one seed, no I/O; the same seed gives the same history, byte for
 //! byte, on every machine. `sim` and `live` never import each other.
 
+pub mod agenda;
+pub mod store;
 pub mod world;
 
+pub use agenda::Agenda;
 pub use world::SimBackend;

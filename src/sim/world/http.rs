@@ -83,7 +83,7 @@ struct ApiRequest {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Asker {
-    Exchange { conn: usize, exchange: usize },
+    Exchange { conn: usize },
     /// The harness's own probe.
     Probe(usize),
 }
@@ -159,11 +159,11 @@ impl World {
         let Message::Http(exchange) = message else { return };
         match self.exchanges[exchange].body.clone() {
             Body::Lookup => {
-                let answer = Message::HttpAnswer(exchange, HttpAnswer::Found);
+                let answer = Message::HttpAnswer(HttpAnswer::Found);
                 self.send(conn, DOWN, answer, Span::ZERO);
             }
             Body::Search(job) => {
-                self.request(process, Asker::Exchange { conn, exchange }, Some(job));
+                self.request(process, Asker::Exchange { conn }, Some(job));
             }
         }
     }
@@ -254,12 +254,12 @@ impl World {
     fn respond(&mut self, process: usize, request: u64, answer: HttpAnswer) {
         let it = &mut self.processes[process];
         let Some(asked) = it.api.requests.remove(&request) else { return };
-        let (Some(job), Asker::Exchange { conn, exchange }) = (asked.job, asked.asker) else { return };
+        let (Some(job), Asker::Exchange { conn }) = (asked.job, asked.asker) else { return };
         let online = asked.online == Some(true);
         let took = self.now.since(asked.asked);
         let name = it.name.clone();
         self.say(name, What::Fleet(FleetEvent::Searched { job: job.id, online, took }));
-        self.send(conn, DOWN, Message::HttpAnswer(exchange, answer), Span::ZERO);
+        self.send(conn, DOWN, Message::HttpAnswer(answer), Span::ZERO);
         self.leave_if_done(process);
     }
 }

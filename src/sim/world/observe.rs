@@ -137,7 +137,7 @@ impl World {
     }
 
     pub(super) fn answer_stalls(&mut self, ask: usize) {
-        let stalls = self.stores.redis.stalls();
+        let stalls = self.stores.redis.stalls().map(|(job, count)| (job.clone(), count)).collect();
         self.plan_after_message(Planned::Sampled { ask, sample: Sample::Stalls(stalls) });
     }
 

@@ -9,7 +9,7 @@ use super::wire::Peer;
 use super::{Planned, World};
 use crate::fault::{Order, Signal};
 use crate::history::What;
-use crate::names::{Endpoint, Link, ProcessName, Store};
+use crate::names::{Endpoint, ProcessName, Store};
 use crate::protocol::{
     Detector, FleetEvent, FleetRole, FleetSettings, Input, Machine, Output, Reply, StoreError, Worker,
 };
@@ -416,7 +416,7 @@ impl World {
         self.processes.iter().position(|process| process.name == *name)
     }
 
-    /// The processes of an event that its process must run for.
+    /// The process that must run for the event to happen, if there is one.
     pub(super) fn concerns(&self, planned: &Planned) -> Option<usize> {
         match planned {
             Planned::Boot { process, .. } | Planned::Wake { process, .. } | Planned::Grace { process, .. } => {
@@ -429,11 +429,6 @@ impl World {
             Planned::ExchangeLimit { exchange } => self.exchanges[*exchange].from.process(),
             _ => None,
         }
-    }
-
-    pub(super) fn wire_of(&self, from: &ProcessName, to: &Endpoint) -> Option<usize> {
-        let link = Link { from: from.clone(), to: to.clone() };
-        self.wires.iter().position(|wire| wire.link == link)
     }
 }
 

@@ -91,7 +91,7 @@ pub(super) enum Message {
         result: Result<Reply, StoreError>,
     },
     Http(usize),
-    HttpAnswer(usize, HttpAnswer),
+    HttpAnswer(HttpAnswer),
     /// The peer has closed or reset the connection.
     End,
 }
@@ -103,7 +103,7 @@ impl Message {
             // The scripts are loaded.
             Self::Hello => 6_000,
             Self::Welcome => 600,
-            Self::Request(_) | Self::HttpAnswer(..) => 250,
+            Self::Request(_) | Self::HttpAnswer(_) => 250,
             Self::Http(_) => 500,
             Self::Reply { .. } => 60,
             Self::End => 0,
@@ -279,7 +279,7 @@ impl World {
             (User::Client(client), Message::Reply { request, result }) => {
                 self.replied(client, *request, result);
             }
-            (User::Exchange(exchange), Message::HttpAnswer(_, answer)) => {
+            (User::Exchange(exchange), Message::HttpAnswer(answer)) => {
                 self.conns[conn].open = false;
                 self.exchange_answered(exchange, answer);
             }

@@ -1,0 +1,89 @@
+//! The shipped scenarios in virtual time: each does what its file says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use syncope::check::{self, Judged, Verdict};
+use syncope::history::log::History;
+use syncope::history::{Event, FORMAT, Header, What};
+use syncope::names::HARNESS;
+use syncope::run;
+use syncope::scenario::{Overrides, Scenario, Source, resolve};
+use syncope::sim::SimBackend;
+
+fn scenarios(under: &str) -> Vec<(PathBuf, String, Scenario)> {
+    let mut files = Vec::new();
+    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join(under), &mut files);
+    files.sort();
+    files
+        .into_iter()
+        .map(|path| {
+            let text = fs::read_to_string(&path).unwrap();
+            let source = Source::new(path.clone(), text.clone());
+            let scenario = resolve(&source, &Overrides::default()).expect("a shipped scenario is right");
+            (path, text, scenario)
+        })
+        .collect()
+}
+
+fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "yaml") {
+            into.push(path);
+        }
+    }
+}
+
+fn simulate(text: &str, scenario: &Scenario, seed: u64) -> (Judged, Vec<Event>) {
+    let mut backend = SimBackend::open(scenario, seed).unwrap();
+    let header = Header {
+        format: FORMAT,
+        run_id: "test".into(),
+        path: scenario.name.clone(),
+        source: text.into(),
+        backend: "sim".into(),
+        seed,
+        time_scale: None,
+        started_at: "2023-11-14T22:13:20Z".into(),
+        repeat: 1,
+        replay: String::new(),
+    };
+    let begin = syncope::backend::Backend::now(&backend);
+    let event = |ev| Event { at: begin, by: HARNESS.into(), ev };
+    let mut events = vec![event(What::Header(Box::new(header)))];
+    run::drive(&mut backend, scenario, seed, &|| false, &mut |event| events.push(event));
+    let end = syncope::backend::Backend::now(&backend);
+    events.push(Event { at: end, by: HARNESS.into(), ev: What::End });
+    let history = History::from_events(events.clone(), false).unwrap();
+    (check::judge(scenario, &history), events)
+}
+
+#[test]
+fn every_scenario_does_in_virtual_time_what_its_file_says() {
+    let seeds: u64 = std::env::var("SYNCOPE_SEEDS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
+    let mut wrong = Vec::new();
+    for (path, text, scenario) in scenarios("scenarios") {
+        for seed in 1..=seeds {
+            let (judged, _) = simulate(&text, &scenario, seed);
+            if judged.verdict != Verdict::Pass {
+                wrong.push(format!("{} seed {seed}: {:?}", path.display(), judged.reasons));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of them:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn one_seed_is_one_history() {
+    for (_, text, scenario) in scenarios("scenarios").into_iter().step_by(7) {
+        let line = |events: Vec<Event>| {
+            events.iter().map(|event| serde_json::to_string(event).unwrap()).collect::<Vec<_>>()
+        };
+        let [first, again, other] = [5, 5, 6].map(|seed| line(simulate(&text, &scenario, seed).1));
+        assert_eq!(first, again, "{}", scenario.name);
+        assert_ne!(first, other, "{}", scenario.name);
+    }
+}
