@@ -24,7 +24,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("report", &["time", "names", "dist", "protocol", "fault", "history", "timing", "scenario", "check"]),
     (
         "run",
-        &["time", "names", "dist", "protocol", "fault", "history", "timing", "scenario", "backend", "check"],
+        &[
+            "time", "names", "dist", "protocol", "fault", "history", "timing", "scenario", "backend", "check",
+            "sim",
+        ],
     ),
 ];
 

@@ -1,9 +1,9 @@
 //! From a history to a verdict.
 
 use crate::check::facts::Facts;
-use crate::check::measure::{Limits, model_ms, quantiles};
+use crate::check::measure::{Limits, middles, model_ms, quantiles};
 use crate::check::{
-    Bound, CheckResult, Judged, ModelFigures, Verdict, counts, detection, faults, host, latency, mistakes,
+    Bound, CheckResult, Judged, ModelFigures, Samples, Verdict, counts, detection, faults, host, latency, mistakes,
     recovery, suspicion,
 };
 use crate::history::What;
@@ -74,6 +74,12 @@ pub fn judge(scenario: &Scenario, history: &History) -> Judged {
         recovery_parts_ms: recovery.parts,
         mistakes,
         model: model(scenario),
+        samples: Samples {
+            detection_ms: middles(&detection.measured, scale),
+            recovery_ms: middles(&recovery.measured, scale),
+        },
+        sim: None,
+        gaps: Vec::new(),
         host: facts.host.figures(),
         versions: versions(history),
         claims: scenario.claims.clone(),

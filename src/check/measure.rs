@@ -173,6 +173,12 @@ pub(super) fn quantiles(measurements: &[Measurement], scale: Scale) -> Option<Qu
     })
 }
 
+/// The middles of the measured intervals, in model milliseconds.
+pub(super) fn middles(measurements: &[Measurement], scale: Scale) -> Vec<f64> {
+    let middle = |m: &Measurement| m.measured.min() + Span::from_nanos(m.measured.width().as_nanos() / 2);
+    measurements.iter().map(|m| model_ms(middle(m), scale)).collect()
+}
+
 /// To the millisecond, from a second on: more is noise to a reader.
 pub(super) fn round(span: Span) -> Span {
     let nanos = span.as_nanos();

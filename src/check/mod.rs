@@ -14,12 +14,14 @@ mod life;
 mod measure;
 mod mistakes;
 mod recovery;
+mod simulated;
 mod story;
 mod suspicion;
 #[cfg(test)]
 mod tests;
 
 pub use judge::judge;
+pub use simulated::{Gap, Outcome, Simulated, Spread, kolmogorov_smirnov};
 
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +65,12 @@ pub struct Judged {
     pub recovery_parts_ms: Vec<RecoveryPart>,
     pub mistakes: Mistakes,
     pub model: Option<ModelFigures>,
+    /// The single measured times that the quantiles are of.
+    pub samples: Samples,
+    /// What the simulator says of the scenario; `None` if it was not asked, or cannot run it.
+    pub sim: Option<Simulated>,
+    /// Where the measured times and the simulated ones disagree (`model-reality gap`).
+    pub gaps: Vec<Gap>,
     pub host: HostFigures,
     pub versions: Vec<(String, String)>,
     pub claims: Vec<String>,
@@ -151,6 +159,14 @@ pub struct Quantiles {
     pub max: f64,
     /// Half-width of the widest single measurement's interval.
     pub resolution: f64,
+}
+
+/// Each measured time: the middle of its interval, in model milliseconds, in the order in which they
+/// were measured.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Samples {
+    pub detection_ms: Vec<f64>,
+    pub recovery_ms: Vec<f64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]

@@ -5,9 +5,11 @@ mod clean;
 mod doctor;
 pub mod exit;
 mod files;
+mod ground;
 mod report;
 mod run;
 mod schema;
+mod simulate;
 
 use clap::{Parser, Subcommand};
 

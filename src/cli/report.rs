@@ -5,7 +5,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use crate::check::{self, Judged};
-use crate::cli::{exit, files};
+use crate::cli::{exit, files, simulate};
 use crate::history::log::History;
 use crate::report::console::{Console, Mode};
 use crate::report::{self, RunInfo};
@@ -38,6 +38,18 @@ fn rebuild(directory: &Path) -> Result<u8, String> {
         .collect::<Result<Vec<_>, _>>()?
         .into_iter()
         .unzip();
+    let mut judged = judged;
+    let simulated = info
+        .folders
+        .iter()
+        .zip(&judged)
+        .filter_map(|(folder, judged)| {
+            let figures = simulate::load(&directory.join(folder)).transpose()?;
+            Some(figures.map(|figures| (judged.path.clone(), figures)))
+        })
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("failed to read the simulated figures: {error}"))?;
+    simulate::attach(&mut judged, &simulated);
     let info = RunInfo::from(info);
     let summary = report::merge(&info, judged);
     let paths = report::write_reports(directory, &summary, &histories)

@@ -1,26 +1,26 @@
 //! `syncope run`: resolve every file or start nothing; run; report; exit by the verdict.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use clap::ValueEnum;
-
-use crate::backend::{Backend, BackendError};
-use crate::check::Judged;
-use crate::cli::{exit, files};
+use crate::backend::BackendError;
+use crate::check::{Judged, Simulated};
+use crate::cli::ground::{BackendChoice, Ground, Trouble};
+use crate::cli::{exit, files, simulate};
 use crate::history::log::History;
 use crate::history::{FORMAT, Header};
-use crate::live::Harness;
 use crate::live::clock;
-use crate::live::provision::BackendKind;
 use crate::report::console::{Console, Mode};
 use crate::report::{self, NotRun, RunInfo};
 use crate::run::suite::{Case, Outcome, Suite};
 use crate::scenario::{Overrides, Scenario, Source, render};
 use crate::time::Scale;
+
+/// Of a simulated scenario's seeds that did not pass, so many are run again with their histories.
+const OTHERS_SHOWN: usize = 3;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -37,7 +37,7 @@ pub struct Args {
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: Option<u16>,
     /// Run each scenario so often, each time with a seed of its own.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     repeat: u32,
     /// The seed of every random choice; default: the scenario's own, else one that is printed.
     #[arg(long)]
@@ -56,14 +56,6 @@ pub struct Args {
     fail_fast: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum BackendChoice {
-    Auto,
-    Docker,
-    Process,
-    Sim,
-}
-
 pub fn run(args: &Args) -> u8 {
     let scenarios = match resolve_all(args) {
         Ok(scenarios) => scenarios,
@@ -80,28 +72,6 @@ pub fn run(args: &Args) -> u8 {
             code
         }
     }
-}
-
-/// Why no run came about.
-struct Trouble {
-    message: String,
-    hint: Option<String>,
-    code: u8,
-}
-
-impl From<BackendError> for Trouble {
-    fn from(error: BackendError) -> Self {
-        let message = error.to_string();
-        let hint = match error {
-            BackendError::Environment { hint, .. } => Some(hint),
-            _ => None,
-        };
-        Self { message, hint, code: exit::ENVIRONMENT }
-    }
-}
-
-fn io_trouble(doing: &str, error: &std::io::Error) -> Trouble {
-    Trouble { message: format!("failed to {doing}: {error}"), hint: None, code: exit::ENVIRONMENT }
 }
 
 /// Every scenario that was asked for, or every error of every file, and the exit code.
@@ -154,57 +124,104 @@ fn counted(count: usize, what: &str) -> String {
 fn execute(args: &Args, scenarios: Vec<(Source, Scenario)>, console: &Console) -> Result<u8, Trouble> {
     let started = jiff::Timestamp::now();
     let run_id = run_id(started);
-    let harness = Harness::start(&run_id).map_err(|error| io_trouble("start the harness", &error))?;
-    let interrupted = watch_for_interrupts(&harness);
-    let (kind, why) = choose_backend(args.backend, &harness)?;
-    console.note(&format!("backend {}: {why}", name_of(kind)));
-    harness.prepare(kind, scenarios.iter().map(|(_, scenario)| scenario), &|line| console.note(line))?;
+    let ground = Ground::choose(args.backend, &run_id)?;
+    let interrupted = ground.watch_for_interrupts();
+    console.note(&format!("backend {}: {}", ground.name(), ground.why()));
+    ground.prepare(scenarios.iter().map(|(_, scenario)| scenario), &|line| console.note(line))?;
     let seed = args.seed.unwrap_or_else(random_seed);
     if args.seed.is_none() {
         console.note(&format!("seed {seed} where a scenario has none of its own"));
     }
-    let cases = cases(args, scenarios, kind, seed, &run_id, started);
     let directory = args.out.join(&run_id);
     fs::create_dir_all(&directory)
-        .map_err(|error| io_trouble(&format!("create {}", directory.display()), &error))?;
+        .map_err(|error| Trouble::io(&format!("create {}", directory.display()), &error))?;
+    let stage = Stage { args, ground: &ground, console, interrupted: &interrupted, directory: &directory };
     let mut info = RunInfo {
-        run_id,
-        backend: name_of(kind).into(),
+        run_id: run_id.clone(),
+        backend: ground.name().into(),
         started_at: started.to_string(),
         interrupted: false,
         command: command_line(),
         not_run: Vec::new(),
     };
-    let suite = Suite {
-        open: &|index, case| {
-            console.started(&case.folder);
-            let backend = harness.open(kind, &case.scenario, u32::try_from(index).unwrap_or(u32::MAX))?;
-            Ok(Box::new(backend) as Box<dyn Backend>)
-        },
-        clock: clock::monotonic,
-        on_event: &|index, event| console.event(&cases[index].folder, event),
-        on_outcome: &|index, outcome| tell(console, &cases[index], outcome),
-        interrupted: &interrupted,
-        at_once: args.jobs.map_or_else(|| at_once(kind), usize::from),
-        fail_fast: args.fail_fast,
-        keep: args.keep,
-        directory: &directory,
+    let cases = cases(args, scenarios, &ground, seed, &run_id, started);
+    let mut ran = Ran::default();
+    stage.run(&cases, &mut ran, &mut info)?;
+    let seeds = match &ground {
+        Ground::Live { .. } => simulate::RUNS,
+        Ground::Sim { .. } => u64::from(args.repeat),
     };
-    let outcomes = suite.run(&cases).map_err(|error| io_trouble("write the histories", &error))?;
-    info.interrupted = interrupted.load(Ordering::SeqCst);
-    let ran = sort_out(&cases, outcomes, &mut info);
-    files::write_run_info(&directory, &info, ran.folders)
-        .map_err(|error| io_trouble("write the reports", &error))?;
-    let summary = report::merge(&info, ran.judged);
-    let paths = report::write_all(&directory, &summary, &ran.histories)
-        .map_err(|error| io_trouble("write the reports", &error))?;
-    if args.keep {
-        harness.guard().keep();
-    } else {
-        harness.guard().close();
+    let simulated = simulate::all(&cases, seeds, &interrupted, console);
+    if let Ground::Sim { .. } = &ground {
+        stage.run(&others(&cases, &simulated), &mut ran, &mut info)?;
     }
+    ground.close(args.keep);
+    info.interrupted = interrupted.load(Ordering::SeqCst);
+    let failed = |error| Trouble::io("write the reports", &error);
+    for (folder, judged) in ran.folders.iter().zip(&ran.judged) {
+        if let (1, Some(simulated)) = (judged.repeat, simulated.get(&judged.path)) {
+            simulate::store(&directory.join(folder), simulated).map_err(failed)?;
+        }
+    }
+    simulate::attach(&mut ran.judged, &simulated);
+    files::write_run_info(&directory, &info, ran.folders).map_err(failed)?;
+    let summary = report::merge(&info, ran.judged);
+    let paths = report::write_all(&directory, &summary, &ran.histories).map_err(failed)?;
     console.finish(&summary, &paths);
     Ok(exit_code(&summary, &info))
+}
+
+/// What every part of a run needs.
+struct Stage<'a> {
+    args: &'a Args,
+    ground: &'a Ground,
+    console: &'a Console,
+    interrupted: &'a AtomicBool,
+    directory: &'a Path,
+}
+
+impl Stage<'_> {
+    fn run(&self, cases: &[Case], ran: &mut Ran, info: &mut RunInfo) -> Result<(), Trouble> {
+        let Self { args, ground, console, interrupted, directory } = *self;
+        let suite = Suite {
+            open: &|index, case| {
+                console.started(&case.folder);
+                ground.open(index, case)
+            },
+            clock: ground.clock(),
+            on_event: &|index, event| console.event(&cases[index].folder, event),
+            on_outcome: &|index, outcome| tell(console, &cases[index], outcome),
+            interrupted,
+            at_once: args.jobs.map_or_else(|| ground.at_once(), usize::from),
+            fail_fast: args.fail_fast,
+            keep: args.keep,
+            directory,
+        };
+        let outcomes = suite.run(cases).map_err(|error| Trouble::io("write the histories", &error))?;
+        sort_out(cases, outcomes, ran, info);
+        Ok(())
+    }
+}
+
+/// Seeds of a simulated run that did not pass, a few of each scenario, to be run with their histories.
+fn others(cases: &[Case], simulated: &BTreeMap<String, Simulated>) -> Vec<Case> {
+    let mut others = Vec::new();
+    for case in cases {
+        let seeds = simulated.get(&case.header.path).map_or(&[][..], |figures| &figures.other_seeds);
+        for &seed in seeds.iter().filter(|seed| **seed != case.header.seed).take(OTHERS_SHOWN) {
+            let mut other = case.clone();
+            let number = seed.wrapping_sub(case.header.seed).saturating_add(1);
+            other.header.replay = case.header.replay.replace(
+                &format!("--seed {}", case.header.seed),
+                &format!("--seed {seed}"),
+            );
+            other.header.seed = seed;
+            other.header.repeat = u32::try_from(number).unwrap_or(u32::MAX);
+            other.folder = format!("{}.{number}", case.scenario.name);
+            others.push(other);
+        }
+    }
+    others
 }
 
 fn exit_code(summary: &report::Summary, info: &RunInfo) -> u8 {
@@ -241,8 +258,7 @@ struct Ran {
     histories: Vec<History>,
 }
 
-fn sort_out(cases: &[Case], outcomes: Vec<Outcome>, info: &mut RunInfo) -> Ran {
-    let mut ran = Ran::default();
+fn sort_out(cases: &[Case], outcomes: Vec<Outcome>, ran: &mut Ran, info: &mut RunInfo) {
     for (case, outcome) in cases.iter().zip(outcomes) {
         match outcome {
             Outcome::Judged { judged, history } => {
@@ -259,34 +275,37 @@ fn sort_out(cases: &[Case], outcomes: Vec<Outcome>, info: &mut RunInfo) -> Ran {
             }),
         }
     }
-    ran
 }
 
 fn cases(
     args: &Args,
     scenarios: Vec<(Source, Scenario)>,
-    kind: BackendKind,
+    ground: &Ground,
     seed: u64,
     run_id: &str,
     started: jiff::Timestamp,
 ) -> Vec<Case> {
+    let repeats = match ground {
+        Ground::Live { .. } => args.repeat,
+        Ground::Sim { .. } => 1,
+    };
     let mut cases = Vec::new();
     for (source, scenario) in scenarios {
         let first_seed = args.seed.or(scenario.seed).unwrap_or(seed);
-        for repeat in 1..=args.repeat {
+        for repeat in 1..=repeats {
             let seed = first_seed.wrapping_add(u64::from(repeat - 1));
             let path = source.path().display().to_string();
             let scale = args.time_scale.map(|scale| scale.to_string());
             let header = Header {
                 format: FORMAT,
-                run_id: run_id.to_owned(),
+                run_id: ground.run_id(run_id).to_owned(),
                 source: source.text().to_owned(),
-                backend: name_of(kind).to_owned(),
+                backend: ground.name().to_owned(),
                 seed,
-                replay: replay(&path, kind, seed, scale.as_deref()),
+                replay: replay(&path, ground.name(), seed, scale.as_deref()),
                 path,
                 time_scale: scale,
-                started_at: started.to_string(),
+                started_at: ground.started_at(started),
                 repeat,
             };
             let folder =
@@ -297,9 +316,9 @@ fn cases(
     cases
 }
 
-fn replay(path: &str, kind: BackendKind, seed: u64, scale: Option<&str>) -> String {
+fn replay(path: &str, backend: &str, seed: u64, scale: Option<&str>) -> String {
     let scale = scale.map_or_else(String::new, |scale| format!(" --time-scale {scale}"));
-    format!("syncope run {} --backend {} --seed {seed}{scale}", quoted(path), name_of(kind))
+    format!("syncope run {} --backend {backend} --seed {seed}{scale}", quoted(path))
 }
 
 /// For a shell to read back as one word.
@@ -319,47 +338,6 @@ fn command_line() -> String {
     std::iter::once("syncope".to_owned()).chain(words.map(|word| quoted(&word))).collect::<Vec<_>>().join(" ")
 }
 
-const fn name_of(kind: BackendKind) -> &'static str {
-    match kind {
-        BackendKind::Docker => "docker",
-        BackendKind::Process => "process",
-    }
-}
-
-/// The backend, and why this one.
-fn choose_backend(choice: BackendChoice, harness: &Harness) -> Result<(BackendKind, String), Trouble> {
-    match choice {
-        BackendChoice::Docker => {
-            harness.engine().map_err(|reason| Trouble {
-                message: format!("no container engine answers: {reason}"),
-                hint: Some("start one (`scripts/setup.sh` does on Debian), or use --backend process".into()),
-                code: exit::ENVIRONMENT,
-            })?;
-            Ok((BackendKind::Docker, "as asked".into()))
-        }
-        BackendChoice::Process => Ok((BackendKind::Process, "as asked".into())),
-        BackendChoice::Auto => Ok(match harness.engine() {
-            Ok(engine) => (BackendKind::Docker, format!("{engine} answers")),
-            Err(reason) => (BackendKind::Process, format!("no container engine answers ({reason})")),
-        }),
-        BackendChoice::Sim => Err(Trouble {
-            message: "the simulator is not built yet".into(),
-            hint: Some("use --backend docker or --backend process".into()),
-            code: exit::ENVIRONMENT,
-        }),
-    }
-}
-
-/// A scenario mostly waits: so many on each core leave the host quiet enough for the checks. Starting
-/// a container costs the engine more than starting a process costs the kernel.
-fn at_once(kind: BackendKind) -> usize {
-    let on_each_core = match kind {
-        BackendKind::Docker => 2,
-        BackendKind::Process => 3,
-    };
-    std::thread::available_parallelism().map_or(on_each_core, |cores| cores.get() * on_each_core)
-}
-
 /// Sortable, and distinct for runs that start in the same second.
 fn run_id(started: jiff::Timestamp) -> String {
     format!("{}-{:04x}", started.strftime("%Y%m%d-%H%M%S"), random_seed() & 0xffff)
@@ -374,22 +352,4 @@ fn random_seed() -> u64 {
     }
     // Few enough digits to be typed again.
     u64::from_le_bytes(bytes) % 1_000_000_000
-}
-
-/// The first SIGINT or SIGTERM ends the run in order; the watchdog takes care of everything else.
-fn watch_for_interrupts(harness: &Harness) -> Arc<AtomicBool> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let interrupted = Arc::new(AtomicBool::new(false));
-    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
-        let interrupted = Arc::clone(&interrupted);
-        let _context = harness.runtime().enter();
-        if let Ok(mut signals) = signal(kind) {
-            harness.runtime().spawn(async move {
-                while signals.recv().await.is_some() {
-                    interrupted.store(true, Ordering::SeqCst);
-                }
-            });
-        }
-    }
-    interrupted
 }

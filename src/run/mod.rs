@@ -1,6 +1,7 @@
 //! Running a scenario on a backend: phases, workload, faults.
 
 pub mod conductor;
+pub mod ensemble;
 pub mod faults;
 pub mod suite;
 pub mod targets;

@@ -129,22 +129,25 @@ impl Suite<'_> {
             (self.on_event)(index, &event);
             events.push(event);
         };
-        let note = |what: What| Event { at: (self.clock)(), by: HARNESS.into(), ev: what };
-        record(note(What::Header(Box::new(case.header.clone()))));
-        record(note(What::Phase(Phase::Provision)));
+        let note = |at, what: What| Event { at, by: HARNESS.into(), ev: what };
+        let mut now = (self.clock)();
+        record(note(now, What::Header(Box::new(case.header.clone()))));
+        record(note(now, What::Phase(Phase::Provision)));
         match (self.open)(index, case) {
             Ok(mut backend) => {
                 let interrupted = || self.interrupted.load(Ordering::SeqCst);
                 run::drive(&mut *backend, &case.scenario, case.header.seed, &interrupted, &mut record);
                 if !self.keep {
-                    record(note(What::Phase(Phase::TearDown)));
+                    record(note(backend.now(), What::Phase(Phase::TearDown)));
                     for what in backend.tear_down() {
-                        record(note(What::Leftover { what }));
+                        record(note(backend.now(), What::Leftover { what }));
                     }
                 }
+                now = backend.now();
             }
             Err(BackendError::Interrupted) => {
-                record(note(What::Interrupted));
+                now = (self.clock)();
+                record(note(now, What::Interrupted));
             }
             Err(error @ (BackendError::Environment { .. } | BackendError::Unsupported(_))) => {
                 drop(log);
@@ -152,10 +155,11 @@ impl Suite<'_> {
                 return Ok(Outcome::NotRun { error });
             }
             Err(BackendError::Failed(reason)) => {
-                record(note(What::Aborted { reason }));
+                now = (self.clock)();
+                record(note(now, What::Aborted { reason }));
             }
         }
-        record(note(What::End));
+        record(note(now, What::End));
         if let Some(error) = write_error {
             return Err(error);
         }

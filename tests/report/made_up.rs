@@ -1,6 +1,7 @@
 //! The made-up run: what was judged, and the histories.
 
 use syncope::check::{
+    Samples,
     Bound, BoundFrom, CheckResult, FaultReceipt, HostFigures, JobCounts, Judged, Mistakes, ModelFigures,
     Quantiles, RecoveryPart, StepCounts, Verdict,
 };
@@ -364,6 +365,9 @@ fn judged(name: &str, path: &str, verdict: Verdict) -> Judged {
         }),
         host: HostFigures { hiccup_p50_wall_ms: 0.08, hiccup_p99_wall_ms: 1.4, hiccup_max_wall_ms: 7.0 },
         versions: versions(),
+        samples: Samples::default(),
+        sim: None,
+        gaps: Vec::new(),
         claims: vec!["S3-1".into()],
     }
 }

@@ -9,6 +9,9 @@ pub const EPOCH_NANOS: i128 = 1_700_000_000_000_000_000;
 const NANOS_PER_MILLI: i128 = 1_000_000;
 const MILLION: i128 = 1_000_000;
 
+/// [`EPOCH_NANOS`] and a thousand seconds more: the wall clock at the virtual begin, RFC 3339.
+pub const EPOCH: &str = "2023-11-14T22:30:00Z";
+
 /// `offset` at `since`, and `ppm` parts per million of the time since then on top.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct WallClock {

@@ -13,6 +13,7 @@ mod wire;
 
 use std::collections::{BTreeMap, VecDeque};
 
+pub use clock::EPOCH;
 use client::{Client, Owner, Who};
 use delays::Delays;
 use http::Exchange;
