@@ -1,0 +1,3 @@
+//! Virtual time: the queue of coming events, and what is simulated on it.
+
+pub mod store;
