@@ -178,12 +178,7 @@ impl Postgres {
             None => {
                 let place = self.jobs.len();
                 self.index.insert(id.clone(), place as u32);
-                self.jobs.push(Job {
-                    id: id.clone(),
-                    status: None,
-                    steps: Vec::new(),
-                    effects: Vec::new(),
-                });
+                self.jobs.push(Job { id: id.clone(), status: None, steps: Vec::new(), effects: Vec::new() });
                 place
             }
         };

@@ -13,10 +13,10 @@ mod text;
 
 use std::collections::BTreeMap;
 
-pub use disk::{SAVE_POINTS, SavePoint};
 use disk::Disk;
-pub use keys::{Key, Value};
+pub use disk::{SAVE_POINTS, SavePoint};
 use keys::Keyspace;
+pub use keys::{Key, Value};
 use lease::{after, millis};
 
 use super::down;
@@ -87,8 +87,11 @@ impl Redis {
         reply
     }
 
-    /// DEL. How many of the keys were there.
+    /// DEL. How many of the keys were there; none while the server does not run.
     pub fn delete_keys(&mut self, now: UnixMillis, keys: &[String]) -> u64 {
+        if !self.running {
+            return 0;
+        }
         self.at(now);
         let deleted = keys.iter().filter(|name| self.keys.delete(now, &self.prefix, name)).count();
         self.disk.written(now, &self.keys);

@@ -59,7 +59,7 @@ impl Disk {
     }
 
     pub fn unsaved_changes(&self, keys: &Keyspace) -> u64 {
-        keys.changes() - self.changes_saved
+        keys.changes().saturating_sub(self.changes_saved)
     }
 
     /// Before anything else happens at `now`: what was due until then is written.

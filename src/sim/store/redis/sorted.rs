@@ -41,10 +41,6 @@ impl Sorted {
         Some(slot)
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
-    }
-
     pub fn clear(&mut self) {
         self.order.clear();
         self.scores.clear();

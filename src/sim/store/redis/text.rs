@@ -72,7 +72,8 @@ impl Text {
     /// # Errors
     /// `Rejected` if the key holds a lock's token, which is no beat.
     pub fn stamp(&self) -> Result<UnixMillis, StoreError> {
-        self.stamp.ok_or_else(|| StoreError::Rejected("the stored value cannot be read: not a beat".to_owned()))
+        self.stamp
+            .ok_or_else(|| StoreError::Rejected("the stored value cannot be read: not a beat".to_owned()))
     }
 
     pub fn is(&self, token: &str) -> bool {
