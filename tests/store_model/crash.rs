@@ -7,6 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use syncope::scenario::RedisDurability;
 use syncope::sim::store::Redis;
 use syncope::sim::store::redis::SavePoint;
+use syncope::time::UnixMillis;
 use tempfile::TempDir;
 
 use crate::bench::{Bench, Observed};
@@ -50,29 +51,52 @@ async fn a_redis_store_with_snapshots_keeps_all_over_a_stop_and_none_over_an_ear
 
 #[tokio::test]
 async fn a_killed_redis_store_falls_back_to_its_last_snapshot() {
-    // More than a second and at least 20 changes; the first part has more, and takes less time.
-    let point = SavePoint { seconds: 2, changes: 20 };
-    let mut server = Server::start(&["--save", "2 20", "--appendonly", "no"]);
+    for _ in 0..5 {
+        if falls_back_to_its_last_snapshot().await {
+            return;
+        }
+    }
+    panic!("this machine is too slow to do a few commands between two snapshots");
+}
+
+/// False if a snapshot came where none was wanted, so that nothing can be said.
+async fn falls_back_to_its_last_snapshot() -> bool {
+    // A part takes a second or two, and is worth a snapshot.
+    let point = SavePoint { seconds: 4, changes: 20 };
+    let mut server = Server::start(&["--save", "4 20", "--appendonly", "no"]);
     let mut bench = Bench::open(&server.url(), 1).await;
-    let parts: Vec<Sequence> = (FIRST_SEQUENCE..).map(|number| Sequence::random(seed(), 2 * number)).take(3).collect();
-    let begun = bench.time().await;
+    let numbers = (FIRST_SEQUENCE..).step_by(2).take(3);
+    let parts: Vec<Sequence> = numbers.map(|number| Sequence::random(seed(), number)).collect();
     let mut model = Redis::new("s0", parts[0].keep_failed(), RedisDurability::Rdb).with_save_points(&[point]);
-    model.start(begun);
+    let started = bench.info("rdb_last_save_time").await;
+    model.start(UnixMillis(started as i64 * 1_000));
     let first = run(&mut bench, &parts[0]).await;
     agrees(&mut model, &parts[0], &first);
+    if bench.info("rdb_last_save_time").await != started {
+        return false;
+    }
+    assert_eq!(bench.changes().await, model.unsaved_changes(), "changes of the first part");
     assert!(model.unsaved_changes() >= point.changes, "the first part is worth a snapshot");
     let saved = saved_after(&mut bench, first.read_at).await;
     let second = run(&mut bench, &parts[1]).await;
-    agrees(&mut model, &parts[1], &second);
-    assert_eq!(bench.changes().await, model.unsaved_changes(), "changes since the snapshot");
-    assert_eq!(bench.info("rdb_last_save_time").await, saved, "no snapshot came after the second part");
+    let changes = bench.changes().await;
     server.end(End::Kill);
-    model.crash(bench_time(&second));
+    if second.read_at.0 >= (saved as i64 + i64::from(point.seconds)) * 1_000 {
+        return false;
+    }
+    agrees(&mut model, &parts[1], &second);
+    assert_eq!(changes, model.unsaved_changes(), "changes since the snapshot");
+    model.crash(second.read_at);
     server.resume();
     bench.reopen().await;
-    model.start(bench.time().await);
+    let started = bench.time().await;
+    model.start(started);
+    let left = bench.keys().await.remove("s0").unwrap_or_default();
+    assert_eq!(key_difference(&left, &model.keys(started), first.slack + 1), None);
+    assert_ne!(left, second.keys, "what came after the snapshot is lost");
     let third = run(&mut bench, &parts[2]).await;
     agrees(&mut model, &parts[2], &third);
+    true
 }
 
 /// Sixteen sequences, the server's end and start, and the second half of the same.
@@ -127,12 +151,8 @@ async fn run(bench: &mut Bench, sequence: &Sequence) -> Observed {
     bench.go_on(std::slice::from_ref(sequence)).await.pop().expect("one was run")
 }
 
-fn bench_time(observed: &Observed) -> syncope::time::UnixMillis {
-    observed.read_at
-}
-
 /// When the snapshot was made that holds everything up to now, in seconds.
-async fn saved_after(bench: &mut Bench, moment: syncope::time::UnixMillis) -> u64 {
+async fn saved_after(bench: &mut Bench, moment: UnixMillis) -> u64 {
     let mut moment = moment;
     while bench.changes().await > 0 || bench.info("rdb_bgsave_in_progress").await > 0 {
         moment.0 += 20;

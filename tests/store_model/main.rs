@@ -12,14 +12,15 @@ mod bench;
 mod crash;
 mod judge;
 mod mutants;
-//mod postgres;
+mod postgres;
 mod redis;
-//mod rows;
+mod rows;
 mod sequence;
 #[path = "../fleet/servers.rs"]
 #[allow(dead_code, reason = "shared with the fleet's tests, which use more of it")]
 mod servers;
 mod shrink;
+mod tables;
 
 /// How many sequences a store gets. The default takes some seconds.
 fn sequences() -> u64 {
