@@ -246,3 +246,6 @@ impl Redis {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
