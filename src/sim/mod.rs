@@ -4,6 +4,8 @@
 //! byte, on every machine. `sim` and `live` never import each other.
 
 pub mod agenda;
+pub mod pipeline;
+pub mod seeds;
 pub mod store;
 pub mod world;
 
