@@ -17,5 +17,6 @@ pub mod proxy;
 pub mod report;
 pub mod run;
 pub mod scenario;
+pub mod sim;
 pub mod time;
 pub mod timing;

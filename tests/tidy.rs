@@ -20,6 +20,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "live",
         &["time", "names", "dist", "protocol", "fault", "history", "timing", "scenario", "backend", "proxy"],
     ),
+    (
+        "sim",
+        &["time", "names", "dist", "protocol", "fault", "history", "timing", "scenario", "backend", "check"],
+    ),
     ("report", &["time", "names", "dist", "protocol", "fault", "history", "timing", "scenario", "check"]),
     (
         "run",

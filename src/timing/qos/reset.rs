@@ -54,8 +54,10 @@ impl<'b> ResetOnArrival<'b> {
         Quality::new(self.beats.delay.max() + self.ttl, rate_per_s, inaccuracy)
     }
 
-    /// v(t): the probability that nothing arrives in `(t − T, t]`; `at_ns` from 0 to η.
-    fn silence(&self, at_ns: f64) -> f64 {
+    /// v(t): the probability of being suspected at t, that nothing arrives in `(t − T, t]`. `at_ns` in
+    /// nanoseconds, from 0 to η.
+    #[must_use]
+    pub fn silence(&self, at_ns: f64) -> f64 {
         self.past(at_ns - self.ttl_ns(), 0)
     }
 
