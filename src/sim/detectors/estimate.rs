@@ -34,7 +34,8 @@ pub struct Observed {
     /// E(T_MR) in seconds. Without a mistake infinite, and `low` is what 99 % confidence leaves: the
     /// time watched over 4.6.
     pub recurrence_s: Estimate,
-    /// E(T_M) in seconds; `None` without a mistake, for then nothing is known of it.
+    /// E(T_M) in seconds; `None` without a mistake, for then nothing is known of it. If a few mistakes
+    /// are much longer than the others, the interval is too narrow until some of those were seen.
     pub duration_s: Option<Estimate>,
     /// P_A. Without a mistake 1, and `low` takes 4.6 beats' intervals to have been suspected.
     pub query_accuracy: Estimate,

@@ -65,7 +65,7 @@ pub enum Unmet {
 /// `δ = T_D^U − η`.
 ///
 /// # Errors
-/// If no interval down to a thousandth of `T_D^U` meets it: which constraint is to blame.
+/// If no interval down to a two-hundredth of `T_D^U` meets it: which constraint is to blame.
 pub fn known_distribution(
     requirement: &Requirement,
     loss_ppm: u32,
@@ -94,7 +94,7 @@ pub fn known_distribution(
 /// `δ = T_D^U − η`. `variance_s2` in square seconds, zero or more.
 ///
 /// # Errors
-/// If no interval down to a thousandth of `T_D^U − E` meets it: which constraint is to blame.
+/// If no interval down to a two-hundredth of `T_D^U − E` meets it: which constraint is to blame.
 pub fn moments_only(
     requirement: &Requirement,
     loss_ppm: u32,
@@ -135,7 +135,7 @@ fn search(
     duration_eta_ns: f64,
     log_recurrence: &dyn Fn(f64, u32) -> f64,
 ) -> Result<Configuration, Unmet> {
-    const STRETCHES_MAX: u32 = 1_000;
+    const STRETCHES_MAX: u32 = 200;
     if requirement.duration_max.is_zero() {
         return Err(Unmet::Duration);
     }
@@ -170,7 +170,7 @@ fn search(
 
 /// The largest x in the stretch with `f(x) ≥ enough`, or the largest f that was seen.
 fn last_enough(low: f64, high: f64, steps: u32, enough: f64, f: &impl Fn(f64) -> f64) -> Result<f64, f64> {
-    const HALVINGS: u32 = 60;
+    const THIRDS: u32 = 40;
     let point = |step: u32| high - (high - low) * f64::from(step) / f64::from(steps);
     let mut peak = (f(high), 0);
     if peak.0 >= enough {
@@ -187,7 +187,7 @@ fn last_enough(low: f64, high: f64, steps: u32, enough: f64, f: &impl Fn(f64) ->
     }
     // The maximum may lie between two points: by ternary search, f being unimodal there.
     let (mut left, mut right) = (point((peak.1 + 1).min(steps)), point(peak.1.saturating_sub(1)));
-    for _ in 0..HALVINGS {
+    for _ in 0..THIRDS {
         let (a, b) = (left + (right - left) / 3.0, right - (right - left) / 3.0);
         if f(a) < f(b) { left = a } else { right = b }
     }

@@ -36,7 +36,10 @@ pub struct ResetOnArrival<'b> {
 }
 
 /// How old a beat may be, in intervals, to be multiplied by itself; older ones are integrated.
-const FACTORS_MAX: u32 = 1_000;
+const FACTORS_MAX: u32 = 200;
+
+/// From this age on, in intervals, arrivals are looked at on average over an interval.
+const PERIODS_MAX: f64 = 30.0;
 
 impl<'b> ResetOnArrival<'b> {
     #[must_use]
@@ -62,14 +65,34 @@ impl<'b> ResetOnArrival<'b> {
     }
 
     /// E[G(D)]: the probability that an arrival is the last for T.
+    ///
+    /// A tail that is longer than thirty intervals is flat over one of them, and so long after a beat
+    /// its neighbours' arrivals repeat after each: there the mean of G over an interval stands for G.
     fn expected_last_arrival(&self) -> f64 {
-        let delay = &self.beats.delay;
-        let landmarks = delay.landmarks_ns();
-        // Beyond, the delay's own landmarks are enough: hardly anything arrives there.
-        let late = landmarks.iter().copied().filter(|ns| delay.above(*ns) > 1e-12).fold(0.0, f64::max);
-        let breaks = self.breaks_ns(delay.min().as_nanos() as f64, late, &landmarks);
+        let (delay, interval_ns) = (&self.beats.delay, self.beats.interval_ns());
+        let (first_ns, last_ns) = (delay.min().as_nanos() as f64, delay.max().as_nanos() as f64);
+        let far_ns = (first_ns + PERIODS_MAX * interval_ns).min(last_ns);
+        let mut landmarks = delay.landmarks_ns();
+        landmarks.retain(|ns| *ns < far_ns);
+        landmarks.push(far_ns);
+        // What is so unlikely counts for nothing, and needs no care.
+        let late_ns = landmarks.iter().copied().filter(|ns| delay.above(*ns) > 1e-12).fold(0.0, f64::max);
+        let breaks = self.breaks_ns(first_ns, late_ns, &landmarks);
         let spread = integrate(&breaks, |y_ns| delay.density(y_ns) * self.last(y_ns));
-        delay.atoms().iter().map(|(y_ns, mass)| mass * self.last(*y_ns)).sum::<f64>() + spread
+        let single: f64 = delay
+            .atoms()
+            .iter()
+            .filter(|(y_ns, _)| *y_ns <= far_ns)
+            .map(|(y_ns, mass)| mass * self.last(*y_ns))
+            .sum();
+        let far = match delay.above(far_ns) {
+            0.0 => 0.0,
+            above => {
+                let breaks = self.breaks_ns(far_ns, far_ns + interval_ns, &[far_ns, far_ns + interval_ns]);
+                above * integrate(&breaks, |y_ns| self.last(y_ns)) / interval_ns
+            }
+        };
+        single + spread + far
     }
 
     /// G(y): the probability that after an arrival of beat 0 at `y_ns` nothing follows for T.
@@ -113,20 +136,22 @@ impl<'b> ResetOnArrival<'b> {
         self.ttl.as_nanos() as f64
     }
 
-    /// `own`, and where from `low` to `high` a factor has a kink: a landmark of D, or one less T, and
-    /// whole intervals. Only `own` if that would be too many.
+    /// `own`, and where from `low` to `high` a factor has a kink: a landmark of D, T more or less, and
+    /// whole intervals. If that would be too many, D's ends stand for all landmarks.
     fn breaks_ns(&self, low: f64, high: f64, own: &[f64]) -> Vec<f64> {
-        const BREAKS_MAX: f64 = 20_000.0;
+        const BREAKS_MAX: f64 = 3_000.0;
         let interval_ns = self.beats.interval_ns();
-        let landmarks = self.beats.delay.landmarks_ns();
+        let mut landmarks = self.beats.delay.landmarks_ns();
+        if 3.0 * landmarks.len() as f64 * ((high - low) / interval_ns + 1.0) > BREAKS_MAX {
+            landmarks =
+                [self.beats.delay.min(), self.beats.delay.max()].map(|end| end.as_nanos() as f64).into();
+        }
         let mut breaks = own.to_vec();
-        if 2.0 * landmarks.len() as f64 * ((high - low) / interval_ns + 1.0) < BREAKS_MAX {
-            for landmark in landmarks.iter().flat_map(|ns| [*ns, ns - self.ttl_ns(), ns + self.ttl_ns()]) {
-                let mut at = landmark + libm::ceil((low - landmark) / interval_ns) * interval_ns;
-                while at < high {
-                    breaks.push(at);
-                    at += interval_ns;
-                }
+        for landmark in landmarks.iter().flat_map(|ns| [*ns, ns - self.ttl_ns(), ns + self.ttl_ns()]) {
+            let mut at = landmark + libm::ceil((low - landmark) / interval_ns) * interval_ns;
+            while at < high {
+                breaks.push(at);
+                at += interval_ns;
             }
         }
         breaks.sort_unstable_by(f64::total_cmp);
