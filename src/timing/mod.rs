@@ -3,6 +3,7 @@
 //! **Invariant**: no I/O, no clock, no random source. Integer nanoseconds and interval arithmetic.
 
 pub mod bounds;
+pub mod qos;
 pub mod tolerance;
 
 pub use bounds::{RecoveryBounds, Work};

@@ -89,6 +89,32 @@ fn rates_are_scaled_so_that_as_much_passes_in_the_same_model_time() {
 }
 
 #[test]
+fn every_distribution_is_read_and_scaled() {
+    use syncope::dist::{Distribution, Recorded, Shape};
+    let ms = Span::from_millis;
+    let read = |step_time: &str| {
+        let yaml = variant("{constant: 200ms}", step_time).replace("time_scale: 1", "time_scale: 0.1");
+        good(&yaml).workload.step_time
+    };
+    assert_eq!(
+        read("{normal: {mean: 200ms, deviation: 50ms}}"),
+        Distribution::Normal { mean: ms(20), deviation: ms(5) }
+    );
+    assert_eq!(
+        read("{lognormal: {median: 200ms, p99: 2s}}"),
+        Distribution::Lognormal { median: ms(20), p99: ms(200) }
+    );
+    assert_eq!(
+        read("{pareto: {min: 50ms, shape: 1.5}}"),
+        Distribution::Pareto { min: ms(5), shape: Shape::from_thousandths(1_500).unwrap() }
+    );
+    assert_eq!(
+        read("{empirical: [300ms, 100ms, 100ms]}"),
+        Distribution::Empirical(Recorded::new(vec![ms(10), ms(10), ms(30)]).unwrap())
+    );
+}
+
+#[test]
 fn a_faked_clock_is_ordered_where_a_fault_needs_it() {
     let yaml = heartbeat("- clock_step: {target: {process: api}, by: +5s, for: 3s}\n    when: {at: 1s}");
     let faked: Vec<_> = good(&yaml).fleet.processes.into_iter().filter(|p| p.fake_clock).collect();

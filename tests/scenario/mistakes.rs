@@ -113,6 +113,15 @@ fn durations() {
         (variant("  jobs: 10", "  «jobs: 10").replace("500ms", "20d"), &["run-too-long"]),
         (variant("{constant: 200ms}", "{uniform: «[2s, 1s]}"), &["empty-range"]),
         (variant("{constant: 200ms}", "{uniform: «[2s]}"), &["wrong-type"]),
+        (variant("{constant: 200ms}", "{normal: «{mean: 2s}}"), &["missing-field"]),
+        (variant("{constant: 200ms}", "{lognormal: {median: 2s, p99: «1s}}"), &["empty-range"]),
+        (variant("{constant: 200ms}", "{lognormal: {median: «0s, p99: 1s}}"), &["duration-too-short"]),
+        (variant("{constant: 200ms}", "{pareto: {min: «0s, shape: 1.5}}"), &["duration-too-short"]),
+        (variant("{constant: 200ms}", "{pareto: {min: 1s, shape: «0}}"), &["out-of-range"]),
+        (variant("{constant: 200ms}", "{pareto: {min: 1s, shape: «-1}}"), &["out-of-range"]),
+        (variant("{constant: 200ms}", "{pareto: {min: 1s, shape: «steep}}"), &["wrong-type"]),
+        (variant("{constant: 200ms}", "{empirical: «[]}"), &["out-of-range"]),
+        (variant("{constant: 200ms}", "{empirical: [1s, «2]}"), &["duration"]),
     ]);
 }
 

@@ -1,6 +1,7 @@
 //! The file as it is written. Doc comments here are the descriptions in the JSON Schema: they speak
 //! to the author of a scenario.
 
+pub(crate) mod distribution;
 pub(crate) mod expect;
 pub(crate) mod fault;
 pub(crate) mod fleet;
@@ -13,6 +14,7 @@ use super::scalar::{ClaimId, Duration, Name, SpanPair, Text, Whole};
 use super::{JOBS_MAX, STEPS_MAX};
 use crate::scenario::RedisDurability;
 use crate::time::Scale;
+pub(crate) use distribution::Distribution;
 use expect::Expect;
 use fault::FaultEntry;
 use fleet::Fleet;
@@ -122,18 +124,6 @@ variants! {
         /// Anything from the first to the second.
         Uniform "uniform": SpanPair,
         /// Exponential with this mean: jobs arrive independently of each other.
-        Exponential "exponential": Duration,
-    }
-}
-
-variants! {
-    /// A distribution of durations.
-    Distribution {
-        /// Always the same.
-        Constant "constant": Duration,
-        /// Anything from the first to the second.
-        Uniform "uniform": SpanPair,
-        /// Exponential with this mean, cut at fifty times the mean.
         Exponential "exponential": Duration,
     }
 }

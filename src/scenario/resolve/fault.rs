@@ -95,8 +95,8 @@ fn kind_of(kind: &raw::FaultKind, world: &World<'_>, context: &mut Context<'_, '
         },
         raw::FaultKind::Pauses(pauses) => FaultKind::Pauses {
             target: target(&pauses.value.target, world, context.report)?,
-            lasting: context.distribution(pauses.value.lasting.value()?),
-            gap: context.distribution(pauses.value.gap.value()?),
+            lasting: context.distribution(pauses.value.lasting.given()?)?,
+            gap: context.distribution(pauses.value.gap.given()?)?,
             count: pauses.value.count.value()?.0 as u32,
         },
         raw::FaultKind::ScaleToZero(scale) => FaultKind::ScaleToZero {

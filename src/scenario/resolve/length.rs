@@ -1,6 +1,5 @@
 //! How long a run takes: what is expected, what is waited for at most, and what is refused.
 
-use crate::dist::Distribution;
 use crate::fault::{Fault, FaultKind, Trigger};
 use crate::protocol::Backoff;
 use crate::scenario::diagnostic::{Code, Report};
@@ -18,7 +17,7 @@ impl Scenario {
     /// Without provisioning.
     #[must_use]
     pub fn expected_length(&self) -> Span {
-        let arrival = mean(&self.workload.arrival).saturating_mul(u64::from(self.workload.jobs) - 1);
+        let arrival = self.workload.arrival.mean().saturating_mul(u64::from(self.workload.jobs) - 1);
         let faults_end = self.faults.iter().map(|fault| end_of(fault, arrival)).max().unwrap_or(Span::ZERO);
         (arrival + self.workload.delay + one_job(&self.workload) + backlog(self)).max(faults_end)
     }
@@ -90,20 +89,12 @@ fn backlog(scenario: &Scenario) -> Span {
     let workers = scenario.fleet.processes.iter().filter(|process| process.role == "worker").count();
     let slots = (workers.max(1) as u64).saturating_mul(u64::from(scenario.fleet.concurrency));
     let work = one_job(workload).saturating_mul(u64::from(workload.jobs));
-    let arrival = mean(&workload.arrival).saturating_mul(u64::from(workload.jobs));
+    let arrival = workload.arrival.mean().saturating_mul(u64::from(workload.jobs));
     Span::from_nanos(work.as_nanos() / slots) - arrival
 }
 
 fn one_job(workload: &Workload) -> Span {
-    mean(&workload.step_time).saturating_mul(u64::from(workload.steps))
-}
-
-fn mean(distribution: &Distribution) -> Span {
-    match distribution {
-        Distribution::Constant(span) => *span,
-        Distribution::Uniform { min, max } => *min + Span::from_nanos((*max - *min).as_nanos() / 2),
-        Distribution::Exponential { mean } => *mean,
-    }
+    workload.step_time.mean().saturating_mul(u64::from(workload.steps))
 }
 
 /// When the fault is healed; an event is taken to come with the last job at the latest.
@@ -124,7 +115,7 @@ fn lasting(kind: &FaultKind) -> Span {
         FaultKind::Stop { grace, restart_after, .. } => restart_after.unwrap_or(*grace),
         FaultKind::Restart { grace, .. } => *grace,
         FaultKind::Pauses { lasting, gap, count, .. } => {
-            (mean(lasting) + mean(gap)).saturating_mul(u64::from(*count))
+            (lasting.mean() + gap.mean()).saturating_mul(u64::from(*count))
         }
         FaultKind::Pause { lasting, .. }
         | FaultKind::Outage { lasting, .. }

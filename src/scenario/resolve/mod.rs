@@ -1,5 +1,6 @@
 //! From the file as written to a [`Scenario`] that cannot be wrong, or every reason why not.
 
+mod distribution;
 mod expect;
 mod external;
 mod fault;
@@ -12,7 +13,6 @@ use super::decode::{Decode, Field, Placed};
 use super::diagnostic::{Code, Diagnostic, Place, Report, Source};
 use super::scalar::{Duration, Whole};
 use super::{PostgresSpec, RedisDurability, RedisSpec, Scenario, Stack, lint, raw, tree};
-use crate::dist::Distribution;
 use crate::protocol::Backoff;
 use crate::time::{Scale, SignedSpan, Span};
 
@@ -156,17 +156,6 @@ impl Context<'_, '_> {
     fn signed(&self, model: SignedSpan) -> SignedSpan {
         let wall = i64::try_from(self.scale.to_wall(model.abs()).as_nanos()).unwrap_or(i64::MAX);
         SignedSpan(if model.0 < 0 { -wall } else { wall })
-    }
-
-    fn distribution(&self, raw: &raw::Distribution) -> Distribution {
-        match raw {
-            raw::Distribution::Constant(span) => Distribution::Constant(self.wall(span.value)),
-            raw::Distribution::Uniform(pair) => Distribution::Uniform {
-                min: self.scale.to_wall(pair.value.0),
-                max: self.scale.to_wall(pair.value.1),
-            },
-            raw::Distribution::Exponential(mean) => Distribution::Exponential { mean: self.wall(mean.value) },
-        }
     }
 
     fn backoff(&self, raw: &raw::Backoff) -> Backoff {

@@ -36,7 +36,7 @@ pub(super) fn resolve(
             raw::Arrival::Exponential(mean) => Distribution::Exponential { mean: context.wall(mean.value) },
         },
         steps: workload.steps.value().map_or(1, |Whole(steps)| *steps as u32),
-        step_time: context.distribution(workload.step_time.value()?),
+        step_time: context.distribution(workload.step_time.given()?)?,
         attempts: workload.attempts.value().map_or(defaults.attempts, |Whole(n)| *n as u32),
         backoff: workload.backoff.value().map_or(defaults.backoff, |backoff| context.backoff(backoff)),
         delay: context.span(&workload.delay, Span::ZERO),
