@@ -31,6 +31,7 @@ mod process;
 mod process_stores;
 mod reference;
 mod servers;
+mod shared_memory;
 pub mod survey;
 mod template;
 pub mod tree;

@@ -289,8 +289,6 @@ fn arguments_of(store: Store, port: u16, directory: &Path, durability: RedisDura
         Store::Postgres => {
             arguments.extend(["-D".into(), directory.into()]);
             arguments.extend(["-p", &port, "-h", "127.0.0.1", "-k", ""].map(OsString::from));
-            // In the data directory, and removed with it: a kill leaves nothing in /dev/shm.
-            arguments.extend(["-c", "dynamic_shared_memory_type=mmap"].map(OsString::from));
             arguments.extend(POSTGRES_SETTINGS.iter().flat_map(|setting| ["-c".into(), setting.into()]));
         }
     }
