@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, try_join_all};
+use futures_util::future::{BoxFuture, join_all};
 use tokio::runtime::{Handle, Runtime};
 
 use crate::backend::{Action, Backend, BackendError};
@@ -24,7 +24,7 @@ use crate::live::store::{Limits, RedisStore};
 use crate::live::wires::Wires;
 use crate::names::{Endpoint, JobId, ProcessName, Store};
 use crate::protocol::{Command, JobSpec, Reply};
-use crate::scenario::{Enqueue, ProcessSpec, Scenario};
+use crate::scenario::{Enqueue, Fleet, ProcessSpec, Scenario};
 use crate::time::{Instant, Span};
 
 /// Stalls of the host from this length on are events of the history.
@@ -155,10 +155,6 @@ impl Stage {
         let wires = Wires::lay(scenario.fleet.links(), site.proxy_address()).map_err(|error| {
             BackendError::Failed(format!("failed to open the proxy's listeners: {error}"))
         })?;
-        let stores = site.start_stores().await?;
-        for (store, instance) in &stores {
-            wires.lead(&Endpoint::Store(*store), instance.address);
-        }
         let stage = Self {
             site: Arc::clone(site),
             wires: Arc::new(wires),
@@ -168,23 +164,35 @@ impl Stage {
                 .iter()
                 .map(|spec| (spec.name.clone(), spec.clone()))
                 .collect(),
-            credentials: credentials(&stores),
+            credentials: provision::postgres_credentials(),
         };
-        prepare::stores(&scenario.fleet, &stores).await?;
-        try_join_all(stage.processes.keys().map(|process| stage.start(process))).await?;
+        if scenario.fleet.is_reference() {
+            // Its processes wait for their stores. Both are waited for also if one fails, so that
+            // nothing is started behind the back of the removal.
+            let (stores, processes) =
+                tokio::join!(stage.start_stores(&scenario.fleet), stage.start_processes());
+            stores.and(processes)?;
+        } else {
+            stage.start_stores(&scenario.fleet).await?;
+            stage.start_processes().await?;
+        }
         Ok(stage)
     }
-}
 
-fn credentials(stores: &BTreeMap<Store, StoreInstance>) -> Credentials {
-    stores.get(&Store::Postgres).map_or_else(
-        || Credentials { user: String::new(), password: None, database: String::new() },
-        |postgres| Credentials {
-            user: postgres.user.clone(),
-            password: postgres.password.clone(),
-            database: postgres.database.clone(),
-        },
-    )
+    /// With all that the fleet finds in them. Only then do the links lead anywhere.
+    async fn start_stores(&self, fleet: &Fleet) -> Result<(), BackendError> {
+        let stores = self.site.start_stores().await?;
+        prepare::stores(fleet, &stores).await?;
+        for (store, instance) in &stores {
+            self.wires.lead(&Endpoint::Store(*store), instance.address);
+        }
+        Ok(())
+    }
+
+    async fn start_processes(&self) -> Result<(), BackendError> {
+        let started = join_all(self.processes.keys().map(|process| self.start(process))).await;
+        started.into_iter().try_for_each(|started| started.map(drop))
+    }
 }
 
 impl Launcher for Stage {
