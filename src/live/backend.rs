@@ -1,17 +1,17 @@
 //! The live backend: one scenario on real stores and processes, through the proxy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use tokio::runtime::{Handle, Runtime};
 
 use crate::backend::{Action, Backend, BackendError};
-use crate::history::{Event, FinalState, What};
+use crate::history::{Event, What};
 use crate::live::clock;
 use crate::live::environment::{self, Credentials};
 use crate::live::inject::{self, Firer, Injector, Launcher};
@@ -19,10 +19,11 @@ use crate::live::observe::{self, HiccupMeter, Links, Prober, Producer, QueueClie
 use crate::live::prepare;
 use crate::live::provision::cleanup::Guard;
 use crate::live::provision::{self, BackendKind, RunContext, RunningProcess, Site, StoreInstance};
+use crate::live::readings::Readings;
 use crate::live::sink::Sink;
 use crate::live::store::{Limits, RedisStore};
 use crate::live::wires::Wires;
-use crate::names::{Endpoint, JobId, ProcessName, Store};
+use crate::names::{Endpoint, ProcessName, Store};
 use crate::protocol::{Command, JobSpec, Reply};
 use crate::scenario::{Enqueue, Fleet, ProcessSpec, Scenario};
 use crate::time::{Instant, Span};
@@ -226,8 +227,9 @@ pub struct LiveBackend {
     producer: Producer,
     prober: Option<Prober>,
     hiccups: Subscription,
-    /// The states that were reported, so that only changes are.
-    reported: Arc<Mutex<BTreeMap<JobId, FinalState>>>,
+    readings: Readings,
+    /// Taken out of `events` before their turn.
+    waiting: VecDeque<Event>,
 }
 
 impl LiveBackend {
@@ -264,44 +266,33 @@ impl LiveBackend {
             producer,
             prober: None,
             hiccups,
-            reported: Arc::default(),
+            readings: Readings::default(),
+            waiting: VecDeque::new(),
         }
     }
 
-    fn collect(&self) {
+    fn collect(&mut self) {
+        let reading = self.readings.begin();
+        // What the one before said in time and nobody has heard yet is not this one's answer.
+        self.waiting.extend(self.events.try_iter());
+        self.waiting.retain(|event| !matches!(event.ev, What::Collected { .. }));
         let (stage, sink) = (Arc::clone(&self.stage), self.sink.clone());
-        let (effects, reported) = (self.scenario.fleet.effects.clone(), Arc::clone(&self.reported));
+        let effects = self.scenario.fleet.effects.clone();
         self.runtime.spawn(async move {
             let stores =
                 Store::ALL.into_iter().filter_map(|store| Some((store, stage.site.store(store)?))).collect();
-            let error = match observe::collect(&effects, &stores).await {
-                Ok(states) => {
-                    report_changes(&reported, states.into_iter().collect(), &sink);
-                    None
-                }
-                Err(error) => Some(error),
-            };
-            sink.note(What::Collected { error });
+            let read = observe::collect(&effects, &stores).await;
+            reading.end(read.map(|states| states.into_iter().collect()), &sink);
         });
     }
-}
 
-fn report_changes(
-    reported: &Mutex<BTreeMap<JobId, FinalState>>,
-    states: BTreeMap<JobId, FinalState>,
-    sink: &Sink,
-) {
-    let mut reported = reported.lock().unwrap_or_else(PoisonError::into_inner);
-    for (job, state) in &states {
-        if reported.get(job) != Some(state) {
-            sink.note(What::JobState { job: job.clone(), state: state.clone() });
+    fn receive(&mut self, until: Instant) -> Option<Event> {
+        if let Some(event) = self.waiting.pop_front() {
+            return Some(event);
         }
+        let wait = until.since(clock::monotonic());
+        self.events.recv_timeout(wait.to_std()).ok()
     }
-    // What the stores knew and know no more.
-    for job in reported.keys().filter(|job| !states.contains_key(*job)) {
-        sink.note(What::JobState { job: job.clone(), state: FinalState::default() });
-    }
-    *reported = states;
 }
 
 fn producer_links(scenario: &Scenario, stage: &Stage) -> Links {
@@ -348,8 +339,7 @@ impl Backend for LiveBackend {
     }
 
     fn next_event(&mut self, until: Instant) -> Option<Event> {
-        let wait = until.since(clock::monotonic());
-        let event = self.events.recv_timeout(wait.to_std()).ok()?;
+        let event = self.receive(until)?;
         self.injector.observe(&event);
         Some(event)
     }

@@ -196,11 +196,14 @@ fn an_upstream_that_refuses_resets_its_connections() {
 #[test]
 fn connections_wait_for_an_upstream_that_is_not_named_yet() {
     let Rig { proxy, server, .. } = Rig::new();
+    let wait_for_open = |count| while proxy.stats(&link(1)).unwrap().open != count {};
     let address = proxy.listen(link(1), Ipv4Addr::LOCALHOST.into(), None).unwrap();
     let gave_up = TcpStream::connect(address).unwrap();
     let mut client = patient(TcpStream::connect(address).unwrap());
     client.write_all(b"early").unwrap();
+    wait_for_open(2);
     drop(gave_up);
+    wait_for_open(1);
     // A toxic holds it longer still.
     proxy.apply(&[link(1)], BOTH).unwrap();
     proxy.set_upstream(&link(1), server.local_addr().unwrap()).unwrap();

@@ -68,7 +68,7 @@ impl DockerSite {
             what,
             hint: "apt-get install -y docker.io, and start dockerd; or --backend process".into(),
         })?;
-        let images = images::resolve(&engine, &run.guard, [scenario], &|_| {}).await?;
+        let images = images::resolve(&engine, &run.guard, scenario, &|_| {}).await?;
         let libfaketime = super::process::libfaketime_for(scenario)?;
         let name = run.site_name();
         let directory = places::scratch().join(&name);
