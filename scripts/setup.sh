@@ -6,6 +6,7 @@ set -euo pipefail
 
 for_what=${1:-run}
 engine_log=${SYNCOPE_DOCKERD_LOG:-${TMPDIR:-/tmp}/dockerd-of-syncope.log}
+packages_log=${TMPDIR:-/tmp}/packages-of-syncope-$(id -u).log
 engine_wait_s=30
 policy=/usr/sbin/policy-rc.d
 
@@ -15,6 +16,10 @@ has_file() { compgen -G "$1" >/dev/null; }
 
 main() {
     local packages engine=yes
+    if ! has cargo; then
+        say "missing: cargo, of Rust 1.95 or later. Install it with rustup (https://rustup.rs), then run this again"
+        exit 4
+    fi
     engine_answers || engine=no
     packages=$(missing_packages $engine)
     if [ -n "$packages" ]; then
@@ -31,6 +36,8 @@ main() {
 
 missing_packages() {
     local engine=$1 packages=()
+    # Rust links with the C compiler.
+    has cc || packages+=(gcc libc6-dev)
     has redis-server || packages+=(redis-server)
     has postgres || has_file '/usr/lib/postgresql/*/bin/postgres' || packages+=(postgresql)
     has_file '/usr/lib/*/faketime/libfaketimeMT.so.1' || packages+=(faketime)
@@ -39,6 +46,8 @@ missing_packages() {
         has dockerd || packages+=(docker.io)
         has iptables || packages+=(iptables)
     fi
+    # The foreign fleet among the tests.
+    [ "$for_what" != test ] || has python3 || packages+=(python3)
     echo "${packages[*]}"
 }
 
@@ -53,9 +62,13 @@ install() {
     say "installing $packages"
     hold_services "${sudo[@]}"
     local apt=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Dpkg::Use-Pty=0)
-    "${apt[@]}" update
+    # What packages have to say is of interest only if they cannot be installed.
     # shellcheck disable=SC2086 # one word per package
-    "${apt[@]}" install -y --no-install-recommends $packages >/dev/null
+    if ! { "${apt[@]}" update && "${apt[@]}" install -y --no-install-recommends $packages; } >"$packages_log" 2>&1 </dev/null; then
+        say "failed to install $packages; the last words of $packages_log:"
+        tail -n 5 "$packages_log" >&2 || true
+        exit 4
+    fi
 }
 
 # Debian starts a server when its package is installed; the harness starts its own.

@@ -36,7 +36,7 @@ pub enum Action {
     StartProbes,
     StopProbes,
     /// Read every job's state from the stores once; comes back as `JobState` for each job that they
-    /// know, then `Collected`.
+    /// know, then `Collected`. A reading that is still under way is given up: it says nothing any more.
     Collect,
 }
 

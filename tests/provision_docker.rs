@@ -10,10 +10,12 @@ use std::time::Instant;
 
 use provision_support::{place, postgres, redis_get, redis_set, reference, run_id, scenario, shell};
 use rustix::process::{Signal, pidfd_send_signal};
+use syncope::backend::BackendError;
 use syncope::fault::OutageKind;
 use syncope::history::What;
 use syncope::live::provision::cleanup::Guard;
-use syncope::live::provision::{BackendKind, engine, images};
+use syncope::live::provision::{BackendKind, RunContext, engine, images, open};
+use syncope::live::sink::Sink;
 use syncope::names::{ProcessName, Store};
 use syncope::scenario::{ProcessSpec, RedisDurability, Scenario};
 
@@ -179,4 +181,23 @@ async fn docker_the_reference_program_is_told_its_role_and_its_settings() {
     println!("reference process started in {:?}", begun.elapsed());
     place.wait_for_line("prefix app:test");
     place.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_is_nowhere_keeps_only_its_own_scenario_from_running() {
+    // No registry answers on this port.
+    const NOWHERE: &str = "localhost:1/syncope/nowhere:1";
+    let spec = shell("worker-1", "true", Some(NOWHERE));
+    let scenario = scenario(None, false, vec![spec]);
+    // Has the others' images all the same.
+    prepared(&scenario).await;
+    let guard = Guard::open(&run_id("nowhere")).unwrap();
+    let (to, _) = std::sync::mpsc::channel();
+    let run = RunContext { guard: guard.clone(), index: 1, sink: Sink::new(to) };
+    match open(KIND, run, &scenario).await {
+        Err(BackendError::Environment { what, .. }) => assert!(what.contains(NOWHERE), "{what}"),
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("it has no image"),
+    }
+    guard.close();
 }

@@ -5,7 +5,9 @@ mod provision_support;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use provision_support::{place, postgres, redis_get, redis_set, reference, scenario, shell};
+use provision_support::{
+    place, postgres, postgres_segments, redis_get, redis_set, reference, run_id, scenario, shell,
+};
 use rustix::process::{Signal, pidfd_send_signal};
 use syncope::fault::OutageKind;
 use syncope::history::What;
@@ -82,6 +84,25 @@ async fn a_killed_postgres_keeps_what_it_acknowledged() {
         client.batch_execute("INSERT INTO t VALUES (2)").await.unwrap();
     }
     place.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_postgres_leaves_no_shared_memory() {
+    const NAME: &str = "postgres-memory";
+    let place = place(KIND, NAME, &scenario(None, true, Vec::new())).await;
+    place.site.start_stores().await.unwrap();
+    let used = postgres_segments(&run_id(NAME));
+    assert!(matches!(used[..], [segment] if segment.attached > 0), "{used:?}");
+    place.site.store_down(Store::Postgres, OutageKind::Kill).await.unwrap();
+    let left = postgres_segments(&run_id(NAME));
+    assert!(matches!(left[..], [segment] if segment.attached == 0), "{left:?}");
+    place.site.store_up(Store::Postgres, OutageKind::Kill).await.unwrap();
+    assert!(!left[0].is_there(), "the healed server has one of its own, and that alone");
+    place.site.store_down(Store::Postgres, OutageKind::Kill).await.unwrap();
+    let left = postgres_segments(&run_id(NAME));
+    assert!(matches!(left[..], [segment] if segment.attached == 0), "{left:?}");
+    place.leave().await;
+    assert!(!left[0].is_there());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,10 +4,11 @@
 mod provision_support;
 
 use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use provision_support::{place, scenario, shell, until};
+use provision_support::{place, postgres_segments, scenario, shell, until};
 use syncope::fault::OutageKind;
 use syncope::live::provision::BackendKind;
 use syncope::names::Store;
@@ -17,6 +18,9 @@ use syncope::scenario::RedisDurability;
 const HARNESS: &str = "a_killed_harness_leaves_no_process_and_no_directory";
 const RUN: &str = "SYNCOPE_TEST_RUN";
 const BACKEND: &str = "SYNCOPE_TEST_BACKEND";
+
+/// In the name of a run whose Postgres is killed, and so leaves its shared memory; others pause it.
+const KILLS_POSTGRES: &str = "outage";
 
 /// The harness that the tests kill. It is this program again, in the test [`HARNESS`].
 #[tokio::main]
@@ -30,7 +34,9 @@ async fn be_a_harness(run: String) {
     place.site.start_stores().await.unwrap();
     place.site.start_process(&spec, BTreeMap::new()).await.unwrap();
     // Stopped processes are the hardest to be rid of.
-    place.site.store_down(Store::Postgres, OutageKind::Pause).await.unwrap();
+    let how = if run.contains(KILLS_POSTGRES) { OutageKind::Kill } else { OutageKind::Pause };
+    place.site.store_down(Store::Postgres, how).await.unwrap();
+    println!("down");
     std::future::pending::<()>().await;
 }
 
@@ -44,12 +50,20 @@ impl Drop for Harness {
     }
 }
 
+impl Harness {
+    /// Returns when it has brought everything up, and Postgres down.
+    fn await_outage(&mut self) {
+        let lines = BufReader::new(self.0.stdout.take().unwrap()).lines();
+        assert!(lines.map_while(Result::ok).any(|line| line == "down"), "it ended before");
+    }
+}
+
 fn start(run: &str, backend: &str) -> Harness {
     let started = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", HARNESS])
+        .args(["--exact", "--nocapture", HARNESS])
         .env(RUN, run)
         .env(BACKEND, backend)
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn();
     Harness(started.unwrap())
@@ -116,12 +130,25 @@ fn docker_a_killed_harness_leaves_no_container_and_no_network() {
 }
 
 #[test]
+fn the_shared_memory_of_a_killed_postgres_goes_after_a_killed_harness() {
+    let mut harness = start(KILLS_POSTGRES, "process");
+    let id = format!("test-{KILLS_POSTGRES}-{}", harness.0.id());
+    harness.await_outage();
+    let left = postgres_segments(&id);
+    assert_eq!(left.len(), 1, "a killed server leaves its segment");
+    drop(harness);
+    until(&format!("the end of {id}"), Duration::from_secs(10), || traces(&id, "process").is_empty());
+    assert!(left.iter().all(|segment| !segment.is_there()), "{left:?}");
+}
+
+#[test]
 fn clean_removes_what_a_run_left_whose_watchdog_was_killed_too() {
-    let harness = start("clean", "process");
-    let id = format!("test-clean-{}", harness.0.id());
-    until("a run with a worker and its descendant", Duration::from_secs(20), || {
-        traces(&id, "process").len() > 6
-    });
+    let run = format!("clean-{KILLS_POSTGRES}");
+    let mut harness = start(&run, "process");
+    let id = format!("test-{run}-{}", harness.0.id());
+    harness.await_outage();
+    let segments = postgres_segments(&id);
+    assert_eq!(segments.len(), 1, "a killed server leaves its segment");
     let watchdog = traces(&id, "process").into_iter().find_map(|trace| {
         trace
             .strip_prefix("watchdog /proc/")
@@ -130,6 +157,8 @@ fn clean_removes_what_a_run_left_whose_watchdog_was_killed_too() {
     rustix::process::kill_process(watchdog.unwrap(), rustix::process::Signal::KILL).unwrap();
     drop(harness);
     assert!(!traces(&id, "process").is_empty());
+    assert!(segments.iter().all(|segment| segment.is_there()), "{segments:?}");
     assert!(Command::new(env!("CARGO_BIN_EXE_syncope")).arg("clean").status().unwrap().success());
     assert_eq!(traces(&id, "process"), Vec::<String>::new());
+    assert!(segments.iter().all(|segment| !segment.is_there()), "{segments:?}");
 }

@@ -1,17 +1,17 @@
 //! The live backend: one scenario on real stores and processes, through the proxy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, try_join_all};
+use futures_util::future::{BoxFuture, join_all};
 use tokio::runtime::{Handle, Runtime};
 
 use crate::backend::{Action, Backend, BackendError};
-use crate::history::{Event, FinalState, What};
+use crate::history::{Event, What};
 use crate::live::clock;
 use crate::live::environment::{self, Credentials};
 use crate::live::inject::{self, Firer, Injector, Launcher};
@@ -19,12 +19,13 @@ use crate::live::observe::{self, HiccupMeter, Links, Prober, Producer, QueueClie
 use crate::live::prepare;
 use crate::live::provision::cleanup::Guard;
 use crate::live::provision::{self, BackendKind, RunContext, RunningProcess, Site, StoreInstance};
+use crate::live::readings::Readings;
 use crate::live::sink::Sink;
 use crate::live::store::{Limits, RedisStore};
 use crate::live::wires::Wires;
-use crate::names::{Endpoint, JobId, ProcessName, Store};
+use crate::names::{Endpoint, ProcessName, Store};
 use crate::protocol::{Command, JobSpec, Reply};
-use crate::scenario::{Enqueue, ProcessSpec, Scenario};
+use crate::scenario::{Enqueue, Fleet, ProcessSpec, Scenario};
 use crate::time::{Instant, Span};
 
 /// Stalls of the host from this length on are events of the history.
@@ -155,10 +156,6 @@ impl Stage {
         let wires = Wires::lay(scenario.fleet.links(), site.proxy_address()).map_err(|error| {
             BackendError::Failed(format!("failed to open the proxy's listeners: {error}"))
         })?;
-        let stores = site.start_stores().await?;
-        for (store, instance) in &stores {
-            wires.lead(&Endpoint::Store(*store), instance.address);
-        }
         let stage = Self {
             site: Arc::clone(site),
             wires: Arc::new(wires),
@@ -168,23 +165,35 @@ impl Stage {
                 .iter()
                 .map(|spec| (spec.name.clone(), spec.clone()))
                 .collect(),
-            credentials: credentials(&stores),
+            credentials: provision::postgres_credentials(),
         };
-        prepare::stores(&scenario.fleet, &stores).await?;
-        try_join_all(stage.processes.keys().map(|process| stage.start(process))).await?;
+        if scenario.fleet.is_reference() {
+            // Its processes wait for their stores. Both are waited for also if one fails, so that
+            // nothing is started behind the back of the removal.
+            let (stores, processes) =
+                tokio::join!(stage.start_stores(&scenario.fleet), stage.start_processes());
+            stores.and(processes)?;
+        } else {
+            stage.start_stores(&scenario.fleet).await?;
+            stage.start_processes().await?;
+        }
         Ok(stage)
     }
-}
 
-fn credentials(stores: &BTreeMap<Store, StoreInstance>) -> Credentials {
-    stores.get(&Store::Postgres).map_or_else(
-        || Credentials { user: String::new(), password: None, database: String::new() },
-        |postgres| Credentials {
-            user: postgres.user.clone(),
-            password: postgres.password.clone(),
-            database: postgres.database.clone(),
-        },
-    )
+    /// With all that the fleet finds in them. Only then do the links lead anywhere.
+    async fn start_stores(&self, fleet: &Fleet) -> Result<(), BackendError> {
+        let stores = self.site.start_stores().await?;
+        prepare::stores(fleet, &stores).await?;
+        for (store, instance) in &stores {
+            self.wires.lead(&Endpoint::Store(*store), instance.address);
+        }
+        Ok(())
+    }
+
+    async fn start_processes(&self) -> Result<(), BackendError> {
+        let started = join_all(self.processes.keys().map(|process| self.start(process))).await;
+        started.into_iter().try_for_each(|started| started.map(drop))
+    }
 }
 
 impl Launcher for Stage {
@@ -218,8 +227,9 @@ pub struct LiveBackend {
     producer: Producer,
     prober: Option<Prober>,
     hiccups: Subscription,
-    /// The states that were reported, so that only changes are.
-    reported: Arc<Mutex<BTreeMap<JobId, FinalState>>>,
+    readings: Readings,
+    /// Taken out of `events` before their turn.
+    waiting: VecDeque<Event>,
 }
 
 impl LiveBackend {
@@ -256,44 +266,33 @@ impl LiveBackend {
             producer,
             prober: None,
             hiccups,
-            reported: Arc::default(),
+            readings: Readings::default(),
+            waiting: VecDeque::new(),
         }
     }
 
-    fn collect(&self) {
+    fn collect(&mut self) {
+        let reading = self.readings.begin();
+        // What the one before said in time and nobody has heard yet is not this one's answer.
+        self.waiting.extend(self.events.try_iter());
+        self.waiting.retain(|event| !matches!(event.ev, What::Collected { .. }));
         let (stage, sink) = (Arc::clone(&self.stage), self.sink.clone());
-        let (effects, reported) = (self.scenario.fleet.effects.clone(), Arc::clone(&self.reported));
+        let effects = self.scenario.fleet.effects.clone();
         self.runtime.spawn(async move {
             let stores =
                 Store::ALL.into_iter().filter_map(|store| Some((store, stage.site.store(store)?))).collect();
-            let error = match observe::collect(&effects, &stores).await {
-                Ok(states) => {
-                    report_changes(&reported, states.into_iter().collect(), &sink);
-                    None
-                }
-                Err(error) => Some(error),
-            };
-            sink.note(What::Collected { error });
+            let read = observe::collect(&effects, &stores).await;
+            reading.end(read.map(|states| states.into_iter().collect()), &sink);
         });
     }
-}
 
-fn report_changes(
-    reported: &Mutex<BTreeMap<JobId, FinalState>>,
-    states: BTreeMap<JobId, FinalState>,
-    sink: &Sink,
-) {
-    let mut reported = reported.lock().unwrap_or_else(PoisonError::into_inner);
-    for (job, state) in &states {
-        if reported.get(job) != Some(state) {
-            sink.note(What::JobState { job: job.clone(), state: state.clone() });
+    fn receive(&mut self, until: Instant) -> Option<Event> {
+        if let Some(event) = self.waiting.pop_front() {
+            return Some(event);
         }
+        let wait = until.since(clock::monotonic());
+        self.events.recv_timeout(wait.to_std()).ok()
     }
-    // What the stores knew and know no more.
-    for job in reported.keys().filter(|job| !states.contains_key(*job)) {
-        sink.note(What::JobState { job: job.clone(), state: FinalState::default() });
-    }
-    *reported = states;
 }
 
 fn producer_links(scenario: &Scenario, stage: &Stage) -> Links {
@@ -340,8 +339,7 @@ impl Backend for LiveBackend {
     }
 
     fn next_event(&mut self, until: Instant) -> Option<Event> {
-        let wait = until.since(clock::monotonic());
-        let event = self.events.recv_timeout(wait.to_std()).ok()?;
+        let event = self.receive(until)?;
         self.injector.observe(&event);
         Some(event)
     }

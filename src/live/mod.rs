@@ -8,6 +8,7 @@ pub mod inject;
 pub mod observe;
 mod prepare;
 pub mod provision;
+mod readings;
 pub mod sink;
 pub mod store;
 mod wires;

@@ -157,7 +157,15 @@ impl Engine {
 
     pub(super) fn set_upstream(&mut self, link: &Link, upstream: SocketAddr) -> io::Result<()> {
         let id = self.find(link)?;
-        self.ports[id].upstream = Some(upstream);
+        let waited = self.ports[id].upstream.replace(upstream).is_none();
+        if waited && self.ports[id].rules.connects() {
+            let of_link = |connection: &Option<Connection>| connection.as_ref().is_some_and(|c| c.link == id);
+            for index in 0..self.connections.len() {
+                if of_link(&self.connections[index]) {
+                    self.connect(index);
+                }
+            }
+        }
         Ok(())
     }
 
@@ -302,12 +310,12 @@ impl Engine {
         }
     }
 
-    /// Connects to the upstream; if that cannot be, the client is reset.
+    /// Connects to the upstream, as soon as there is one; if that cannot be, the client is reset.
     fn connect(&mut self, index: usize) {
         let Some(connection) = &mut self.connections[index] else { return };
         let port = &mut self.ports[connection.link];
-        let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
-        match port.upstream.ok_or_else(refused).and_then(socket::dial) {
+        let Some(upstream) = port.upstream else { return };
+        match socket::dial(upstream) {
             Ok(server) => {
                 connection.connect(server);
                 if !self.watch(index, SERVER) {

@@ -95,7 +95,8 @@ impl Proxy {
     }
 
     /// Opens the link's listener on a free port of `bind`, and returns its address. Without an
-    /// upstream, connections are reset until [`Self::set_upstream`] names one.
+    /// upstream, connections are accepted and go no further until [`Self::set_upstream`] names one:
+    /// so a fleet can start while its stores do, and is connected the moment that they are ready.
     ///
     /// # Errors
     /// [`io::ErrorKind::AlreadyExists`] if the link has a listener; else the system's.
@@ -103,7 +104,8 @@ impl Proxy {
         self.ask(move |engine| engine.listen(link, bind, upstream))?
     }
 
-    /// Where the link's connections lead from now on; those that are open stay where they are.
+    /// Where the link's connections lead from now on, and where those lead that waited for it; others
+    /// that are open stay where they are.
     ///
     /// # Errors
     /// [`io::ErrorKind::NotFound`] if the link has no listener.

@@ -186,15 +186,39 @@ fn a_server_that_dies_with_unread_bytes_resets_the_client() {
 }
 
 #[test]
-fn without_an_upstream_connections_are_reset() {
+fn an_upstream_that_refuses_resets_its_connections() {
     let Rig { proxy, server, address, links } = Rig::new();
     drop(server);
     assert_reset(&mut patient(TcpStream::connect(address).unwrap()));
     assert_eq!(proxy.stats(&links[0]).unwrap().upstream_refused, 1);
+}
 
+#[test]
+fn connections_wait_for_an_upstream_that_is_not_named_yet() {
+    let Rig { proxy, server, .. } = Rig::new();
+    let wait_for_open = |count| while proxy.stats(&link(1)).unwrap().open != count {};
     let address = proxy.listen(link(1), Ipv4Addr::LOCALHOST.into(), None).unwrap();
-    assert_reset(&mut patient(TcpStream::connect(address).unwrap()));
-    assert_eq!(proxy.stats(&link(1)).unwrap().upstream_refused, 1);
+    let gave_up = TcpStream::connect(address).unwrap();
+    let mut client = patient(TcpStream::connect(address).unwrap());
+    client.write_all(b"early").unwrap();
+    wait_for_open(2);
+    drop(gave_up);
+    wait_for_open(1);
+    // A toxic holds it longer still.
+    proxy.apply(&[link(1)], BOTH).unwrap();
+    proxy.set_upstream(&link(1), server.local_addr().unwrap()).unwrap();
+    proxy.heal(&[link(1)], BOTH).unwrap();
+    let mut server_side = patient(server.accept().unwrap().0);
+    let mut said = [0; 5];
+    server_side.read_exact(&mut said).unwrap();
+    assert_eq!(&said, b"early");
+
+    let address = proxy.listen(link(2), Ipv4Addr::LOCALHOST.into(), None).unwrap();
+    let mut client = patient(TcpStream::connect(address).unwrap());
+    proxy.set_upstream(&link(2), server.local_addr().unwrap()).unwrap();
+    server.accept().unwrap().0.write_all(b"hello").unwrap();
+    client.read_exact(&mut said).unwrap();
+    assert_eq!(&said, b"hello");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 pub struct RedisServer {
@@ -101,8 +102,17 @@ impl PostgresServer {
 }
 
 impl Drop for PostgresServer {
+    /// Only a server that runs can remove its shared memory: one that was killed is started again.
     fn drop(&mut self) {
-        self.kill();
+        if self.process.is_none() && !std::thread::panicking() {
+            self.resume();
+        }
+        if let Some(mut server) = self.process.take() {
+            let pid = i32::try_from(server.id()).ok().and_then(Pid::from_raw).expect("its pid");
+            // An immediate shutdown.
+            let _ = kill_process(pid, Signal::QUIT);
+            let _ = server.wait();
+        }
     }
 }
 
@@ -160,7 +170,8 @@ fn as_postgres(program: &str) -> Command {
     if is_root() {
         command.args(["--reuid", "postgres", "--regid", "postgres", "--clear-groups"]);
     }
-    command.args(["--pdeathsig", "KILL"]).arg(find(program));
+    // An immediate shutdown, in which a server removes its shared memory.
+    command.args(["--pdeathsig", "QUIT"]).arg(find(program));
     command
 }
 

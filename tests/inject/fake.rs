@@ -155,6 +155,15 @@ pub struct Server {
     directory: tempfile::TempDir,
 }
 
+/// A killed Postgres leaves its System V segment, which its lock file names on line 7: key and id.
+fn remove_shared_memory(data: &Path) {
+    let lock = std::fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
+    if let Some(id) = lock.lines().nth(6).and_then(|line| line.split_whitespace().nth(1)) {
+        // A server that ended in good order has removed it.
+        let _ = Command::new("ipcrm").args(["-m", id]).stderr(Stdio::null()).status();
+    }
+}
+
 impl Server {
     pub fn redis() -> Self {
         Self::redis_at(free_port())
@@ -239,6 +248,7 @@ impl Drop for Server {
             }
         }
         let _ = self.child.wait();
+        remove_shared_memory(&self.directory.path().join("data"));
     }
 }
 

@@ -188,3 +188,35 @@ pub fn until(what: &str, within: Duration, mut reached: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(50));
     }
 }
+
+/// A System V segment of a Postgres.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Segment {
+    id: i32,
+    pub attached: u32,
+}
+
+impl Segment {
+    pub fn is_there(self) -> bool {
+        segment(self.id).is_some()
+    }
+}
+
+/// Those that the lock files name which the run's servers, living or killed, have in their directories.
+pub fn postgres_segments(run: &str) -> Vec<Segment> {
+    let sites = ["/dev/shm".into(), std::env::temp_dir()]
+        .into_iter()
+        .flat_map(|place| std::fs::read_dir(place).into_iter().flatten().flatten())
+        .map(|entry| entry.path())
+        .filter(|path| path.to_string_lossy().contains(run));
+    let locks = sites.filter_map(|site| std::fs::read_to_string(site.join("postgres/postmaster.pid")).ok());
+    locks.filter_map(|lock| segment(lock.lines().nth(6)?.split_whitespace().nth(1)?.parse().ok()?)).collect()
+}
+
+fn segment(id: i32) -> Option<Segment> {
+    let all = std::fs::read_to_string("/proc/sysvipc/shm").unwrap();
+    all.lines().skip(1).find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        (words[1].parse() == Ok(id)).then(|| Segment { id, attached: words[6].parse().unwrap() })
+    })
+}

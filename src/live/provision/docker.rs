@@ -10,7 +10,7 @@ use bollard::Docker;
 use bollard::models::NetworkCreateRequest;
 use bollard::query_parameters::InspectNetworkOptions;
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, try_join_all};
+use futures_util::future::BoxFuture;
 
 use super::container::{self, ContainerSpec};
 use super::docker_stores::StoreContainer;
@@ -20,7 +20,7 @@ use super::labels::{self, OWNER_LABEL, RUN_LABEL, SCENARIO_LABEL, SITE_LABEL, Wh
 use super::output::OutputStream;
 use super::reference::{FLEET_VARIABLE, faketime_environment, fleet_settings, role_argument};
 use super::undo::{self, Entry, OWNER_FILE, OWNER_VARIABLE, RUN_VARIABLE};
-use super::{RunContext, RunningProcess, Site, StoreInstance, places};
+use super::{RunContext, RunningProcess, Site, StoreInstance, places, start_side_by_side};
 use crate::backend::BackendError;
 use crate::fault::OutageKind;
 use crate::history::What;
@@ -68,7 +68,7 @@ impl DockerSite {
             what,
             hint: "apt-get install -y docker.io, and start dockerd; or --backend process".into(),
         })?;
-        let images = images::resolve(&engine, &run.guard, [scenario], &|_| {}).await?;
+        let images = images::resolve(&engine, &run.guard, scenario, &|_| {}).await?;
         let libfaketime = super::process::libfaketime_for(scenario)?;
         let name = run.site_name();
         let directory = places::scratch().join(&name);
@@ -109,13 +109,13 @@ impl DockerSite {
         }
     }
 
-    async fn start_one_store(&self, store: Store) -> Result<(Store, StoreInstance), BackendError> {
+    async fn start_one_store(&self, store: Store) -> Result<StoreInstance, BackendError> {
         let image = self.images.store(store)?;
         let spec = self.container_spec(store.as_str(), image);
         let started = StoreContainer::start(&self.engine.docker, store, &self.stack, spec).await?;
         let instance = started.instance();
         self.state().stores.insert(store, Arc::new(started));
-        Ok((store, instance))
+        Ok(instance)
     }
 
     async fn start(
@@ -216,12 +216,7 @@ impl Site for DockerSite {
     }
 
     fn start_stores(&self) -> BoxFuture<'_, Result<BTreeMap<Store, StoreInstance>, BackendError>> {
-        let wanted = Store::ALL.into_iter().filter(|store| match store {
-            Store::Redis => self.stack.redis.is_some(),
-            Store::Postgres => self.stack.postgres.is_some(),
-        });
-        let starts: Vec<_> = wanted.map(|store| self.start_one_store(store)).collect();
-        async move { Ok(try_join_all(starts).await?.into_iter().collect()) }.boxed()
+        start_side_by_side(&self.stack, |store| self.start_one_store(store)).boxed()
     }
 
     fn start_process(

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use super::container::{self, ContainerSpec};
-use super::servers::{self, POSTGRES_DATABASE, POSTGRES_SETTINGS, POSTGRES_USER};
+use super::servers::{self, POSTGRES_SETTINGS};
 use super::{Exit, StoreInstance, process, tree, wait_for_exit};
 use crate::backend::BackendError;
 use crate::fault::OutageKind;
@@ -27,13 +27,14 @@ pub(super) struct StoreContainer {
     store: Store,
     container: String,
     name: String,
-    version: String,
     running: Mutex<Running>,
 }
 
 #[derive(Clone)]
 struct Running {
     instance: StoreInstance,
+    /// As the server gives it.
+    version: String,
     pidfd: Arc<std::os::fd::OwnedFd>,
     exit: watch::Receiver<Option<Exit>>,
 }
@@ -55,9 +56,8 @@ impl StoreContainer {
         let name = spec.name.clone();
         let container = container::create(docker, spec).await?;
         let running = run(docker, store, &container, &name).await?;
-        let version = servers::version(&running.instance).await.unwrap_or_else(|error| error);
         let running = Mutex::new(running);
-        Ok(Self { docker: docker.clone(), store, container, name, version, running })
+        Ok(Self { docker: docker.clone(), store, container, name, running })
     }
 
     pub(super) fn instance(&self) -> StoreInstance {
@@ -65,7 +65,7 @@ impl StoreContainer {
     }
 
     pub(super) fn version(&self) -> (String, String) {
-        (self.store.to_string(), self.version.clone())
+        (self.store.to_string(), self.running().version)
     }
 
     pub(super) async fn down(&self, how: OutageKind) -> Result<String, BackendError> {
@@ -95,7 +95,8 @@ impl StoreContainer {
         match how {
             OutageKind::Pause => {
                 let proof = self.on_tree(tree::continue_tree, "continue").await?;
-                ready(&self.docker, &self.running(), &self.container).await?;
+                let Running { instance, exit, .. } = self.running();
+                ready(&self.docker, &instance, exit, &self.container).await?;
                 Ok(format!("{proof}; {} answers", self.store))
             }
             OutageKind::Kill | OutageKind::Stop => {
@@ -129,26 +130,24 @@ async fn run(docker: &Docker, store: Store, container: &str, name: &str) -> Resu
     let started = container::start(docker, container, name).await?;
     let exit = container::watch_exit(docker, container, &started.pidfd, |_, _| {});
     let exit = exit.map_err(|error| process::failed(&format!("watch {store}"), &error))?;
-    let (port, user, database) = match store {
-        Store::Redis => (REDIS_PORT, "default", "0"),
-        Store::Postgres => (POSTGRES_PORT, POSTGRES_USER, POSTGRES_DATABASE),
+    let port = match store {
+        Store::Redis => REDIS_PORT,
+        Store::Postgres => POSTGRES_PORT,
     };
-    let instance = StoreInstance {
-        store,
-        address: SocketAddr::new(started.address, port),
-        pid: started.pid,
-        user: user.into(),
-        password: None,
-        database: database.into(),
-    };
-    let running = Running { instance, pidfd: Arc::new(started.pidfd), exit };
-    ready(docker, &running, container).await?;
-    Ok(running)
+    let instance = StoreInstance::of(store, SocketAddr::new(started.address, port), started.pid);
+    let version = ready(docker, &instance, exit.clone(), container).await?;
+    Ok(Running { instance, version, pidfd: Arc::new(started.pidfd), exit })
 }
 
-async fn ready(docker: &Docker, running: &Running, container: &str) -> Result<(), BackendError> {
-    match servers::wait_until_ready(&running.instance, running.exit.clone()).await {
-        Ok(()) => Ok(()),
+/// Returns the server's version.
+async fn ready(
+    docker: &Docker,
+    instance: &StoreInstance,
+    exit: watch::Receiver<Option<Exit>>,
+    container: &str,
+) -> Result<String, BackendError> {
+    match servers::wait_until_ready(instance, exit).await {
+        Ok(version) => Ok(version),
         Err(error) => {
             let log = log_tail(docker, container).await;
             Err(BackendError::Failed(format!("{error}; its log ends:\n{log}")))

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, BufWriter};
+use std::hash::{DefaultHasher, Hasher};
+use std::io::{self, BufWriter, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use bollard::Docker;
 use bollard::query_parameters::{ListImagesOptionsBuilder, RemoveImageOptions};
@@ -58,12 +59,49 @@ pub(super) async fn current(
         .ok_or_else(|| BackendError::Failed(format!("{reference} was made and is not there")))
 }
 
-/// Changes whenever the program is linked again.
+/// Of the program's content: the same program is the same image, wherever it was built or copied to.
+/// Read anew only when the file has changed.
 fn fingerprint(program: &Path) -> io::Result<String> {
-    let metadata = fs::metadata(program)?;
+    static LAST: Mutex<Option<(Version, String)>> = Mutex::new(None);
+    let version = Version::of(program)?;
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((known, print)) = &*last
+        && *known == version
+    {
+        return Ok(print.clone());
+    }
+    let print = hash(File::open(program)?)?;
+    *last = Some((version, print.clone()));
+    Ok(print)
+}
+
+/// What changes with a file's content.
+#[derive(Debug, PartialEq, Eq)]
+struct Version {
+    path: PathBuf,
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+}
+
+impl Version {
+    fn of(path: &Path) -> io::Result<Self> {
+        let about = fs::metadata(path)?;
+        let modified = (about.mtime(), about.mtime_nsec());
+        Ok(Self { path: path.to_path_buf(), inode: about.ino(), bytes: about.len(), modified })
+    }
+}
+
+/// 64 bits, and of a kind that another compiler may change: then the image is made once more.
+fn hash(mut content: impl Read) -> io::Result<String> {
     let mut hasher = DefaultHasher::new();
-    (metadata.len(), metadata.mtime(), metadata.mtime_nsec(), program).hash(&mut hasher);
-    Ok(format!("{:016x}", hasher.finish()))
+    let mut chunk = vec![0; 256 * 1024];
+    loop {
+        match content.read(&mut chunk)? {
+            0 => return Ok(format!("{:016x}", hasher.finish())),
+            count => hasher.write(&chunk[..count]),
+        }
+    }
 }
 
 /// libfaketime is mounted when a clock is faked; its libraries must be there for it.
@@ -113,5 +151,24 @@ async fn prune(docker: &Docker, current: &str) {
             // One that is in use stays, and goes another time.
             let _ = docker.remove_image(&image.id, None::<RemoveImageOptions>, None).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_known_by_the_programs_content_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let print_of = |name: &str, content: &[u8]| {
+            let path = directory.path().join(name);
+            fs::write(&path, content).unwrap();
+            fingerprint(&path).unwrap()
+        };
+        let first = print_of("a", b"program");
+        assert_eq!(first, print_of("b", b"program"));
+        assert_eq!(first, print_of("a", b"program"), "it was written again");
+        assert_ne!(first, print_of("a", b"another program"));
     }
 }

@@ -57,20 +57,28 @@ impl Resolved {
     }
 }
 
-/// Has every image that the scenarios need, before the first of them starts.
+/// Has every image that the scenarios need, before the first of them starts. One that cannot be had
+/// here is no reason to start nothing: its scenario says so when its turn comes, and is not run.
 pub async fn prepare_images(
     engine: &Engine,
     guard: &Guard,
     scenarios: impl IntoIterator<Item = &Scenario>,
     progress: Progress<'_>,
 ) -> Result<(), BackendError> {
-    resolve(engine, guard, scenarios, progress).await.map(drop)
+    for scenario in scenarios {
+        match resolve(engine, guard, scenario, progress).await {
+            Ok(_) => {}
+            Err(BackendError::Environment { what, .. }) => progress(&format!("{}: {what}", scenario.name)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 pub(super) async fn resolve(
     engine: &Engine,
     guard: &Guard,
-    scenarios: impl IntoIterator<Item = &Scenario>,
+    scenario: &Scenario,
     progress: Progress<'_>,
 ) -> Result<Resolved, BackendError> {
     /// One at a time: what a scenario builds, the next one finds.
@@ -78,25 +86,23 @@ pub(super) async fn resolve(
     let _one = ONE.lock().await;
     let resolver = Resolver { docker: &engine.docker, guard, progress };
     let mut resolved = Resolved::default();
-    for scenario in scenarios {
-        let redis = scenario.stack.redis.as_ref().map(|redis| (Store::Redis, &redis.image));
-        let postgres = scenario.stack.postgres.as_ref().map(|postgres| (Store::Postgres, &postgres.image));
-        for (store, asked) in redis.into_iter().chain(postgres) {
-            let image = resolver.store(store, asked.as_deref()).await?;
-            resolved.stores.insert(store, image);
-        }
-        for spec in &scenario.fleet.processes {
-            match &spec.program {
-                Program::Reference { .. } if resolved.fleet.is_none() => {
-                    let image = fleet_image::current(&engine.docker, guard, progress).await?;
-                    resolved.fleet = Some(image);
-                }
-                Program::External { image: Some(image), .. } if !resolved.external.contains_key(image) => {
-                    let found = resolver.external(image).await?;
-                    resolved.external.insert(image.clone(), found);
-                }
-                _ => {}
+    let redis = scenario.stack.redis.as_ref().map(|redis| (Store::Redis, &redis.image));
+    let postgres = scenario.stack.postgres.as_ref().map(|postgres| (Store::Postgres, &postgres.image));
+    for (store, asked) in redis.into_iter().chain(postgres) {
+        let image = resolver.store(store, asked.as_deref()).await?;
+        resolved.stores.insert(store, image);
+    }
+    for spec in &scenario.fleet.processes {
+        match &spec.program {
+            Program::Reference { .. } if resolved.fleet.is_none() => {
+                let image = fleet_image::current(&engine.docker, guard, progress).await?;
+                resolved.fleet = Some(image);
             }
+            Program::External { image: Some(image), .. } if !resolved.external.contains_key(image) => {
+                let found = resolver.external(image).await?;
+                resolved.external.insert(image.clone(), found);
+            }
+            _ => {}
         }
     }
     Ok(resolved)

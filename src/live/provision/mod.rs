@@ -31,6 +31,7 @@ mod process;
 mod process_stores;
 mod reference;
 mod servers;
+mod shared_memory;
 pub mod survey;
 mod template;
 pub mod tree;
@@ -44,15 +45,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use tokio::sync::watch;
 
 use self::cleanup::Guard;
 use crate::backend::BackendError;
 use crate::fault::OutageKind;
+use crate::live::environment::Credentials;
 use crate::live::sink::Sink;
 use crate::names::{ProcessName, Store};
-use crate::scenario::{ProcessSpec, Scenario};
+use crate::scenario::{ProcessSpec, Scenario, Stack};
 
 /// A process that was asked to end, or killed, is given this long.
 const EXIT_WITHIN: Duration = Duration::from_secs(30);
@@ -96,6 +98,33 @@ pub async fn open(
             Err(BackendError::Unsupported("this syncope was built without the container backend".into()))
         }
     }
+}
+
+/// With which Postgres is spoken to, on every site: known before it runs.
+#[must_use]
+pub fn postgres_credentials() -> Credentials {
+    Credentials {
+        user: servers::POSTGRES_USER.into(),
+        password: None,
+        database: servers::POSTGRES_DATABASE.into(),
+    }
+}
+
+/// Starts the stack's stores side by side. Waits for all of them also if one fails: a start that is
+/// given up half-way could come to something after its place was cleared.
+async fn start_side_by_side<F>(
+    stack: &Stack,
+    start: impl Fn(Store) -> F,
+) -> Result<BTreeMap<Store, StoreInstance>, BackendError>
+where
+    F: Future<Output = Result<StoreInstance, BackendError>>,
+{
+    let wanted = Store::ALL.into_iter().filter(|store| match store {
+        Store::Redis => stack.redis.is_some(),
+        Store::Postgres => stack.postgres.is_some(),
+    });
+    let started = join_all(wanted.map(start)).await;
+    started.into_iter().map(|started| started.map(|instance| (instance.store, instance))).collect()
 }
 
 /// One scenario's place to run. All methods may be called from any thread of the runtime.
@@ -156,6 +185,16 @@ pub struct StoreInstance {
     pub user: String,
     pub password: Option<String>,
     pub database: String,
+}
+
+impl StoreInstance {
+    fn of(store: Store, address: SocketAddr, pid: i32) -> Self {
+        let Credentials { user, password, database } = match store {
+            Store::Redis => Credentials { user: "default".into(), password: None, database: "0".into() },
+            Store::Postgres => postgres_credentials(),
+        };
+        Self { store, address, pid, user, password, database }
+    }
 }
 
 /// A process of the fleet, one generation of it.

@@ -15,7 +15,9 @@ use super::process_stores::{Installed, StoreServer};
 use super::reference::{FLEET_VARIABLE, faketime_environment, fleet_settings, role_argument};
 use super::tree::Identity;
 use super::undo::{self, Entry, OWNER_FILE, OWNER_VARIABLE, RUN_VARIABLE};
-use super::{RunContext, RunningProcess, Site, StoreInstance, places, ports, wait_for_exit};
+use super::{
+    RunContext, RunningProcess, Site, StoreInstance, places, ports, start_side_by_side, wait_for_exit,
+};
 use crate::backend::BackendError;
 use crate::fault::OutageKind;
 use crate::history::What;
@@ -83,7 +85,7 @@ impl ProcessSite {
         found.ok_or_else(|| BackendError::Failed(format!("{store} was not started")))
     }
 
-    async fn start_one_store(&self, store: Store) -> Result<(Store, StoreInstance), BackendError> {
+    async fn start_one_store(&self, store: Store) -> Result<StoreInstance, BackendError> {
         let server = StoreServer::start(
             store,
             &self.stack,
@@ -95,7 +97,7 @@ impl ProcessSite {
         .await?;
         let instance = server.instance();
         self.state().stores.insert(store, Arc::new(server));
-        Ok((store, instance))
+        Ok(instance)
     }
 
     async fn start(
@@ -223,13 +225,7 @@ impl Site for ProcessSite {
     }
 
     fn start_stores(&self) -> BoxFuture<'_, Result<BTreeMap<Store, StoreInstance>, BackendError>> {
-        let stack = &self.stack;
-        let wanted = Store::ALL.into_iter().filter(|store| match store {
-            Store::Redis => stack.redis.is_some(),
-            Store::Postgres => stack.postgres.is_some(),
-        });
-        let starts: Vec<_> = wanted.map(|store| self.start_one_store(store)).collect();
-        async move { Ok(futures_util::future::try_join_all(starts).await?.into_iter().collect()) }.boxed()
+        start_side_by_side(&self.stack, |store| self.start_one_store(store)).boxed()
     }
 
     fn start_process(
@@ -273,7 +269,7 @@ impl Site for ProcessSite {
     }
 
     fn versions(&self) -> Vec<(String, String)> {
-        self.installed.versions()
+        self.state().stores.values().map(|store| store.version()).collect()
     }
 
     fn tear_down(&self) -> BoxFuture<'_, Vec<String>> {

@@ -16,8 +16,8 @@ use tokio::time::timeout;
 use super::child::{self, Child, Launch, Output};
 use super::cleanup::Guard;
 use super::process::failed;
-use super::servers::{self, POSTGRES_DATABASE, POSTGRES_SETTINGS, POSTGRES_USER};
-use super::template::{Postgres, version_of};
+use super::servers::{self, POSTGRES_SETTINGS};
+use super::template::Postgres;
 use super::{Exit, StoreInstance, places, ports, tree, wait_for_exit};
 use crate::backend::BackendError;
 use crate::fault::OutageKind;
@@ -58,12 +58,6 @@ impl Installed {
             hint: format!("apt-get install -y {}", packages.join(" ")),
         })
     }
-
-    pub(super) fn versions(&self) -> Vec<(String, String)> {
-        let redis = self.redis.as_ref().and_then(|program| Some(("redis".into(), version_of(program)?)));
-        let postgres = self.postgres.as_ref().map(|postgres| ("postgres".into(), postgres.version.clone()));
-        redis.into_iter().chain(postgres).collect()
-    }
 }
 
 /// One store of one scenario. Its data directory and its port stay over outages.
@@ -86,6 +80,8 @@ struct CommandLine {
 #[derive(Clone)]
 struct Running {
     instance: StoreInstance,
+    /// As the server gives it.
+    version: String,
     child: Arc<Child>,
     exit: watch::Receiver<Option<Exit>>,
 }
@@ -134,6 +130,11 @@ impl StoreServer {
         self.running().instance
     }
 
+    /// The store and the version of its server.
+    pub(super) fn version(&self) -> (String, String) {
+        (self.store.to_string(), self.running().version)
+    }
+
     pub(super) async fn down(&self, how: OutageKind) -> Result<String, BackendError> {
         let running = self.running();
         let pid = running.instance.pid;
@@ -162,7 +163,7 @@ impl StoreServer {
         match how {
             OutageKind::Pause => {
                 let proof = self.on_tree(tree::continue_tree, "continue").await?;
-                self.ready(&before).await?;
+                self.command.ready(&before.instance, before.exit).await?;
                 Ok(format!("{proof}; {} answers", self.store))
             }
             OutageKind::Kill | OutageKind::Stop => {
@@ -219,10 +220,6 @@ impl StoreServer {
             None => Err(BackendError::Failed(format!("{} (pid {pid}) did not end", self.store))),
         }
     }
-
-    async fn ready(&self, running: &Running) -> Result<(), BackendError> {
-        self.command.ready(running).await
-    }
 }
 
 impl CommandLine {
@@ -243,13 +240,17 @@ impl CommandLine {
         guard.record_process(child.pid).map_err(starting)?;
         let exit = child.watch(|_, _| {}).map_err(starting)?;
         let instance = StoreInstance { pid: child.pid, ..at };
-        let running = Running { instance, child: Arc::new(child), exit };
-        self.ready(&running).await?;
-        Ok(running)
+        let version = self.ready(&instance, exit.clone()).await?;
+        Ok(Running { instance, version, child: Arc::new(child), exit })
     }
 
-    async fn ready(&self, running: &Running) -> Result<(), BackendError> {
-        let ready = servers::wait_until_ready(&running.instance, running.exit.clone()).await;
+    /// Returns the server's version.
+    async fn ready(
+        &self,
+        instance: &StoreInstance,
+        exit: watch::Receiver<Option<Exit>>,
+    ) -> Result<String, BackendError> {
+        let ready = servers::wait_until_ready(instance, exit).await;
         ready.map_err(|error| BackendError::Failed(format!("{error}; its log ends:\n{}", self.log_tail())))
     }
 
@@ -267,12 +268,7 @@ async fn prepare_data(postgres: &Postgres, data: &Path, guard: &Arc<Guard>) -> R
 }
 
 fn instance_at(store: Store, port: u16) -> StoreInstance {
-    let (user, database) = match store {
-        Store::Redis => ("default", "0"),
-        Store::Postgres => (POSTGRES_USER, POSTGRES_DATABASE),
-    };
-    let address = (Ipv4Addr::LOCALHOST, port).into();
-    StoreInstance { store, address, pid: 0, user: user.into(), password: None, database: database.into() }
+    StoreInstance::of(store, (Ipv4Addr::LOCALHOST, port).into(), 0)
 }
 
 fn arguments_of(store: Store, port: u16, directory: &Path, durability: RedisDurability) -> Vec<OsString> {
@@ -289,8 +285,6 @@ fn arguments_of(store: Store, port: u16, directory: &Path, durability: RedisDura
         Store::Postgres => {
             arguments.extend(["-D".into(), directory.into()]);
             arguments.extend(["-p", &port, "-h", "127.0.0.1", "-k", ""].map(OsString::from));
-            // In the data directory, and removed with it: a kill leaves nothing in /dev/shm.
-            arguments.extend(["-c", "dynamic_shared_memory_type=mmap"].map(OsString::from));
             arguments.extend(POSTGRES_SETTINGS.iter().flat_map(|setting| ["-c".into(), setting.into()]));
         }
     }

@@ -54,11 +54,12 @@ pub(super) const POSTGRES_SETTINGS: &[&str] = &[
     "log_checkpoints=off",
 ];
 
-/// Asks until the store answers a query. Fails when its process has ended, or after half a minute.
+/// Asks until the store answers a query, and returns the version that it gives. Fails when its process
+/// has ended, or after half a minute.
 pub(super) async fn wait_until_ready(
     instance: &StoreInstance,
     mut exit: watch::Receiver<Option<Exit>>,
-) -> Result<(), String> {
+) -> Result<String, String> {
     let begun = Instant::now();
     let mut last = String::new();
     while begun.elapsed() < READY_WITHIN {
@@ -69,7 +70,7 @@ pub(super) async fn wait_until_ready(
             ));
         }
         match timeout(ANSWER_WITHIN, ask(instance)).await {
-            Ok(Ok(())) => return Ok(()),
+            Ok(Ok(version)) => return Ok(version),
             Ok(Err(error)) => last = error,
             Err(_) => last = format!("no answer in {ANSWER_WITHIN:?}"),
         }
@@ -78,18 +79,10 @@ pub(super) async fn wait_until_ready(
     Err(format!("{} was not ready in {READY_WITHIN:?}; last answer: {last}", instance.store))
 }
 
-async fn ask(instance: &StoreInstance) -> Result<(), String> {
-    match instance.store {
-        Store::Redis => ping(instance.address).await,
-        Store::Postgres => query_postgres(instance, "SELECT 1").await.map(drop),
-    }
-}
-
-/// The server's own word.
-#[cfg(feature = "docker")]
-pub(super) async fn version(instance: &StoreInstance) -> Result<String, String> {
+async fn ask(instance: &StoreInstance) -> Result<String, String> {
     match instance.store {
         Store::Redis => {
+            ping(instance.address).await?;
             let info = exchange(instance.address, b"INFO server\r\n").await?;
             let version = info.lines().find_map(|line| line.strip_prefix("redis_version:"));
             version.map(|version| version.trim().to_owned()).ok_or_else(|| "unknown".into())

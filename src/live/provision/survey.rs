@@ -42,7 +42,7 @@ pub fn survey(listen: Duration) -> Survey {
     let postgres = Postgres::find();
     let process_runs = redis_version.is_some() && postgres.is_some();
     findings.push(program("redis-server", redis_version, "apt-get install -y redis-server"));
-    let postgres = postgres.map(|postgres| postgres.version);
+    let postgres = postgres.and_then(|postgres| version_of(&postgres.server));
     findings.push(program("postgres", postgres, "apt-get install -y postgresql"));
     let faketime = places::libfaketime().map(|path| path.display().to_string());
     findings.push(program("libfaketime", faketime, "apt-get install -y faketime (for clock faults)"));

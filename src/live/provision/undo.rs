@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
+use super::shared_memory;
 use super::tree::{Identity, all_processes};
 
 /// In the environment of every process of a run, and on its containers as `syncope.run`.
@@ -201,29 +202,23 @@ impl Environment {
     }
 }
 
+/// With the shared memory of the servers that were killed in it. What still uses that memory keeps the
+/// directory, so that the next attempt finds both.
 pub(super) fn remove_directory(path: &Path) -> Cleaned {
     let mut cleaned = Cleaned::default();
     if !path.exists() {
         return cleaned;
     }
-    release_shared_memory(&path.join("postgres"));
+    cleaned.add(shared_memory::release(path));
+    if !cleaned.failed.is_empty() {
+        return cleaned;
+    }
     match fs::remove_dir_all(path) {
         Ok(()) => cleaned.removed.push(format!("directory {}", path.display())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => cleaned.failed.push(format!("directory {}: {error}", path.display())),
     }
     cleaned
-}
-
-/// A Postgres that was killed leaves a System V segment, which its lock file names: `key id` on the
-/// seventh line.
-fn release_shared_memory(data: &Path) {
-    let Ok(lock) = fs::read_to_string(data.join("postmaster.pid")) else { return };
-    let id = lock.lines().nth(6).and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
-    if let Some(id) = id {
-        // SAFETY: IPC_RMID ignores the buffer; a segment in use goes when its last user does.
-        unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) };
-    }
 }
 
 /// What libfaketime leaves in shared memory when its process is killed.
