@@ -7,7 +7,7 @@ use crate::timing::{
     Age, Asked, Beat, Checker, Clock, Expiry, Gate, Guard, Pipeline, Recovery, Rhythm, Subject, Sweep,
 };
 
-const PIPELINES: u64 = 60;
+const PIPELINES: u64 = 120;
 const TRIALS: u64 = 1_500;
 
 fn ms(ticks: u64) -> Span {
@@ -136,7 +136,7 @@ fn near(max: Span) -> u64 {
 #[test]
 fn no_crash_leaves_the_bounds_of_detection_and_both_ends_are_reached() {
     let mut loose = Vec::new();
-    for seed in 0..PIPELINES * 3 {
+    for seed in 0..PIPELINES {
         let mut choices = Choices::new(seed + 1);
         let world = any_world(&mut choices);
         let pipeline = model(&world);

@@ -178,9 +178,9 @@ impl Sweeps {
         let matters = [last, ends, crash.unwrap_or(last)][(choices.next() % 3) as usize];
         let phase = match choices.next() % 4 {
             0 => choices.within(0, self.period - 1),
-            near => matters + near - 2,
+            near => (matters + near - 2 + self.period) % self.period,
         };
-        let start = phase - (phase - (last - last.min(3 * self.period))) / self.period * self.period;
+        let start = (last - last.min(4 * self.period)) / self.period * self.period + phase;
         let mut times = Vec::new();
         let mut at = start;
         while at <= horizon {
@@ -221,26 +221,27 @@ impl Sweeps {
         let phases = [first, second, choices.within(0, self.period - 1)];
         let workers = 1 + (choices.next() % 3) as usize;
         let workers = if crash.is_some() { workers.max(2) } else { workers };
-        let mut miss = choices.chance(2) && crash.is_some();
+        // One mishap at a time: the sweeper dies, or a timer misses.
+        let mut miss = crash.is_some() && choices.chance(2);
+        let crash = crash.filter(|_| !miss);
         let mut times = Vec::new();
         let mut free_at = 0;
-        let begin = last.saturating_sub(6 * (self.period + guard));
+        let begin = last.saturating_sub(4 * (self.period + guard));
         let mut now = begin;
         while now <= horizon {
-            let firing = (0..workers).any(|worker| {
-                let dead = worker == 0 && crash.is_some_and(|crash| now >= crash);
-                !dead && now % self.period == phases[worker]
-            });
+            let firing = (0..workers)
+                .filter(|worker| *worker > 0 || crash.is_none_or(|crash| now < crash))
+                .any(|worker| now % self.period == phases[worker]);
             if firing && now >= free_at {
-                let races = now == free_at && free_at > 0 && miss && now > last && choices.chance(2);
-                if races {
+                if now == free_at && miss && now > last && choices.chance(2) {
                     miss = false;
                 } else {
                     times.push(now);
                     free_at = now + guard;
                 }
             }
-            now += 1;
+            let next = |phase: u64| (phase + self.period - (now + 1) % self.period) % self.period;
+            now += 1 + phases.iter().map(|phase| next(*phase)).min().unwrap_or(0);
         }
         times
     }
