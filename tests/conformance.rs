@@ -216,7 +216,7 @@ impl Rules<'_> {
 
     /// As long as nothing is wrong with the process or the store.
     fn beats_keep_their_interval(&self) {
-        let Some(interval) = self.scenario.fleet.pipeline.as_ref().map(|pipeline| pipeline.beat.interval)
+        let Some(interval) = self.scenario.fleet.pipeline.as_ref().map(syncope::timing::Pipeline::interval)
         else {
             return;
         };

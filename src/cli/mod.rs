@@ -6,6 +6,7 @@ mod doctor;
 pub mod exit;
 mod files;
 mod ground;
+mod model;
 mod report;
 mod run;
 mod schema;
@@ -39,14 +40,14 @@ enum Command {
     Clean(clean::Args),
     /// Is this machine able to run this, and how quiet is it?
     Doctor(doctor::Args),
+    /// Bounds and tolerances of a known job system or of a scenario, with their derivation.
+    Model(model::Args),
     /// Print the JSON Schema of scenarios or of summary.json.
     Schema(schema::Args),
     /// Removes a run's remains when its harness dies.
 
     #[command(name = crate::live::provision::cleanup::WATCHDOG_COMMAND, hide = true)]
     Watchdog(WatchdogArgs),
-    #[command(hide = true)]
-    Model(NotBuilt),
     #[command(hide = true)]
     Catalog(NotBuilt),
     #[command(hide = true)]
@@ -80,7 +81,7 @@ pub fn main() -> u8 {
         Command::Doctor(args) => doctor::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Watchdog(args) => crate::live::provision::cleanup::watchdog_main(&args.words),
-        Command::Model(_) => not_built("model"),
+        Command::Model(args) => model::run(&args),
         Command::Catalog(_) => not_built("catalog"),
         Command::Tune(_) => not_built("tune"),
         Command::Explore(_) => not_built("explore"),
