@@ -62,6 +62,19 @@ name! {
     JobId
 }
 
+name! {
+    /// A text that goes with every command of its kind, as a key or a token: cloned without allocating.
+    Text
+}
+
+impl std::ops::Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
 /// The producer: the harness's own client that enqueues jobs. Its links carry faults like any other.
 pub const PRODUCER: &str = "producer";
 /// The source of the events that the harness itself records.

@@ -321,7 +321,7 @@ fn producer_links(scenario: &Scenario, stage: &Stage) -> Links {
 
 impl QueueClient for RedisStore {
     fn enqueue(&self, queue: &str, job: &JobSpec) -> BoxFuture<'_, Result<bool, String>> {
-        let command = Command::Enqueue { queue: queue.to_owned(), job: job.clone() };
+        let command = Command::Enqueue { queue: queue.into(), job: job.clone() };
         async move {
             match self.execute(&command).await {
                 Ok(Reply::Enqueued(new)) => Ok(new),

@@ -1,5 +1,6 @@
 //! The worker's heartbeat (S0): one key for the whole fleet, written at a fixed interval.
 
+use crate::names::Text;
 use crate::protocol::desk::next_due;
 use crate::protocol::worker::{Owner, Timer, WorkerDesk};
 use crate::protocol::{Command, CommandId, FleetEvent, HeartbeatSettings, Reply, StoreError};
@@ -24,8 +25,8 @@ pub fn beat_key(prefix: &str) -> String {
 /// with the reader's clock on the other side, that is where skew comes in.
 #[derive(Debug)]
 pub(super) struct Heart {
-    key: String,
-    worker: String,
+    key: Text,
+    worker: Text,
     interval: Span,
     ttl: Span,
     /// Beats without a reply, and when they were sent.
@@ -35,8 +36,8 @@ pub(super) struct Heart {
 impl Heart {
     pub fn new(settings: &HeartbeatSettings, prefix: &str, worker: &str) -> Self {
         Self {
-            key: beat_key(prefix),
-            worker: worker.to_owned(),
+            key: beat_key(prefix).into(),
+            worker: worker.into(),
             interval: settings.interval,
             ttl: settings.ttl,
             in_flight: Vec::with_capacity(IN_FLIGHT_MAX),

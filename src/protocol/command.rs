@@ -4,7 +4,7 @@
 //! store executes them as Lua and SQL, the simulator on modelled stores; both must give the same
 //! reply for the same state. Expiries run on the store's clock.
 
-use crate::names::{JobId, Store};
+use crate::names::{JobId, Store, Text};
 use crate::protocol::{ClaimedJob, JobSpec};
 use crate::time::{Span, UnixMillis};
 
@@ -18,48 +18,48 @@ pub enum Command {
     AwaitReady { store: Store, within: Span },
 
     /// Write the fleet's heartbeat `{"timestamp": stamp, "worker": …}` with a key TTL. → `Done`
-    WriteBeat { key: String, worker: String, stamp: UnixMillis, ttl: Span },
+    WriteBeat { key: Text, worker: Text, stamp: UnixMillis, ttl: Span },
     /// → `Beat`
-    ReadBeat { key: String },
+    ReadBeat { key: Text },
 
     /// SET NX PX. → `Held(true)` if this token holds the lock afterwards.
-    AcquireLock { key: String, token: String, ttl: Span },
+    AcquireLock { key: Text, token: Text, ttl: Span },
     /// Extends the TTL if the token still holds the lock. → `Held`
-    RenewLock { key: String, token: String, ttl: Span },
+    RenewLock { key: Text, token: Text, ttl: Span },
     /// Deletes the lock if the token holds it. → `Held(false)`
-    ReleaseLock { key: String, token: String },
+    ReleaseLock { key: Text, token: Text },
 
     /// Adds a job: to the waiting list, or to the delayed set if it has a delay. An id that exists
     /// is left as it is. → `Enqueued`
-    Enqueue { queue: String, job: JobSpec },
+    Enqueue { queue: Text, job: JobSpec },
     /// Promotes due delayed jobs, then takes the next waiting job: moves it to active, sets its lock
     /// with this token and duration, counts an attempt (unless it comes back from a stall). → `Claimed`
-    Claim { queue: String, token: String, lock: Span },
+    Claim { queue: Text, token: Text, lock: Span },
     /// If the lock is still the token's: extends it and takes the job out of the marked set. → `Held`
-    ExtendLock { queue: String, job: JobId, token: String, lock: Span },
+    ExtendLock { queue: Text, job: JobId, token: Text, lock: Span },
     /// If the lock is still the token's: active → completed. → `Held`
-    Complete { queue: String, job: JobId, token: String },
+    Complete { queue: Text, job: JobId, token: Text },
     /// If the lock is still the token's: active → delayed by `retry_in` (waiting if zero), or, with
     /// `None`, active → failed with the error kept. → `Held`
-    Fail { queue: String, job: JobId, token: String, error: String, retry_in: Option<Span> },
+    Fail { queue: Text, job: JobId, token: Text, error: String, retry_in: Option<Span> },
     /// Gives an active job back to the head of the waiting list without counting the attempt,
     /// if the lock is the token's (graceful shutdown past its grace). → `Held`
-    Release { queue: String, job: JobId, token: String },
+    Release { queue: Text, job: JobId, token: Text },
     /// The two-phase stalled check, single-flight across the fleet through a guard key with expiry
     /// `guard`: jobs marked by the previous check whose lock is gone go back to waiting, or to failed
     /// if they stalled more than `max_stalls` times; then every active job is marked. → `StalledCheck`
-    CheckStalled { queue: String, guard: Span, max_stalls: u32 },
+    CheckStalled { queue: Text, guard: Span, max_stalls: u32 },
 
     /// Postgres: the job's row, inserted if it is missing. Stays `processing` through retries. → `Done`
     SetStatus { job: JobId, status: JobStatus },
     /// Postgres: the steps that are saved, ascending. → `Steps`
     LoadSteps { job: JobId },
     /// Postgres: saves one step; a step that exists is left as it is. → `Saved`
-    SaveStep { job: JobId, step: u32, worker: String },
+    SaveStep { job: JobId, step: u32, worker: Text },
     /// Postgres: deletes a job's saved steps (only a planted bug asks for it). → `Done`
     DropSteps { job: JobId },
     /// Postgres: records that the job's work was done, one row an execution. → `Done`
-    RecordEffect { job: JobId, worker: String, attempt: u32 },
+    RecordEffect { job: JobId, worker: Text, attempt: u32 },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! What the parts of a machine share: the outputs that wait for the driver, the commands that wait
 //! for a reply, and the timers.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::names::Store;
 use crate::protocol::{Command, CommandId, FleetEvent, Output, StoreError};
@@ -19,8 +19,10 @@ const OUTPUTS_MAX: usize = 1 << 16;
 pub(super) struct Desk<O, T> {
     outputs: VecDeque<Output>,
     commands: u64,
-    pending: BTreeMap<CommandId, (O, Store)>,
-    timers: BTreeMap<T, Instant>,
+    /// Few at a time, the oldest first, and so in the order of their ids.
+    pending: VecDeque<(CommandId, O, Store)>,
+    /// Few, in the order of their names.
+    timers: Vec<(T, Instant)>,
     failing: [bool; Store::ALL.len()],
 }
 
@@ -29,8 +31,8 @@ impl<O, T: Ord + Copy> Desk<O, T> {
         Self {
             outputs: VecDeque::new(),
             commands: 0,
-            pending: BTreeMap::new(),
-            timers: BTreeMap::new(),
+            pending: VecDeque::new(),
+            timers: Vec::new(),
             failing: [false; Store::ALL.len()],
         }
     }
@@ -39,8 +41,7 @@ impl<O, T: Ord + Copy> Desk<O, T> {
     pub fn send(&mut self, owner: O, command: Command) -> CommandId {
         self.commands += 1;
         let id = CommandId(self.commands);
-        let before = self.pending.insert(id, (owner, command.store()));
-        debug_assert!(before.is_none(), "command ids are unique");
+        self.pending.push_back((id, owner, command.store()));
         self.output(Output::Send { id, command });
         id
     }
@@ -61,7 +62,7 @@ impl<O, T: Ord + Copy> Desk<O, T> {
     /// Who waits for this reply; `None` if nobody does any more. Says so when a store begins to fail:
     /// an outage is one event, not one for each command that it meets.
     pub fn take<R>(&mut self, id: CommandId, result: &Result<R, StoreError>) -> Option<O> {
-        let (owner, store) = self.pending.remove(&id)?;
+        let (_, owner, store) = self.pending.remove(self.place(id)?)?;
         let failed_before = std::mem::replace(&mut self.failing[store as usize], result.is_err());
         if let (Err(error), false) = (result, failed_before) {
             self.emit(FleetEvent::StoreFailed { store, error: error.to_string() });
@@ -71,11 +72,17 @@ impl<O, T: Ord + Copy> Desk<O, T> {
 
     /// The reply, if one comes, is to go nowhere.
     pub fn forget(&mut self, id: CommandId) {
-        self.pending.remove(&id);
+        if let Some(place) = self.place(id) {
+            self.pending.remove(place);
+        }
     }
 
     pub fn set(&mut self, now: Now, timer: T, at: Instant) {
-        self.timers.insert(timer, at.max(now.mono + NEAREST_TIMER));
+        let at = at.max(now.mono + NEAREST_TIMER);
+        match self.timers.binary_search_by_key(&timer, |(known, _)| *known) {
+            Ok(place) => self.timers[place].1 = at,
+            Err(place) => self.timers.insert(place, (timer, at)),
+        }
     }
 
     pub fn set_after(&mut self, now: Now, timer: T, wait: Span) {
@@ -83,11 +90,13 @@ impl<O, T: Ord + Copy> Desk<O, T> {
     }
 
     pub fn stop(&mut self, timer: T) {
-        self.timers.remove(&timer);
+        if let Ok(place) = self.timers.binary_search_by_key(&timer, |(known, _)| *known) {
+            self.timers.remove(place);
+        }
     }
 
     pub fn is_set(&self, timer: T) -> bool {
-        self.timers.contains_key(&timer)
+        self.timers.iter().any(|(known, _)| *known == timer)
     }
 
     /// Takes the earliest timer that is due, with the instant it was set to. Timers set at one
@@ -97,7 +106,7 @@ impl<O, T: Ord + Copy> Desk<O, T> {
         if at > now.mono {
             return None;
         }
-        self.timers.remove(&timer);
+        self.stop(timer);
         Some((timer, at))
     }
 
@@ -112,7 +121,11 @@ impl<O, T: Ord + Copy> Desk<O, T> {
     }
 
     fn earliest(&self) -> Option<(T, Instant)> {
-        self.timers.iter().map(|(timer, at)| (*timer, *at)).min_by_key(|(_, at)| *at)
+        self.timers.iter().copied().min_by_key(|(_, at)| *at)
+    }
+
+    fn place(&self, id: CommandId) -> Option<usize> {
+        self.pending.iter().position(|(known, ..)| *known == id)
     }
 }
 
@@ -164,7 +177,7 @@ mod tests {
         let mut desk = Desk::<(), u8>::new();
         let failed: Result<(), _> = Err(StoreError::Timeout);
         for result in [failed.clone(), failed.clone(), Ok(()), failed] {
-            let id = desk.send((), Command::ReadBeat { key: "beat".to_owned() });
+            let id = desk.send((), Command::ReadBeat { key: "beat".into() });
             assert_eq!(desk.take(id, &result), Some(()));
         }
         let said = std::iter::from_fn(|| desk.poll()).filter(|output| matches!(output, Output::Emit(_)));

@@ -1,8 +1,6 @@
 //! `areWorkersOnline` (S0): whether a user of the api may believe that workers are online.
 
-use std::collections::BTreeMap;
-
-use crate::names::Store;
+use crate::names::{Store, Text};
 use crate::protocol::beat::beat_key;
 use crate::protocol::desk::Desk;
 use crate::protocol::{Command, HeartbeatSettings, Input, Machine, Output, Reply, StoreError};
@@ -24,13 +22,13 @@ const QUERIES_MAX: usize = 1024;
 /// ahead by *d* counts as online for *d* longer than it should. That is the source's rule, kept.
 #[derive(Debug)]
 pub struct Detector {
-    key: String,
+    key: Text,
     threshold: Span,
     retries: u32,
     retry_backoff: Span,
     ready_wait: Span,
-    /// By the query's number: how many tries have ended.
-    queries: BTreeMap<u64, u32>,
+    /// Each query's number, and how many of its tries have ended.
+    queries: Vec<(u64, u32)>,
     desk: Desk<Asked, u64>,
 }
 
@@ -54,12 +52,12 @@ impl Detector {
     #[must_use]
     pub fn new(settings: &HeartbeatSettings, prefix: &str) -> Self {
         Self {
-            key: beat_key(prefix),
+            key: beat_key(prefix).into(),
             threshold: settings.threshold,
             retries: settings.retries,
             retry_backoff: settings.retry_backoff,
             ready_wait: settings.ready_wait,
-            queries: BTreeMap::new(),
+            queries: Vec::new(),
             desk: Desk::new(),
         }
     }
@@ -71,14 +69,14 @@ impl Detector {
     }
 
     fn ask(&mut self, query: u64) {
-        if self.queries.contains_key(&query) {
+        if self.queries.iter().any(|(known, _)| *known == query) {
             debug_assert!(false, "query {query} is under way already");
             return;
         }
         if self.queries.len() == QUERIES_MAX {
             return self.desk.output(Output::Answer { query, online: false, stale: false });
         }
-        self.queries.insert(query, 0);
+        self.queries.push((query, 0));
         self.begin_try(query);
     }
 
@@ -108,7 +106,7 @@ impl Detector {
     }
 
     fn missed(&mut self, now: Now, query: u64, miss: Miss) {
-        let Some(tries) = self.queries.get_mut(&query) else {
+        let Some((_, tries)) = self.queries.iter_mut().find(|(known, _)| *known == query) else {
             debug_assert!(false, "query {query} is under way until its answer");
             return;
         };
@@ -124,7 +122,7 @@ impl Detector {
 
     /// `stale` is what the last try saw.
     fn answer(&mut self, query: u64, online: bool, stale: bool) {
-        self.queries.remove(&query);
+        self.queries.retain(|(known, _)| *known != query);
         self.desk.output(Output::Answer { query, online, stale });
     }
 }
@@ -223,7 +221,7 @@ mod tests {
             (Command::AwaitReady { .. }, Redis::Ready) => (Span::ZERO, Ok(Reply::Ready(true))),
             (Command::AwaitReady { within, .. }, Redis::Silent) => (*within, Ok(Reply::Ready(false))),
             (Command::ReadBeat { key }, answer) => {
-                assert_eq!(key, "app:test:workers:heartbeat");
+                assert_eq!(key.as_str(), "app:test:workers:heartbeat");
                 let result = match answer {
                     Redis::Beat(age) => Ok(Reply::Beat(Some(UnixMillis(now.wall.0 - age)))),
                     Redis::NoBeat => Ok(Reply::Beat(None)),

@@ -1,5 +1,6 @@
 //! The fleet's global lock (S0): it lets one worker be operational.
 
+use crate::names::Text;
 use crate::protocol::desk::next_due;
 use crate::protocol::worker::{Owner, Timer, WorkerDesk};
 use crate::protocol::{Command, CommandId, FleetEvent, HeartbeatSettings, Reply, StoreError};
@@ -19,8 +20,8 @@ pub fn lock_key(prefix: &str) -> String {
 /// runs again; what it did in between is for the job's own lock to stop.)
 #[derive(Debug)]
 pub(super) struct GlobalLock {
-    key: String,
-    token: String,
+    key: Text,
+    token: Text,
     ttl: Span,
     interval: Span,
     holding: bool,
@@ -47,8 +48,8 @@ enum Kind {
 impl GlobalLock {
     pub fn new(settings: &HeartbeatSettings, prefix: &str, token: String) -> Self {
         Self {
-            key: lock_key(prefix),
-            token,
+            key: lock_key(prefix).into(),
+            token: token.into(),
             ttl: settings.lock_ttl,
             interval: settings.lock_interval,
             holding: false,

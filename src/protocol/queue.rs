@@ -1,5 +1,6 @@
 //! Claiming: which queue a worker asks, and when.
 
+use crate::names::Text;
 use crate::protocol::worker::{Owner, Timer, WorkerDesk};
 use crate::protocol::{ClaimedJob, Command, CommandId, QueueSettings, Reply, StoreError};
 use crate::time::{Now, Span};
@@ -12,7 +13,7 @@ use crate::time::{Now, Span};
 /// asked for again: the stalled check returns that job, as it would one of a crashed worker.
 #[derive(Debug)]
 pub(super) struct Claims {
-    queues: Vec<String>,
+    queues: Vec<Text>,
     poll: Span,
     lock: Span,
     /// `{name}:{pid}:{instance}`: with the serial number, unique across workers and their restarts.
@@ -27,20 +28,20 @@ pub(super) struct Claims {
 struct InFlight {
     id: CommandId,
     queue: usize,
-    token: String,
+    token: Text,
 }
 
 #[derive(Debug)]
 pub(super) struct Claimed {
-    pub queue: String,
-    pub token: String,
+    pub queue: Text,
+    pub token: Text,
     pub job: Box<ClaimedJob>,
 }
 
 impl Claims {
     pub fn new(settings: &QueueSettings, holder: String) -> Self {
         Self {
-            queues: settings.queues.clone(),
+            queues: settings.queues.iter().map(|queue| queue.as_str().into()).collect(),
             poll: settings.claim_poll,
             lock: settings.lock_duration,
             holder,
@@ -61,7 +62,7 @@ impl Claims {
             return;
         }
         self.serial += 1;
-        let token = format!("{}:{}", self.holder, self.serial);
+        let token: Text = format!("{}:{}", self.holder, self.serial).into();
         let queue = self.next_queue;
         let claim =
             Command::Claim { queue: self.queues[queue].clone(), token: token.clone(), lock: self.lock };

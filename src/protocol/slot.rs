@@ -1,6 +1,6 @@
 //! One slot of a worker: a claimed job on its way from claim to completion (S3).
 
-use crate::names::JobId;
+use crate::names::{JobId, Text};
 use crate::protocol::command::JobStatus;
 use crate::protocol::desk::next_due;
 use crate::protocol::queue::Claimed;
@@ -43,8 +43,8 @@ pub(super) struct Slot {
 
 #[derive(Debug)]
 struct Active {
-    queue: String,
-    token: String,
+    queue: Text,
+    token: Text,
     job: ClaimedJob,
     /// Steps that are not saved yet, the next one last.
     missing: Vec<u32>,
@@ -383,15 +383,15 @@ impl Active {
 
     fn command(&self, stage: &Stage, rules: &Rules) -> Command {
         let (job, queue, token) = (self.id(), self.queue.clone(), self.token.clone());
-        let worker = rules.worker.as_str().to_owned();
+        let worker = || rules.worker.as_str().into();
         match stage {
             Stage::Starting => Command::SetStatus { job, status: JobStatus::Processing },
             Stage::Loading => Command::LoadSteps { job },
             Stage::Dropping => Command::DropSteps { job },
             Stage::Saving { step } | Stage::Working { step, .. } => {
-                Command::SaveStep { job, step: *step, worker }
+                Command::SaveStep { job, step: *step, worker: worker() }
             }
-            Stage::Recording => Command::RecordEffect { job, worker, attempt: self.job.attempt },
+            Stage::Recording => Command::RecordEffect { job, worker: worker(), attempt: self.job.attempt },
             Stage::Closing => Command::SetStatus { job, status: JobStatus::Completed },
             Stage::AcknowledgingEarly | Stage::Completing => Command::Complete { queue, job, token },
             Stage::Failing { error, retry_in } => {

@@ -1,5 +1,6 @@
 //! The stalled check (S3): finds jobs that are active and have lost their lock.
 
+use crate::names::Text;
 use crate::protocol::status::{FinalFailure, STALLED_TOO_OFTEN};
 use crate::protocol::worker::{Owner, Timer, WorkerDesk};
 use crate::protocol::{Command, FleetEvent, QueueSettings, Reply, StoreError};
@@ -17,7 +18,7 @@ use crate::time::{Instant, Now, Span};
 pub(super) struct StalledCheck {
     /// The place of the queue among the worker's queues.
     index: u32,
-    queue: String,
+    queue: Text,
     interval: Span,
     max_stalls: u32,
     repeats: bool,
@@ -29,7 +30,7 @@ impl StalledCheck {
     pub fn new(index: u32, queue: &str, settings: &QueueSettings) -> Self {
         Self {
             index,
-            queue: queue.to_owned(),
+            queue: queue.into(),
             interval: settings.stalled_interval,
             max_stalls: settings.max_stalled_count,
             repeats: false,

@@ -3,7 +3,7 @@
 use redis::{Commands, Connection};
 use syncope::live::store::redis::STALLED_TOO_OFTEN;
 use syncope::live::store::{Limits, RedisStore};
-use syncope::names::{JobId, Store};
+use syncope::names::{JobId, Store, Text};
 use syncope::protocol::command::StalledReport;
 use syncope::protocol::{Backoff, ClaimedJob, Command, JobSpec, Reply, StoreError};
 use syncope::time::{Span, UnixMillis};
@@ -186,15 +186,15 @@ async fn a_job_that_the_server_evicted_is_passed_over() {
 async fn a_beat_is_read_as_it_was_written_until_it_expires() {
     let mut queue = Queue::new().await;
     let key = "app:test:workers:heartbeat".to_owned();
-    assert_eq!(queue.run(Command::ReadBeat { key: key.clone() }).await, Reply::Beat(None));
+    assert_eq!(queue.run(Command::ReadBeat { key: key.as_str().into() }).await, Reply::Beat(None));
     let stamp = UnixMillis(1_234_567_890_123);
-    let beat = Command::WriteBeat { key: key.clone(), worker: "worker-1".into(), stamp, ttl: HOUR };
+    let beat = Command::WriteBeat { key: key.as_str().into(), worker: "worker-1".into(), stamp, ttl: HOUR };
     assert_eq!(queue.run(beat).await, Reply::Done);
-    assert_eq!(queue.run(Command::ReadBeat { key: key.clone() }).await, Reply::Beat(Some(stamp)));
+    assert_eq!(queue.run(Command::ReadBeat { key: key.as_str().into() }).await, Reply::Beat(Some(stamp)));
     let left: i64 = queue.raw.pttl(&key).expect("PTTL");
     assert!((3_590_000..=3_600_000).contains(&left), "{left}");
     let _: () = queue.raw.set(&key, "rubbish").expect("SET");
-    let unreadable = queue.store.execute(&Command::ReadBeat { key }).await;
+    let unreadable = queue.store.execute(&Command::ReadBeat { key: key.as_str().into() }).await;
     assert!(matches!(unreadable, Err(StoreError::Rejected(_))), "{unreadable:?}");
 }
 
@@ -334,7 +334,7 @@ impl Queue {
     }
 }
 
-fn regular() -> String {
+fn regular() -> Text {
     "regular".into()
 }
 

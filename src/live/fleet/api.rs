@@ -83,7 +83,7 @@ async fn search(State(api): State<Api>, Json(search): Json<Search>) -> (StatusCo
         Err(_) => answer.degraded.push("local"),
     }
     if belief.online {
-        let enqueue = Command::Enqueue { queue: api.queue.clone(), job: search.job };
+        let enqueue = Command::Enqueue { queue: api.queue.as_str().into(), job: search.job };
         answer.acknowledged = api.stores.redis.execute(&enqueue).await.is_ok();
         if !answer.acknowledged {
             status = StatusCode::SERVICE_UNAVAILABLE;

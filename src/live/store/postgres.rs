@@ -126,7 +126,7 @@ async fn run(client: Arc<Client>, command: &Command) -> Result<Reply, StoreError
         Command::SaveStep { job, step, worker } => {
             let step = integer(*step)?;
             let values: Values<'_> =
-                &[(&job.as_str(), Type::TEXT), (&step, Type::INT4), (worker, Type::TEXT)];
+                &[(&job.as_str(), Type::TEXT), (&step, Type::INT4), (&worker.as_str(), Type::TEXT)];
             Ok(Reply::Saved(execute(&client, SAVE_STEP, values).await? == 1))
         }
         Command::DropSteps { job } => {
@@ -136,7 +136,7 @@ async fn run(client: Arc<Client>, command: &Command) -> Result<Reply, StoreError
         Command::RecordEffect { job, worker, attempt } => {
             let attempt = integer(*attempt)?;
             let values: Values<'_> =
-                &[(&job.as_str(), Type::TEXT), (worker, Type::TEXT), (&attempt, Type::INT4)];
+                &[(&job.as_str(), Type::TEXT), (&worker.as_str(), Type::TEXT), (&attempt, Type::INT4)];
             execute(&client, RECORD_EFFECT, values).await?;
             Ok(Reply::Done)
         }

@@ -85,24 +85,24 @@ impl Inner {
         let scripts = &self.scripts;
         match command {
             Command::WriteBeat { key, worker, stamp, ttl } => {
-                let beat = json(&Beat { timestamp: *stamp, worker: worker.into() })?;
-                let set = redis::cmd("SET").arg(key).arg(beat).arg("PX").arg(millis(*ttl)).take();
+                let beat = json(&Beat { timestamp: *stamp, worker: worker.as_str().into() })?;
+                let set = redis::cmd("SET").arg(key.as_str()).arg(beat).arg("PX").arg(millis(*ttl)).take();
                 set.exec_async(c).await.map_err(|error| classify(&error))?;
                 Ok(Reply::Done)
             }
             Command::ReadBeat { key } => {
                 let beat: Option<String> =
-                    redis::cmd("GET").arg(key).query_async(c).await.map_err(|error| classify(&error))?;
+                    redis::cmd("GET").arg(key.as_str()).query_async(c).await.map_err(|error| classify(&error))?;
                 let stamp = beat.map(|beat| parse::<Beat>(&beat)).transpose()?.map(|beat| beat.timestamp);
                 Ok(Reply::Beat(stamp))
             }
             Command::AcquireLock { key, token, ttl } => {
-                held(scripts.acquire_lock.key(key).arg(token).arg(millis(*ttl)), c).await
+                held(scripts.acquire_lock.key(key.as_str()).arg(token.as_str()).arg(millis(*ttl)), c).await
             }
             Command::RenewLock { key, token, ttl } => {
-                held(scripts.renew_lock.key(key).arg(token).arg(millis(*ttl)), c).await
+                held(scripts.renew_lock.key(key.as_str()).arg(token.as_str()).arg(millis(*ttl)), c).await
             }
-            Command::ReleaseLock { key, token } => held(scripts.release_lock.key(key).arg(token), c).await,
+            Command::ReleaseLock { key, token } => held(scripts.release_lock.key(key.as_str()).arg(token.as_str()), c).await,
             Command::Enqueue { queue, job } => {
                 let mut script = scripts.enqueue.key(self.base(queue));
                 let script = script.arg(job.id.as_str()).arg(json(job)?).arg(millis_or_zero(job.delay));
@@ -111,25 +111,25 @@ impl Inner {
             Command::Claim { queue, token, lock } => {
                 let mut script = scripts.claim.key(self.base(queue));
                 let claimed: Option<(String, u32, u32)> =
-                    invoke(script.arg(token).arg(millis(*lock)), c).await?;
+                    invoke(script.arg(token.as_str()).arg(millis(*lock)), c).await?;
                 Ok(Reply::Claimed(claimed.map(claimed_job).transpose()?.map(Box::new)))
             }
             Command::ExtendLock { queue, job, token, lock } => {
                 let mut script = scripts.extend_lock.key(self.base(queue));
-                held(script.arg(job.as_str()).arg(token).arg(millis(*lock)), c).await
+                held(script.arg(job.as_str()).arg(token.as_str()).arg(millis(*lock)), c).await
             }
             Command::Complete { queue, job, token } => {
-                held(scripts.complete.key(self.base(queue)).arg(job.as_str()).arg(token), c).await
+                held(scripts.complete.key(self.base(queue)).arg(job.as_str()).arg(token.as_str()), c).await
             }
             Command::Fail { queue, job, token, error, retry_in } => {
                 let retry_ms =
                     retry_in.map_or(-1, |wait| i64::try_from(millis_or_zero(wait)).unwrap_or(i64::MAX));
                 let mut script = scripts.fail.key(self.base(queue));
-                script.arg(job.as_str()).arg(token).arg(error).arg(retry_ms);
+                script.arg(job.as_str()).arg(token.as_str()).arg(error).arg(retry_ms);
                 held(script.arg(millis(self.keep_failed)), c).await
             }
             Command::Release { queue, job, token } => {
-                held(scripts.release.key(self.base(queue)).arg(job.as_str()).arg(token), c).await
+                held(scripts.release.key(self.base(queue)).arg(job.as_str()).arg(token.as_str()), c).await
             }
             Command::CheckStalled { queue, guard, max_stalls } => {
                 let mut script = scripts.check_stalled.key(self.base(queue));

@@ -130,14 +130,14 @@ impl MiniStore {
             }
             Command::AcquireLock { token, ttl, .. } => {
                 if self.global_lock.as_ref().is_none_or(|(_, until)| *until <= now) {
-                    self.global_lock = Some((token.clone(), now + *ttl));
+                    self.global_lock = Some((token.to_string(), now + *ttl));
                 }
                 Reply::Held(self.holds_global(now, token))
             }
             Command::RenewLock { token, ttl, .. } => {
                 let held = self.holds_global(now, token);
                 if held {
-                    self.global_lock = Some((token.clone(), now + *ttl));
+                    self.global_lock = Some((token.to_string(), now + *ttl));
                 }
                 Reply::Held(held)
             }
@@ -148,11 +148,11 @@ impl MiniStore {
                 Reply::Held(false)
             }
             Command::Claim { queue, token, lock } => {
-                let queue = self.queues.entry(queue.clone()).or_default();
+                let queue = self.queues.entry(queue.to_string()).or_default();
                 Reply::Claimed(queue.claim(now, token, *lock).map(Box::new))
             }
             Command::CheckStalled { queue, guard, max_stalls } => {
-                let queue = self.queues.entry(queue.clone()).or_default();
+                let queue = self.queues.entry(queue.to_string()).or_default();
                 let report = queue.check_stalled(now, *guard, *max_stalls);
                 for job in report.requeued.iter().chain(&report.failed) {
                     *self.stalls.entry(job.clone()).or_default() += 1;
@@ -163,7 +163,7 @@ impl MiniStore {
             | Command::Complete { queue, job, token }
             | Command::Fail { queue, job, token, .. }
             | Command::Release { queue, job, token } => {
-                let queue = self.queues.entry(queue.clone()).or_default();
+                let queue = self.queues.entry(queue.to_string()).or_default();
                 let held = queue.holds(now, job, token);
                 if held {
                     Self::with_lock(now, queue, job, command);
@@ -200,7 +200,7 @@ impl MiniStore {
         if let Command::ExtendLock { token, lock, .. } = command {
             queue.marked.remove(id);
             if let Some(job) = queue.jobs.get_mut(id) {
-                job.lock = Some((token.clone(), now + *lock));
+                job.lock = Some((token.to_string(), now + *lock));
             }
             return;
         }

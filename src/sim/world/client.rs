@@ -56,6 +56,8 @@ pub(super) enum Who {
 pub(super) struct Request {
     pub who: Who,
     pub ask: Ask,
+    /// Once the store has answered.
+    pub result: Option<Result<Reply, StoreError>>,
 }
 
 #[derive(Debug)]
@@ -224,7 +226,8 @@ impl World {
                 let until = self.now + it.patience;
                 it.in_flight.push(InFlight { who, until, ping: None });
                 self.arm_for(client, until);
-                self.send(conn, UP, Message::Request(Box::new(Request { who, ask })), Span::ZERO);
+                let request = self.pack(who, ask);
+                self.send(conn, UP, Message::Request(request), Span::ZERO);
             }
             State::Down(reason) => {
                 self.answer_soon(client, who, Err(StoreError::Unavailable(reason.into())));
@@ -254,17 +257,31 @@ impl World {
         it.in_flight.push(InFlight { who, until, ping: Some(ping) });
         let command = Command::AwaitReady { store: it.store, within: Span::ZERO };
         self.arm_for(client, until);
-        let request = Box::new(Request { who, ask: Ask::Command(command) });
+        let request = self.pack(who, Ask::Command(command));
         self.send(conn, UP, Message::Request(request), Span::ZERO);
     }
 
-    pub(super) fn replied(&mut self, client: usize, request: Request, result: Result<Reply, StoreError>) {
+    /// A request on its way, in a box that an earlier one has left.
+    fn pack(&mut self, who: Who, ask: Ask) -> Box<Request> {
+        let request = Request { who, ask, result: None };
+        match self.boxes.pop() {
+            Some(mut used) => {
+                *used = request;
+                used
+            }
+            None => Box::new(request),
+        }
+    }
+
+    pub(super) fn replied(&mut self, client: usize, mut request: Box<Request>) {
         let in_flight = &mut self.clients[client].in_flight;
         // Answers come in the order of the questions, so it is the first, as a rule.
-        if let Some(place) = in_flight.iter().position(|waiting| waiting.who == request.who) {
+        let place = in_flight.iter().position(|waiting| waiting.who == request.who);
+        if let (Some(place), Some(result)) = (place, request.result.take()) {
             in_flight.remove(place);
             self.answered(client, request.who, result);
         }
+        self.boxes.push(request);
     }
 
     /// Looks for what has waited for too long.
@@ -324,6 +341,6 @@ impl World {
     /// An answer that the client gives itself. Never within the question: the asker is not ready.
     fn answer_soon(&mut self, client: usize, who: Who, result: Result<Reply, StoreError>) {
         let life = self.life_of(self.clients[client].owner);
-        self.plan(self.now, Planned::Answer { client, life, who, result });
+        self.plan(self.now, Planned::Answer { client, life, who, result: Box::new(result) });
     }
 }

@@ -213,7 +213,7 @@ impl World {
             }
             (Asker::Exchange { .. }, Some(job)) if online => {
                 let command = Command::Enqueue {
-                    queue: it.settings.queue.queues.first().cloned().unwrap_or_default(),
+                    queue: it.settings.queue.queues.first().map_or("", String::as_str).into(),
                     job: (**job).clone(),
                 };
                 match it.client(Store::Redis) {

@@ -11,7 +11,7 @@ use crate::time::{Instant, Span};
 
 impl World {
     pub(super) fn inject(&mut self, order: Order, at: Instant) {
-        self.plan(at.max(self.now), Planned::Fire { order });
+        self.plan(at.max(self.now), Planned::Fire { order: Box::new(order) });
     }
 
     pub(super) fn fire(&mut self, order: Order) {

@@ -14,7 +14,7 @@ mod wire;
 use std::collections::{BTreeMap, VecDeque};
 
 pub use clock::EPOCH;
-use client::{Client, Owner, Who};
+use client::{Client, Owner, Request, Who};
 use delays::Delays;
 use http::Exchange;
 use observe::{Collector, Prober, Producer};
@@ -52,6 +52,12 @@ impl SimBackend {
             world.start_process(process);
         }
         Ok(Self(world))
+    }
+
+    /// How many events of virtual time have happened: messages, timers, questions.
+    #[must_use]
+    pub const fn happened(&self) -> u64 {
+        self.0.happened
     }
 }
 
@@ -99,14 +105,14 @@ enum Planned {
     Redial { client: usize, epoch: u32 },
     DialLimit { client: usize, epoch: u32 },
     ClientTimer { client: usize, at: Instant },
-    Answer { client: usize, life: u32, who: Who, result: Result<Reply, StoreError> },
+    Answer { client: usize, life: u32, who: Who, result: Box<Result<Reply, StoreError>> },
     ExchangeLimit { exchange: usize },
-    Fire { order: Order },
-    StoreReady { store: Store, order: Order },
+    Fire { order: Box<Order> },
+    StoreReady { store: Store, order: Box<Order> },
     Tick,
     AskArrives { ask: usize },
     AskLimit { ask: usize },
-    Sampled { ask: usize, sample: Sample },
+    Sampled { ask: usize, sample: Box<Sample> },
     Read,
 }
 
@@ -126,6 +132,10 @@ struct World {
     probe: Option<Probe>,
     prober: Prober,
     collector: Collector,
+    /// Boxes that requests have left.
+    boxes: Vec<Box<Request>>,
+    /// What has happened so far.
+    happened: u64,
     /// Processes started so far.
     pids: u32,
     /// What the run is to be told.
@@ -163,6 +173,8 @@ impl World {
             probe: fleet.liveness.clone(),
             prober: Prober::default(),
             collector: Collector::default(),
+            boxes: Vec::new(),
+            happened: 0,
             pids: 0,
             said: VecDeque::new(),
         };
@@ -221,6 +233,7 @@ impl World {
     }
 
     fn happen(&mut self, planned: Planned) {
+        self.happened += 1;
         let process = self.concerns(&planned);
         let Some(planned) = self.unless_paused(process, planned, |planned| planned) else { return };
         match planned {
@@ -239,16 +252,16 @@ impl World {
             Planned::ClientTimer { client, at } => self.client_timer(client, at),
             Planned::Answer { client, life, who, result } => {
                 if self.life_of(self.clients[client].owner) == life {
-                    self.answered(client, who, result);
+                    self.answered(client, who, *result);
                 }
             }
             Planned::ExchangeLimit { exchange } => self.exchange_limit(exchange),
-            Planned::Fire { order } => self.fire(order),
-            Planned::StoreReady { store, order } => self.store_ready(store, order),
+            Planned::Fire { order } => self.fire(*order),
+            Planned::StoreReady { store, order } => self.store_ready(store, *order),
             Planned::Tick => self.tick(),
             Planned::AskArrives { ask } => self.ask_arrives(ask),
             Planned::AskLimit { ask } => self.ask_limit(ask),
-            Planned::Sampled { ask, sample } => self.sampled(ask, sample),
+            Planned::Sampled { ask, sample } => self.sampled(ask, *sample),
             Planned::Read => self.read(),
         }
     }

@@ -57,7 +57,7 @@ impl World {
                 let work = job.steps.iter().fold(Span::ZERO, |sum, step| sum + *step);
                 let is_large = large_over.is_some_and(|limit| work > limit);
                 let queue = queues.get(usize::from(is_large)).or_else(|| queues.first());
-                let queue = queue.cloned().unwrap_or_default();
+                let queue = queue.map_or("", String::as_str).into();
                 let command = Command::Enqueue { queue, job };
                 self.call(client, Who::Enqueue(number), Ask::Command(command));
             }
@@ -138,11 +138,11 @@ impl World {
 
     pub(super) fn answer_stalls(&mut self, ask: usize) {
         let stalls = self.stores.redis.stalls().map(|(job, count)| (job.clone(), count)).collect();
-        self.plan_after_message(Planned::Sampled { ask, sample: Sample::Stalls(stalls) });
+        self.plan_after_message(Planned::Sampled { ask, sample: Box::new(Sample::Stalls(stalls)) });
     }
 
     pub(super) fn answer_health(&mut self, ask: usize, online: bool) {
-        let sample = Sample::Alive { subject: None, alive: online };
+        let sample = Box::new(Sample::Alive { subject: None, alive: online });
         self.plan_after_message(Planned::Sampled { ask, sample });
     }
 

@@ -66,9 +66,9 @@ impl World {
                 };
                 let answer = match message {
                     Message::Hello => Message::Welcome,
-                    Message::Request(request) => {
-                        let result = self.execute(store, &request);
-                        Message::Reply { request, result }
+                    Message::Request(mut request) => {
+                        request.result = Some(self.execute(store, &request));
+                        Message::Reply(request)
                     }
                     _ => return,
                 };
@@ -123,7 +123,7 @@ impl World {
             Store::Postgres => &self.delays.postgres_start,
         };
         let wait = start.sample(&mut self.random);
-        self.plan_after(wait, Planned::StoreReady { store, order });
+        self.plan_after(wait, Planned::StoreReady { store, order: Box::new(order) });
     }
 
     pub(super) fn store_ready(&mut self, store: Store, order: Order) {

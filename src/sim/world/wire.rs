@@ -8,7 +8,6 @@ use crate::dist::Random;
 use crate::fault::Toxic;
 use crate::fault::rules::{DOWN, Door, Flow, Gate, Rules, UP};
 use crate::names::{Link, Store};
-use crate::protocol::{Reply, StoreError};
 use crate::time::{Instant, Span};
 
 use super::client::Request;
@@ -86,10 +85,8 @@ pub(super) enum Message {
     Hello,
     Welcome,
     Request(Box<Request>),
-    Reply {
-        request: Box<Request>,
-        result: Result<Reply, StoreError>,
-    },
+    /// The request comes back with its result.
+    Reply(Box<Request>),
     Http(usize),
     HttpAnswer(HttpAnswer),
     /// The peer has closed or reset the connection.
@@ -105,7 +102,7 @@ impl Message {
             Self::Welcome => 600,
             Self::Request(_) | Self::HttpAnswer(_) => 250,
             Self::Http(_) => 500,
-            Self::Reply { .. } => 60,
+            Self::Reply(_) => 60,
             Self::End => 0,
         }
     }
@@ -276,9 +273,7 @@ impl World {
         }
         match (user, message) {
             (User::Client(client), Message::Welcome) => self.connected(client, conn),
-            (User::Client(client), Message::Reply { request, result }) => {
-                self.replied(client, *request, result);
-            }
+            (User::Client(client), Message::Reply(request)) => self.replied(client, request),
             (User::Exchange(exchange), Message::HttpAnswer(answer)) => {
                 self.conns[conn].open = false;
                 self.exchange_answered(exchange, answer);
