@@ -23,6 +23,7 @@ lint:
 bench:
 	@scripts/setup.sh run
 	$(CARGO) bench --bench proxy
+	$(CARGO) bench --bench sim
 
 # What runs left, then what builds left.
 clean:

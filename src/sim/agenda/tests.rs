@@ -96,7 +96,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_pushes_and_pops_give_what_a_sorted_map_gives(steps in prop::collection::vec(step(), 1..80)) {
@@ -138,7 +138,7 @@ proptest! {
                 Span::from_nanos(if rounded == 0 { delay } else { (delay * rounded >> bits) << bits })
             };
             (0..events).for_each(|_| pair.push(pair.now() + delay()));
-            for _ in 0..2_000 {
+            for _ in 0..1_500 {
                 pair.pop();
                 pair.push(pair.now() + delay());
             }
