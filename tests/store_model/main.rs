@@ -8,6 +8,7 @@
 //!
 //! `SYNCOPE_SEQUENCES` is how many sequences each store gets, `SYNCOPE_SEED` which.
 
+mod allocation;
 mod bench;
 mod crash;
 mod judge;

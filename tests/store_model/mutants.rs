@@ -212,7 +212,9 @@ impl Model for Mutant {
             (M::AcquireForgetsItsHolder, Command::AcquireLock { key, .. }) if self.redis.exists(now, key) => {
                 return Ok(Reply::Held(false));
             }
-            (M::RenewTakesAFreeLock, Command::RenewLock { key, token, ttl }) if !self.redis.exists(now, key) => {
+            (M::RenewTakesAFreeLock, Command::RenewLock { key, token, ttl })
+                if !self.redis.exists(now, key) =>
+            {
                 changed = Command::AcquireLock { key: key.clone(), token: token.clone(), ttl: *ttl };
             }
             (M::AnyTokenReleasesTheLock, Command::ReleaseLock { key, .. }) => {
@@ -234,10 +236,12 @@ impl Model for Mutant {
         if !matches!(self.mistake, Mistake::ExtendLockLeavesTheMark) {
             return keys;
         }
-        let prefix = keys.keys().next().and_then(|name| name.split(':').next()).unwrap_or_default().to_owned();
+        let prefix =
+            keys.keys().next().and_then(|name| name.split(':').next()).unwrap_or_default().to_owned();
         for (queue, job) in &self.jobs {
             let none = Key { value: Value::Set(Vec::new()), until: None };
-            if let Value::Set(ids) = &mut keys.entry(format!("{prefix}:{queue}:marked")).or_insert(none).value {
+            if let Value::Set(ids) = &mut keys.entry(format!("{prefix}:{queue}:marked")).or_insert(none).value
+            {
                 ids.push(job.clone());
                 ids.sort();
                 ids.dedup();

@@ -53,7 +53,8 @@ async fn the_modelled_postgres_store_does_what_a_real_one_does() {
 
 /// A difference that the sequence shows again, without others beside it, is one.
 async fn confirm(tables: &mut Tables, sequence: &Sequence) {
-    let differs = |(sequence, observed): (&Sequence, &Observed)| judge(&mut Postgres::new(), sequence, observed);
+    let differs =
+        |(sequence, observed): (&Sequence, &Observed)| judge(&mut Postgres::new(), sequence, observed);
     let (placed, observed) = tables.run(std::slice::from_ref(sequence)).await;
     let Some((after, mut what)) = differs((&placed[0], &observed[0])) else { return };
     let left = shrink(sequence.ops[..after].to_vec(), async |candidates| {
@@ -140,16 +141,18 @@ impl Model for Mutant {
         let known = |id| self.store.jobs().iter().find(|job: &&Job| job.id == id);
         let mut changed = command.clone();
         match (self.mistake, &mut changed) {
-            (Mistake::LateEnqueueRevives, Command::SetStatus { job, status: status @ JobStatus::Pending })
-                if known(job.clone()).is_some_and(|job| job.status.is_some()) =>
-            {
+            (
+                Mistake::LateEnqueueRevives,
+                Command::SetStatus { job, status: status @ JobStatus::Pending },
+            ) if known(job.clone()).is_some_and(|job| job.status.is_some()) => {
                 *status = JobStatus::Processing;
             }
             (Mistake::SavesAStepAgain, Command::SaveStep { .. }) => {
                 return self.store.execute(now, command).map(|_| Reply::Saved(true));
             }
             (Mistake::AnAttemptHasOneEffect, Command::RecordEffect { job, attempt, .. })
-                if known(job.clone()).is_some_and(|job| job.effects.iter().any(|e| e.attempt == *attempt)) =>
+                if known(job.clone())
+                    .is_some_and(|job| job.effects.iter().any(|e| e.attempt == *attempt)) =>
             {
                 return Ok(Reply::Done);
             }

@@ -51,11 +51,16 @@ pub fn modelled(sequence: &Sequence, observed: &Observed) -> Redis {
 
 /// A difference that the sequence shows again, without others beside it, is one.
 async fn confirm(bench: &mut Bench, sequence: &Sequence) {
-    let differs = |observed: &Observed, sequence: &Sequence| judge(&mut modelled(sequence, observed), sequence, observed);
+    let differs = |observed: &Observed, sequence: &Sequence| {
+        judge(&mut modelled(sequence, observed), sequence, observed)
+    };
     let again = run_alone(bench, sequence).await;
     let Some(difference) = differs(&again, sequence) else { return };
     let (shrunk, difference) = shrunk(bench, sequence, difference, differs).await;
-    panic!("the modelled store differs from the server after\n{shrunk}in step {}\n{}", difference.after, difference.what);
+    panic!(
+        "the modelled store differs from the server after\n{shrunk}in step {}\n{}",
+        difference.after, difference.what
+    );
 }
 
 async fn run_alone(bench: &mut Bench, sequence: &Sequence) -> Observed {

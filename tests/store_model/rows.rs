@@ -100,7 +100,9 @@ impl Draw<'_> {
             0..2 => JobStatus::Pending,
             2..5 => JobStatus::Processing,
             5 => JobStatus::Completed,
-            _ => JobStatus::Failed { error: self.of(&["", "no luck", "it's"]).into(), attempts: self.number() },
+            _ => {
+                JobStatus::Failed { error: self.of(&["", "no luck", "it's"]).into(), attempts: self.number() }
+            }
         }
     }
 

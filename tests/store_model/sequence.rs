@@ -134,7 +134,8 @@ impl Draw {
                 Command::CheckStalled { queue, guard, max_stalls }
             }
             85..88 => {
-                let (worker, stamp) = (self.of(&["w1", "w\"2\""]).to_owned(), UnixMillis(self.below(1 << 40) as i64));
+                let (worker, stamp) =
+                    (self.of(&["w1", "w\"2\""]).to_owned(), UnixMillis(self.below(1 << 40) as i64));
                 Command::WriteBeat { key: self.beat_key(), worker, stamp, ttl: self.span(60) }
             }
             88..90 => Command::ReadBeat { key: self.beat_key() },

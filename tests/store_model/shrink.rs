@@ -2,7 +2,10 @@
 
 /// Removes runs of operations, the long ones first, as long as one of the shorter sequences still
 /// `shows` it: asked with all of them at once, it names one.
-pub async fn shrink<O: Clone>(mut ops: Vec<O>, mut shows: impl AsyncFnMut(&[Vec<O>]) -> Option<usize>) -> Vec<O> {
+pub async fn shrink<O: Clone>(
+    mut ops: Vec<O>,
+    mut shows: impl AsyncFnMut(&[Vec<O>]) -> Option<usize>,
+) -> Vec<O> {
     loop {
         let mut candidates = shorter(&ops);
         match shows(&candidates).await {
@@ -28,6 +31,7 @@ fn shorter<O: Clone>(ops: &[O]) -> Vec<Vec<O>> {
 #[tokio::test]
 async fn what_matters_is_what_stays() {
     let needed = |ops: &Vec<u32>| ops.contains(&7) && ops.contains(&23);
-    let left = shrink((0..40).collect(), async |candidates: &[Vec<u32>]| candidates.iter().position(needed)).await;
+    let left =
+        shrink((0..40).collect(), async |candidates: &[Vec<u32>]| candidates.iter().position(needed)).await;
     assert_eq!(left, [7, 23]);
 }

@@ -36,11 +36,13 @@ pub enum Answer {
     Finished(Vec<JobId>),
 }
 
+/// Status, error, attempts, last attempt, updated.
+type Status = (String, Option<String>, u32, Option<Instant>, Instant);
+
 /// What the three tables say of one job.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rows {
-    /// Status, error, attempts, last attempt, updated.
-    status: Option<(String, Option<String>, u32, Option<Instant>, Instant)>,
+    status: Option<Status>,
     /// Step, worker, saved.
     steps: Vec<(u32, String, Instant)>,
     /// Worker, attempt, at; the oldest first.
