@@ -20,10 +20,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "live",
         &["time", "names", "dist", "protocol", "fault", "history", "timing", "scenario", "backend", "proxy"],
     ),
-    (
-        "sim",
-        &["time", "names", "dist", "protocol", "fault", "history", "timing", "scenario", "backend", "check"],
-    ),
+    ("sim", &["time", "names", "dist", "protocol", "fault", "history", "timing", "scenario", "backend"]),
     ("report", &["time", "names", "dist", "protocol", "fault", "history", "timing", "scenario", "check"]),
     (
         "run",
