@@ -94,7 +94,6 @@ fn the_intervals_hold_the_truth_in_99_of_100_runs() {
             missed[1] += u64::from(is_long && !duration.holds(quality.duration_s));
             missed[2] += u64::from(!observed.query_accuracy.holds(quality.query_accuracy));
         }
-        println!("of {RUNS} runs at a shift of {shift}, outside: T_MR, T_M, P_A {missed:?}");
         assert!(missed.iter().all(|missed| *missed <= 10), "{shift}: {missed:?} of {RUNS}");
     }
 }
