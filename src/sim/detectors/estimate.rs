@@ -34,8 +34,9 @@ pub struct Observed {
     /// E(T_MR) in seconds. Without a mistake infinite, and `low` is what 99 % confidence leaves: the
     /// time watched over 4.6.
     pub recurrence_s: Estimate,
-    /// E(T_M) in seconds; `None` without a mistake, for then nothing is known of it. If a few mistakes
-    /// are much longer than the others, the interval is too narrow until some of those were seen.
+    /// E(T_M) in seconds; `None` without a mistake, for then nothing is known of it. `high` takes a kind
+    /// of mistake that was not seen, a beat's interval longer, to be as frequent as 99 % confidence
+    /// leaves: 4.6 in as many mistakes as were seen.
     pub duration_s: Option<Estimate>,
     /// P_A. Without a mistake 1, and `low` takes 4.6 beats' intervals to have been suspected.
     pub query_accuracy: Estimate,
@@ -128,7 +129,10 @@ impl Ledger {
                 let value = suspected.as_secs_f64() / mistakes as f64;
                 let off: Vec<f64> = suspected_s.iter().zip(&counts).map(|(s, n)| s - value * n).collect();
                 let mean_count = mistakes as f64 / BATCHES as f64;
-                Estimate { value, low: 0.0, high: 0.0 }.with_half(half_width(&off, mistakes) / mean_count)
+                let mut duration = Estimate { value, low: 0.0, high: 0.0 }
+                    .with_half(half_width(&off, mistakes) / mean_count);
+                duration.high += garwood(0).1 / mistakes as f64 * self.interval.as_secs_f64();
+                duration
             }),
             query_accuracy: Estimate {
                 value: 1.0 - inaccuracy.value,

@@ -37,10 +37,10 @@ fn the_table_of_the_timing_model_is_simulated() {
         (1_500, 200_000),
         (2_000, 200_000),
         (2_020, 300_000),
-        (2_160, 2_000_000),
-        (2_500, 2_000_000),
-        (3_100, 5_000_000),
-        (3_500, 5_000_000),
+        (2_160, 1_000_000),
+        (2_500, 1_000_000),
+        (3_100, 3_000_000),
+        (3_500, 3_000_000),
     ] {
         let beats = chen();
         let shift = ms(detection_ms - 1_000);
@@ -94,7 +94,6 @@ fn the_intervals_hold_the_truth_in_99_of_100_runs() {
             missed[1] += u64::from(is_long && !duration.holds(quality.duration_s));
             missed[2] += u64::from(!observed.query_accuracy.holds(quality.query_accuracy));
         }
-        println!("of {RUNS} runs at a shift of {shift}, outside: T_MR, T_M, P_A {missed:?}");
         assert!(missed.iter().all(|missed| *missed <= 10), "{shift}: {missed:?} of {RUNS}");
     }
 }

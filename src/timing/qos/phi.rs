@@ -172,7 +172,8 @@ impl Estimates {
     /// An interval between two arrivals, and whether it ended a suspicion.
     pub fn record(&mut self, interval: Span, ended_a_suspicion: bool) {
         let is_too_long = self.settings.longest.is_some_and(|longest| interval > longest);
-        if !is_too_long && !(ended_a_suspicion && self.settings.forgets_mistakes) {
+        let is_forgotten = ended_a_suspicion && self.settings.forgets_mistakes;
+        if !is_too_long && !is_forgotten {
             self.push(interval.as_nanos());
         }
     }

@@ -139,7 +139,7 @@ impl<'b> ResetOnArrival<'b> {
     /// `own`, and where from `low` to `high` a factor has a kink: a landmark of D, T more or less, and
     /// whole intervals. If that would be too many, D's ends stand for all landmarks.
     fn breaks_ns(&self, low: f64, high: f64, own: &[f64]) -> Vec<f64> {
-        const BREAKS_MAX: f64 = 3_000.0;
+        const BREAKS_MAX: f64 = 600.0;
         let interval_ns = self.beats.interval_ns();
         let mut landmarks = self.beats.delay.landmarks_ns();
         if 3.0 * landmarks.len() as f64 * ((high - low) / interval_ns + 1.0) > BREAKS_MAX {
