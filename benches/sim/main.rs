@@ -5,12 +5,17 @@
 //! delivered after an exponential delay of mean 20 ms into a store with a TTL of 30 s, and a detector that
 //! asks for each worker every 5 s. A beat, a delivery and a query are an event each, scheduled and executed.
 //!
+//! The full fleet is the reference workers and api on the protocol's own machines, through clients, links
+//! and the modelled Redis: as many workers and questions, with locks and connections besides, so that a
+//! message, a timer and a question are an event each. Its links are TCP's, and lose nothing.
+//!
 //! Each measurement is a process of its own, so that no variant's memory counts for another. The variants
 //! take turns, and the table gives medians: this machine may have other work. Then the events per second
 //! of processor time say more than those per second of the clock.
 
 mod agenda;
 mod child;
+mod fleet;
 mod heap;
 mod paused;
 mod pipeline;
@@ -45,6 +50,7 @@ struct Counts {
 /// The first is what the others are compared with.
 const VARIANTS: &[Variant] = &[
     Variant { name: "pipeline", run: pipeline::run, span_s: DAY_S },
+    Variant { name: "full fleet", run: fleet::run, span_s: DAY_S / 12 },
     Variant { name: "agenda loop", run: agenda::run, span_s: DAY_S },
     Variant { name: "binary heap", run: heap::run, span_s: DAY_S },
     Variant { name: "tokio paused", run: paused::run, span_s: DAY_S / 12 },

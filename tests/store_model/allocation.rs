@@ -3,7 +3,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use syncope::names::JobId;
+use syncope::names::{JobId, Text};
 use syncope::protocol::{Backoff, Command, JobSpec, Reply};
 use syncope::scenario::RedisDurability;
 use syncope::sim::store::Redis;
@@ -13,7 +13,8 @@ const HOUR: Span = Span::from_secs(3_600);
 
 #[test]
 fn repeated_commands_on_the_modelled_redis_store_allocate_nothing() {
-    let (queue, token, key) = (|| "regular".to_owned(), || "t1".to_owned(), || "app:beat".to_owned());
+    let text = |text: &str| Text::new(text);
+    let (queue, token, key) = (|| text("regular"), || text("t1"), || text("app:beat"));
     let job = JobSpec {
         id: JobId::new("job-1"),
         steps: Vec::new(),

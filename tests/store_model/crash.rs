@@ -69,7 +69,7 @@ async fn falls_back_to_its_last_snapshot() -> bool {
     let numbers = (FIRST_SEQUENCE..).step_by(2).take(3);
     // Always the same: what they change is known to be enough.
     let mut parts: Vec<Sequence> = numbers.map(|number| Sequence::random(1, number)).collect();
-    let (key, worker, stamp) = ("workers:late".to_owned(), "w1".to_owned(), UnixMillis(1));
+    let (key, worker, stamp) = ("workers:late".into(), "w1".into(), UnixMillis(1));
     let late = Command::WriteBeat { key, worker, stamp, ttl: Span::from_secs(3_600) };
     parts[1].ops.push(Op::Command(late));
     let mut model = Redis::new("s0", parts[0].keep_failed(), RedisDurability::Rdb).with_save_points(&[point]);

@@ -169,7 +169,7 @@ impl Model for Mutant {
                 let is_marked = matches!(marks, Some(Value::Set(ids)) if ids.contains(&job.to_string()));
                 let reply = self.redis.execute(now, command)?;
                 if is_marked && reply == Reply::Held(true) {
-                    self.jobs.push((queue.clone(), job.to_string()));
+                    self.jobs.push((queue.to_string(), job.to_string()));
                 }
                 return Ok(reply);
             }
@@ -192,7 +192,7 @@ impl Model for Mutant {
             (M::AnyTokenCompletes, Command::Complete { queue, job, token }) => {
                 let lock = self.key(now, queue, &format!("job:{job}:lock"));
                 if let Some(holder) = lock.and_then(|key| self.text(now, &key)) {
-                    *token = holder;
+                    *token = holder.into();
                 }
             }
             (M::EnqueueOverwrites, Command::Enqueue { queue, job }) => {
@@ -218,7 +218,7 @@ impl Model for Mutant {
                 changed = Command::AcquireLock { key: key.clone(), token: token.clone(), ttl: *ttl };
             }
             (M::AnyTokenReleasesTheLock, Command::ReleaseLock { key, .. }) => {
-                self.redis.delete_keys(now, std::slice::from_ref(key));
+                self.redis.delete_keys(now, &[key.to_string()]);
             }
             (M::BeatsNeverExpire, Command::WriteBeat { ttl, .. }) => *ttl = ttl.saturating_mul(10_000_000),
             _ => {}

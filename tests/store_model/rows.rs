@@ -80,9 +80,9 @@ impl Draw<'_> {
         Op::Command(match self.below(100) {
             0..35 => Command::SetStatus { job, status: self.status() },
             35..50 => Command::LoadSteps { job },
-            50..72 => Command::SaveStep { job, step: self.number(), worker },
+            50..72 => Command::SaveStep { job, step: self.number(), worker: worker.into() },
             72..76 => Command::DropSteps { job },
-            76..90 => Command::RecordEffect { job, worker, attempt: self.number() },
+            76..90 => Command::RecordEffect { job, worker: worker.into(), attempt: self.number() },
             _ => {
                 let part = self.of(&["", "a", "job", "nothing"]);
                 return Op::Finished(format!("{}{part}", self.space), self.of(&[0, 1, 2, 100]));

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use syncope::dist::Random;
-use syncope::names::JobId;
+use syncope::names::{JobId, Text};
 use syncope::protocol::{Backoff, Command, JobSpec};
 use syncope::time::{Span, UnixMillis};
 
@@ -79,7 +79,7 @@ impl Op {
         | Command::RenewLock { key, .. }
         | Command::ReleaseLock { key, .. } = &mut command
         {
-            *key = format!("{prefix}:{key}");
+            *key = format!("{prefix}:{key}").into();
         }
         Some(command)
     }
@@ -136,7 +136,7 @@ impl Draw {
             85..88 => {
                 let (worker, stamp) =
                     (self.of(&["w1", "w\"2\""]).to_owned(), UnixMillis(self.below(1 << 40) as i64));
-                Command::WriteBeat { key: self.beat_key(), worker, stamp, ttl: self.span(60) }
+                Command::WriteBeat { key: self.beat_key(), worker: worker.into(), stamp, ttl: self.span(60) }
             }
             88..90 => Command::ReadBeat { key: self.beat_key() },
             90..93 => Command::AcquireLock { key: self.lock_key(), token, ttl: self.span(70) },
@@ -146,12 +146,12 @@ impl Draw {
         })
     }
 
-    fn queue(&mut self) -> String {
-        self.of(&["regular", "regular", "regular", "regular", "large"]).to_owned()
+    fn queue(&mut self) -> Text {
+        self.of(&["regular", "regular", "regular", "regular", "large"]).into()
     }
 
-    fn token(&mut self) -> String {
-        self.of(&["t1", "t1", "t1", "t2", "t-three"]).to_owned()
+    fn token(&mut self) -> Text {
+        self.of(&["t1", "t1", "t1", "t2", "t-three"]).into()
     }
 
     fn job(&mut self) -> JobId {
@@ -190,12 +190,12 @@ impl Draw {
         }
     }
 
-    fn beat_key(&mut self) -> String {
-        self.of(&["workers:heartbeat", "workers:other"]).to_owned()
+    fn beat_key(&mut self) -> Text {
+        self.of(&["workers:heartbeat", "workers:other"]).into()
     }
 
-    fn lock_key(&mut self) -> String {
-        self.of(&["workers:global", "scheduler:lock"]).to_owned()
+    fn lock_key(&mut self) -> Text {
+        self.of(&["workers:global", "scheduler:lock"]).into()
     }
 
     /// What an operator, or an eviction, may take away.
