@@ -21,7 +21,7 @@ pub enum Finding {
 }
 
 impl Finding {
-    /// The stable name, with the page `docs/errors/` after its last part.
+    /// The stable name, as `syncope check` prints it.
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {

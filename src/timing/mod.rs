@@ -25,6 +25,7 @@ pub use lint::{Finding, lint};
 pub use margins::{Margins, Mistakes, OutageMargins, SeenShare};
 pub use picture::picture;
 pub use pipeline::{
-    Age, Asked, Beat, Checker, Clock, Expiry, Gate, Guard, Pipeline, Recovery, Requeue, Rhythm, Subject, Sweep,
+    Age, Asked, Beat, Checker, Clock, Expiry, Gate, Guard, Pipeline, Recovery, Requeue, Rhythm, Subject,
+    Sweep,
 };
 pub use tolerance::{Side, Tolerance, tolerates, tolerates_on};

@@ -72,9 +72,9 @@ pub fn unknown_name(name: &str) -> String {
 pub fn is_entry(source: &Source) -> bool {
     let root = tree::parse(&mut Report::new(source));
     let has = |key: &str| match root.as_ref().map(|root| &root.value) {
-        Some(tree::Value::Map(entries)) => entries.iter().any(
-            |(name, _)| matches!(&name.value, tree::Value::Scalar { text, .. } if text == key),
-        ),
+        Some(tree::Value::Map(entries)) => entries
+            .iter()
+            .any(|(name, _)| matches!(&name.value, tree::Value::Scalar { text, .. } if text == key)),
         _ => false,
     };
     has("pipeline") && has("parameters")

@@ -2,7 +2,7 @@
 
 use super::{s0_new, s0_old, s3, secs};
 use crate::time::{Interval, Span};
-use crate::timing::{Detection, Pipeline, Work};
+use crate::timing::{Detection, Finding, Mistakes, Pipeline, Work, derive, lint, picture};
 
 #[test]
 fn detection_lies_between_its_two_ends() {
@@ -45,4 +45,42 @@ fn a_recovery_is_the_sum_of_its_stages() {
         assert_eq!(bounds.total(), Interval::new(secs(16), secs(max)), "{ahead} jobs ahead");
     }
     assert_eq!(s0_new().recovery(&work(0)), None, "nothing is requeued");
+}
+
+#[test]
+fn the_derivation_ends_at_the_bound_itself() {
+    let step = |pipeline: &Pipeline, name: &str| {
+        let found = derive(pipeline).steps.into_iter().find(|step| step.name == name).expect(name);
+        format!("{} = {} = {}", found.formula, found.numbers, found.result)
+    };
+    let s3_died = "detection, at most, if the sweeper dies with its victim";
+    for (pipeline, name, text) in [
+        (s0_new(), "detection, at least", "E + r·b − h = 30s + 1s − 15s = 16s"),
+        (s0_new(), "detection, at most", "E + r·b = 30s + 1s = 31s"),
+        (s3(), "detection, at most", "max(E, S) + S = max(30s, 30s) + 30s = 1m"),
+        (s3(), s3_died, "max(E, S) + G + S = max(30s, 30s) + 30s + 30s = 90s"),
+    ] {
+        assert_eq!(step(&pipeline, name), text);
+    }
+}
+
+#[test]
+fn a_picture_is_no_wider_than_a_terminal() {
+    for pipeline in [s0_new(), s0_old(), s3()] {
+        let drawn = picture(&pipeline);
+        assert!(drawn.lines().all(|line| line.chars().count() <= 100), "{drawn}");
+        assert!(drawn.contains('!'), "{drawn}");
+    }
+}
+
+#[test]
+fn retries_may_hide_mistakes_that_the_settings_make_certain() {
+    let mut old = s0_old();
+    assert_eq!(old.mistakes(Span::ZERO), Mistakes::Certain);
+    old.checker = s0_new().checker;
+    assert_eq!(old.mistakes(Span::ZERO), Mistakes::BridgedByRetries);
+    let bridged = lint(&old)
+        .into_iter()
+        .any(|finding| matches!(finding, Finding::MistakesCertain { bridged: true, .. }));
+    assert!(bridged, "the gap is a finding all the same");
 }
