@@ -1,5 +1,6 @@
 //! The command line: one file per command. Parses, calls, turns the outcome into an exit code.
 
+mod catalog;
 mod check;
 mod clean;
 mod doctor;
@@ -31,6 +32,8 @@ enum Command {
     Run(run::Args),
     /// Parse, resolve and lint scenario files; touch nothing.
     Check(check::Args),
+    /// The known job systems and their worst cases.
+    Catalog(catalog::Args),
     /// Judge a stored run again and rebuild its reports.
     Report(report::Args),
     /// Remove what any earlier run left.
@@ -45,8 +48,6 @@ enum Command {
     Watchdog(WatchdogArgs),
     #[command(hide = true)]
     Model(NotBuilt),
-    #[command(hide = true)]
-    Catalog(NotBuilt),
     #[command(hide = true)]
     Tune(NotBuilt),
     #[command(hide = true)]
@@ -73,13 +74,13 @@ pub fn main() -> u8 {
     match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Catalog(args) => catalog::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Clean(args) => clean::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Watchdog(args) => crate::live::provision::cleanup::watchdog_main(&args.words),
         Command::Model(_) => not_built("model"),
-        Command::Catalog(_) => not_built("catalog"),
         Command::Tune(_) => not_built("tune"),
         Command::Explore(_) => not_built("explore"),
         Command::Compare(_) => not_built("compare"),
