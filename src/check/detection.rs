@@ -96,7 +96,7 @@ fn judge(facts: &Facts<'_>, detection: &Detection, limits: Option<Limits>) -> (V
 pub(super) fn limits(facts: &Facts<'_>) -> Option<Limits> {
     match facts.scenario.expect.detection_time {
         TimeExpect::Within(interval) => Some(interval.into()),
-        _ => facts.scenario.fleet.pipeline.as_ref().map(|pipeline| pipeline.detection(Span::ZERO).into()),
+        _ => Limits::of(facts.scenario.fleet.pipeline.as_ref()?.detection(Span::ZERO)),
     }
 }
 
@@ -152,7 +152,7 @@ fn measure_gap(facts: &Facts<'_>, name: &str, answers: &[Answer], gap: &Gap, det
 /// nature, and what this one was is known.
 fn late_beat(facts: &Facts<'_>, last_beat: Option<(Span, Span)>) -> Span {
     match (&facts.scenario.fleet.pipeline, last_beat) {
-        (Some(pipeline), Some((age, _))) => age - pipeline.beat.interval,
+        (Some(pipeline), Some((age, _))) => age - pipeline.interval(),
         _ => Span::ZERO,
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn of_run(facts: &Facts<'_>) -> (Tolerance, String) {
         return (Tolerance::Undecided, "This fleet has no timing model: nothing is expected.".to_owned());
     };
     if certain_by_settings(facts) {
-        let (expiry, beat) = (pipeline.expiry.effective(), pipeline.beat.interval);
+        let (expiry, beat) = (pipeline.expiry.effective(), pipeline.interval());
         let scale = facts.scenario.time_scale;
         let (expiry, beat) = (scale.to_model(expiry), scale.to_model(beat));
         let why =
@@ -169,7 +169,7 @@ fn exposed(facts: &Facts<'_>, pipeline: &Pipeline, parts: &[&Part<'_>]) -> bool 
             let of_workers = parts.iter().filter_map(|part| part.onset.injection?.process());
             let of_workers = of_workers.filter(|process| facts.workers.contains(*process)).count() > 0;
             let hidden = of_workers && others(facts, parts).any(|(serving, window)| serving.meets(window));
-            patience > pipeline.longest_query() && !facts.probes.is_empty() && !hidden
+            patience > pipeline.checker.longest_query() && !facts.probes.is_empty() && !hidden
         }
         Subject::Holder => parts.iter().any(|part| {
             let Some(onset) = part.onset.done.map(|done| done.effective) else { return false };

@@ -146,9 +146,10 @@ fn rank(name: &str) -> usize {
 fn model(scenario: &Scenario) -> Option<ModelFigures> {
     let pipeline = scenario.fleet.pipeline.as_ref()?;
     let scale = scenario.time_scale;
-    let bound = |interval: Interval| {
-        let limits = Limits::from(interval);
-        Bound { min: Some(model_ms(limits.min, scale)), max: limits.max.map(|max| model_ms(max, scale)) }
+    let open = Bound { min: None, max: None };
+    let bound = |limits: Limits| Bound {
+        min: Some(model_ms(limits.min, scale)),
+        max: limits.max.map(|max| model_ms(max, scale)),
     };
     let workload = &scenario.workload;
     let steps = u64::from(workload.steps);
@@ -156,10 +157,8 @@ fn model(scenario: &Scenario) -> Option<ModelFigures> {
     // A job may be anywhere in its work, and finds a free worker.
     let work = Work { rest: Interval::new(Span::ZERO, longest_job), longest_job, ahead: 0, slots: 1 };
     Some(ModelFigures {
-        detection_ms: bound(pipeline.detection(Span::ZERO)),
-        recovery_ms: pipeline
-            .recovery(&work)
-            .map_or(Bound { min: None, max: None }, |recovery| bound(recovery.total())),
+        detection_ms: Limits::of(pipeline.detection(Span::ZERO)).map_or(open, bound),
+        recovery_ms: pipeline.recovery(&work).map_or(open, |recovery| bound(recovery.total().into())),
         pause_tolerated_ms: model_ms(pipeline.silence_tolerated(Span::ZERO), scale),
         skew_tolerated_ms: pipeline.skew_tolerated(Span::ZERO).map(|skew| model_ms(skew, scale)),
     })

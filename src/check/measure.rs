@@ -2,6 +2,7 @@
 
 use crate::check::{Bound, Quantiles, Verdict};
 use crate::time::{Instant, Interval, Scale, Span};
+use crate::timing::Detection;
 
 /// An instant that is known up to an interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +58,11 @@ impl From<Interval> for Limits {
 }
 
 impl Limits {
+    /// `None` where nothing is to be detected.
+    pub fn of(detection: Detection) -> Option<Self> {
+        Some(Self { min: detection.least()?, max: detection.most() })
+    }
+
     /// Another fault, or the lack of anybody who could act, moved the ends for this measurement.
     pub fn disturbed(self, extra: Span) -> Self {
         if extra.is_zero() {

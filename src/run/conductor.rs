@@ -377,8 +377,7 @@ impl<'s> Conductor<'s> {
     /// A fleet may be suspected as long as it beats; a holder only while it holds.
     fn quiet_time(&self) -> Span {
         let Some(pipeline) = self.fleet_pipeline() else { return Span::ZERO };
-        let retries = pipeline.checker.retry_backoff.saturating_mul(u64::from(pipeline.checker.retries));
-        pipeline.beat.interval + retries + pipeline.checker.period
+        pipeline.interval() + pipeline.checker.retry_time() + pipeline.checker.period()
     }
 
     fn fleet_pipeline(&self) -> Option<&Pipeline> {

@@ -14,6 +14,7 @@ use super::tree::Node;
 use super::{PlantedBug, RedisDurability};
 use crate::fault::{Direction, OutageKind, Signal};
 use crate::names::Store;
+use crate::timing::Clock;
 
 macro_rules! choices {
     ($($type:ty),*) => {
@@ -25,7 +26,7 @@ macro_rules! choices {
     };
 }
 
-choices!(Signal, OutageKind, Direction, Store, RedisDurability, PlantedBug, System, Subject);
+choices!(Signal, OutageKind, Direction, Store, RedisDurability, PlantedBug, System, Subject, Clock);
 
 fn choice<T: DeserializeOwned + JsonSchema>(node: &Node, report: &mut Report<'_>) -> Option<T> {
     let words = words(&SchemaGenerator::default().into_root_schema_for::<T>().to_value());

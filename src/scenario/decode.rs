@@ -257,19 +257,23 @@ pub(crate) fn unknown<'k>(
     known: impl Iterator<Item = &'k str>,
     report: &mut Report<'_>,
 ) {
-    const FEW: usize = 8;
     if report.is_full() {
         report.add(code, place, "");
         return;
     }
     let known: Vec<&str> = known.collect();
-    let hint = match nearest(given, &known) {
-        Some(near) if known.len() <= FEW => format!("did you mean `{near}`? Known here: {}", list(&known)),
+    report.add(code, place, format!("unknown {what} `{}`", shorten(given))).hint(hint(given, &known));
+}
+
+/// The nearest of the known names, and the list of them.
+pub(crate) fn hint(given: &str, known: &[&str]) -> String {
+    const FEW: usize = 8;
+    match nearest(given, known) {
+        Some(near) if known.len() <= FEW => format!("did you mean `{near}`? Known here: {}", list(known)),
         Some(near) => format!("did you mean `{near}`?"),
         None if known.is_empty() => "there is none".into(),
-        None => format!("known here: {}", list(&known)),
-    };
-    report.add(code, place, format!("unknown {what} `{}`", shorten(given))).hint(hint);
+        None => format!("known here: {}", list(known)),
+    }
 }
 
 fn nearest<'k>(given: &str, known: &[&'k str]) -> Option<&'k str> {

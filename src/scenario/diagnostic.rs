@@ -117,6 +117,8 @@ codes! {
         /// An expectation that the fleet cannot be judged by.
         Unjudgeable "scenario::unjudgeable",
         Template "scenario::template",
+        /// A value of the catalogue, or a formula over its parameters.
+        Formula "catalog::formula",
         TooManyErrors "scenario::too-many-errors",
     }
     Warning {

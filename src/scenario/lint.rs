@@ -6,18 +6,13 @@ use super::{Program, QueueSettings, Scenario, raw};
 use crate::fault::{FaultKind, Target};
 use crate::names::Store;
 use crate::time::Span;
+use crate::timing::{self, Finding, Subject};
 
 /// A warning. Durations are model time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lint {
-    /// The key is gone before its age can reach the threshold.
-    ThresholdNeverDecides { ttl: Span, threshold: Span },
-    /// A beat expires no later than the next one is written.
-    MistakesCertain { expiry: Span, interval: Span },
-    /// A beat expires before the next but one is written.
-    NoBeatMayBeLost { expiry: Span, interval: Span },
-    /// The lock ends no later than its renewal.
-    RenewalTooLate { lock: Span, renewal: Span },
+    /// What follows from the fleet's timing alone.
+    Pipeline(Finding),
     /// A job's attempts end before the store is back.
     OutageOutlastsBackoff { outage: Span, backoffs: Span },
     /// The reader's clock runs ahead of the writer's by as much as a fresh beat may age.
@@ -28,10 +23,7 @@ impl Lint {
     #[must_use]
     pub const fn code(&self) -> Code {
         match self {
-            Self::ThresholdNeverDecides { .. } => Code::ThresholdNeverDecides,
-            Self::MistakesCertain { .. } => Code::MistakesCertain,
-            Self::NoBeatMayBeLost { .. } => Code::NoBeatMayBeLost,
-            Self::RenewalTooLate { .. } => Code::RenewalTooLate,
+            Self::Pipeline(finding) => code_of(finding),
             Self::OutageOutlastsBackoff { .. } => Code::OutageOutlastsBackoff,
             Self::SkewOverTolerance { .. } => Code::SkewOverTolerance,
         }
@@ -40,21 +32,7 @@ impl Lint {
     #[must_use]
     pub fn message(&self) -> String {
         match self {
-            Self::ThresholdNeverDecides { ttl, threshold } => {
-                format!("the threshold of {threshold} never decides: the key is gone after {ttl}")
-            }
-            Self::MistakesCertain { expiry, interval } => {
-                format!(
-                    "mistakes are certain: a beat is valid for {expiry} and the next comes after {interval}"
-                )
-            }
-            Self::NoBeatMayBeLost { expiry, interval } => format!(
-                "not one beat may be lost: a beat is valid for {expiry}, the next but one comes after {}",
-                interval.saturating_mul(2)
-            ),
-            Self::RenewalTooLate { lock, renewal } => {
-                format!("the lock of {lock} ends before its renewal after {renewal}: every longer job stalls")
-            }
+            Self::Pipeline(finding) => finding.message(),
             Self::OutageOutlastsBackoff { outage, backoffs } => format!(
                 "Postgres is away for {outage}, all attempts of a job are over after backoffs of {backoffs}"
             ),
@@ -67,20 +45,7 @@ impl Lint {
     #[must_use]
     pub fn advice(&self) -> String {
         match self {
-            Self::ThresholdNeverDecides { ttl, .. } => {
-                format!(
-                    "a threshold below {ttl}, or a longer `ttl`; the margin is what the smaller one leaves"
-                )
-            }
-            Self::MistakesCertain { expiry, .. } => {
-                format!("an interval of at most a third of {expiry}, or a longer expiry")
-            }
-            Self::NoBeatMayBeLost { interval, .. } => {
-                format!("an expiry above {}, or a shorter interval", interval.saturating_mul(2))
-            }
-            Self::RenewalTooLate { lock, .. } => {
-                format!("renew after half of the lock's duration, {}", Span::from_nanos(lock.as_nanos() / 2))
-            }
+            Self::Pipeline(finding) => finding.advice(),
             Self::OutageOutlastsBackoff { .. } => {
                 "more attempts or a longer backoff; or expect `failed` jobs".into()
             }
@@ -94,6 +59,15 @@ impl Lint {
         let mut diagnostic = Diagnostic::new(source, self.code(), place, self.message());
         diagnostic.hint(self.advice());
         diagnostic
+    }
+}
+
+const fn code_of(finding: &Finding) -> Code {
+    match finding {
+        Finding::ThresholdNeverDecides { .. } => Code::ThresholdNeverDecides,
+        Finding::MistakesCertain { .. } => Code::MistakesCertain,
+        Finding::NoBeatMayBeLost { .. } => Code::NoBeatMayBeLost,
+        Finding::RenewalTooLate { .. } => Code::RenewalTooLate,
     }
 }
 
@@ -122,37 +96,32 @@ impl Linter<'_> {
         let Some(pipeline) = &self.scenario.fleet.pipeline else {
             return;
         };
-        if let (Some(ttl), Some(threshold)) = (pipeline.expiry.ttl, pipeline.expiry.threshold)
-            && ttl <= threshold
-        {
-            let lint = Lint::ThresholdNeverDecides { ttl: self.model(ttl), threshold: self.model(threshold) };
-            found.push((self.place(|s| s.threshold.place().or(s.ttl.place())), lint));
-        }
-        // For the queue the beat is the lock's renewal, which has a warning of its own.
-        let is_queue = self.scenario.fleet.system == "redis-queue";
-        let (expiry, interval) =
-            (self.model(pipeline.expiry.effective()), self.model(pipeline.beat.interval));
-        let place = self.place(|s| {
-            let beat = if is_queue { s.lock_renew.place() } else { s.interval.place() };
-            beat.or(s.ttl.place()).or(s.lock_duration.place())
-        });
-        if expiry <= interval {
-            if !is_queue {
-                found.push((place, Lint::MistakesCertain { expiry, interval }));
-            }
-        } else if expiry < interval.saturating_mul(2) {
-            found.push((place, Lint::NoBeatMayBeLost { expiry, interval }));
+        for finding in timing::lint(pipeline) {
+            let place = match finding {
+                Finding::ThresholdNeverDecides { .. } => {
+                    self.place(|s| s.threshold.place().or(s.ttl.place()))
+                }
+                _ if self.scenario.fleet.system == "redis-queue" => {
+                    self.place(|s| s.lock_renew.place().or(s.lock_duration.place()))
+                }
+                _ => self.place(|s| s.interval.place().or(s.ttl.place()).or(s.lock_duration.place())),
+            };
+            found.push((place, Lint::Pipeline(finding.map(|wall| self.model(wall)))));
         }
     }
 
+    /// Of the queue behind a fleet whose beats are another matter.
     fn renewal(&self, found: &mut Vec<(Place, Lint)>) {
+        if self.scenario.fleet.pipeline.as_ref().is_some_and(|p| p.subject == Subject::Holder) {
+            return;
+        }
         let Some(queue) = self.queue().filter(|queue| queue.lock_renew >= queue.lock_duration) else {
             return;
         };
-        let lint = Lint::RenewalTooLate {
+        let lint = Lint::Pipeline(Finding::RenewalTooLate {
             lock: self.model(queue.lock_duration),
             renewal: self.model(queue.lock_renew),
-        };
+        });
         found.push((self.place(|s| s.lock_renew.place().or(s.lock_duration.place())), lint));
     }
 
@@ -184,7 +153,7 @@ impl Linter<'_> {
     /// Only a reader ahead of the writer errs; a reader behind is late.
     fn skew(&self, target: &Target, ahead: bool, skew: Span) -> Option<Lint> {
         let pipeline = self.scenario.fleet.pipeline.as_ref()?;
-        let threshold = pipeline.expiry.threshold.filter(|_| pipeline.expiry.two_clocks)?;
+        let tolerance = pipeline.skew_tolerated(Span::ZERO)?;
         let is_worker = match target {
             Target::Process(name) => {
                 self.scenario.fleet.processes.iter().any(|p| p.name == *name && p.role == "worker")
@@ -192,7 +161,6 @@ impl Linter<'_> {
             Target::Role(role) | Target::AnyOf(role) => role == "worker",
             Target::HolderOf(_) => true,
         };
-        let tolerance = threshold - pipeline.beat.interval;
         (ahead != is_worker && skew >= tolerance)
             .then(|| Lint::SkewOverTolerance { skew: self.model(skew), tolerance: self.model(tolerance) })
     }

@@ -6,6 +6,7 @@
 //!
 //! All durations here are wall time: `resolve` applies the time scale, once.
 
+pub mod catalogue;
 mod choice;
 mod decode;
 mod diagnostic;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::{Direction, FaultKind, OutageKind, Toxic};
 use crate::time::{SignedSpan, Span};
-use crate::timing::{Pipeline, Subject};
+use crate::timing::{Age, Pipeline, Subject};
 
 /// Ordered by how much a fault does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -62,7 +62,7 @@ pub fn tolerates_on(pipeline: &Pipeline, fault: &FaultKind, side: Side) -> Toler
         FaultKind::Pauses { lasting, gap, .. } => {
             let verdict = pause(pipeline, lasting.min(), lasting.max(), side);
             // Without time between them to beat, pauses add up.
-            let adds_up = gap.min() < pipeline.beat.interval && verdict == Tolerance::Tolerated;
+            let adds_up = gap.min() < pipeline.interval() && verdict == Tolerance::Tolerated;
             if adds_up && gap.min().is_zero() { Tolerance::Undecided } else { verdict }
         }
         FaultKind::Outage { how, lasting, .. } => outage(pipeline, *how, *lasting),
@@ -85,7 +85,7 @@ const fn clock_fault(fault: &FaultKind) -> bool {
 fn pause(pipeline: &Pipeline, least: Span, most: Span, side: Side) -> Tolerance {
     match side {
         Side::Writers | Side::Store => silence(pipeline, least, most),
-        Side::Reader if most < pipeline.checker.ready_wait => Tolerance::Tolerated,
+        Side::Reader if most < pipeline.checker.ready_wait() => Tolerance::Tolerated,
         Side::Reader => Tolerance::Undecided,
     }
 }
@@ -104,9 +104,9 @@ fn silence(pipeline: &Pipeline, least: Span, most: Span) -> Tolerance {
 /// A silence in which beats fail instead of being late. The next may come only an interval after
 /// the last that failed, so `⌊D/h⌋ + 1` beats may be lost, and the one after them must be in time.
 fn failing_beats(pipeline: &Pipeline, lasting: Span) -> Tolerance {
-    let interval = pipeline.beat.interval.as_nanos().max(1);
+    let interval = pipeline.interval().as_nanos().max(1);
     let lost = lasting.as_nanos() / interval + 1;
-    let next = pipeline.beat.interval.saturating_mul(lost.saturating_add(1));
+    let next = pipeline.interval().saturating_mul(lost.saturating_add(1));
     if next < pipeline.expiry.effective() { Tolerance::Tolerated } else { Tolerance::Undecided }
 }
 
@@ -127,9 +127,9 @@ fn outage(pipeline: &Pipeline, how: OutageKind, lasting: Span) -> Tolerance {
 
 /// An on-demand reader cannot reach the store, and knows it.
 fn unreachable(pipeline: &Pipeline, lasting: Span) -> Tolerance {
-    if lasting < pipeline.checker.ready_wait {
+    if lasting < pipeline.checker.ready_wait() {
         Tolerance::Tolerated
-    } else if lasting >= pipeline.longest_query().saturating_mul(2) {
+    } else if lasting >= pipeline.checker.longest_query().saturating_mul(2) {
         Tolerance::CertainlySeen
     } else {
         Tolerance::Undecided
@@ -147,12 +147,13 @@ const fn ahead(by: SignedSpan, side: Side) -> i64 {
 /// A skew that grows from `least` to `most` (reader ahead, in nanoseconds); see
 /// [`Pipeline::skew_tolerated`]. Certain only if it lasts for a beat and two whole questions.
 fn skew(pipeline: &Pipeline, least: i64, most: i64, lasting: Span) -> Tolerance {
-    let (Some(tolerated), Some(threshold)) = (pipeline.skew_tolerated(Span::ZERO), pipeline.expiry.threshold)
+    let (Some(tolerated), Some(Age { threshold, .. })) =
+        (pipeline.skew_tolerated(Span::ZERO), pipeline.expiry.age())
     else {
         return Tolerance::Tolerated;
     };
     let reached = |skew: i64, limit: Span| u64::try_from(skew).is_ok_and(|skew| skew >= limit.as_nanos());
-    let settled = pipeline.beat.interval + pipeline.longest_query().saturating_mul(2);
+    let settled = pipeline.interval() + pipeline.checker.longest_query().saturating_mul(2);
     if most <= 0 || !reached(most, tolerated) {
         Tolerance::Tolerated
     } else if reached(least, threshold) && lasting >= settled {
@@ -174,7 +175,7 @@ fn drift(pipeline: &Pipeline, ppm: i64, lasting: Option<Span>, side: Side) -> To
         let nanos = i128::from(elapsed.as_nanos()) * i128::from(ppm) / 1_000_000;
         i64::try_from(nanos).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })
     };
-    let settled = pipeline.beat.interval + pipeline.longest_query().saturating_mul(2);
+    let settled = pipeline.interval() + pipeline.checker.longest_query().saturating_mul(2);
     skew(pipeline, after(lasting - settled), after(lasting), settled)
 }
 
@@ -210,7 +211,7 @@ fn network(pipeline: &Pipeline, toxic: Toxic, lasting: Span, side: Side) -> Tole
 fn delayed(pipeline: &Pipeline, least: Span, most: Span, side: Side) -> Tolerance {
     match side {
         Side::Writers => silence(pipeline, least, most),
-        Side::Reader | Side::Store if most >= pipeline.checker.ready_wait => Tolerance::Undecided,
+        Side::Reader | Side::Store if most >= pipeline.checker.ready_wait() => Tolerance::Undecided,
         Side::Reader => Tolerance::Tolerated,
         Side::Store => silence(pipeline, Span::ZERO, most),
     }
@@ -227,7 +228,7 @@ fn cut(pipeline: &Pipeline, lasting: Span) -> Tolerance {
 
 /// Whether a reader whose questions hang says anything depends on its client's own timeouts.
 fn hanging_reader(pipeline: &Pipeline, lasting: Span) -> Tolerance {
-    if lasting < pipeline.checker.ready_wait { Tolerance::Tolerated } else { Tolerance::Undecided }
+    if lasting < pipeline.checker.ready_wait() { Tolerance::Tolerated } else { Tolerance::Undecided }
 }
 
 #[cfg(test)]
@@ -237,7 +238,8 @@ mod tests {
     use crate::dist::Distribution;
     use crate::fault::{LinkSelector, Signal, Target};
     use crate::names::Store;
-    use crate::timing::bounds::tests::{s0_new, s0_old, s3, secs};
+    use crate::timing::Beat;
+    use crate::timing::tests::{s0_new, s0_old, s3, secs};
 
     fn worker() -> Target {
         Target::Role("worker".to_owned())
@@ -323,7 +325,7 @@ mod tests {
     #[test]
     fn a_writer_with_room_for_a_lost_beat_bears_a_short_outage() {
         let mut pipeline = s3();
-        pipeline.beat.interval = secs(9);
+        pipeline.beat = Beat::every(secs(9));
         assert_eq!(
             tolerates(&pipeline, &outage_of(OutageKind::Kill, 8)),
             Tolerated,

@@ -39,7 +39,7 @@ fn the_design_s_example_resolves_to_wall_time() {
     };
     assert_eq!(settings.queue.lock_duration, Span::from_secs(3));
     assert_eq!(settings.queue.lock_renew, Span::from_millis(1500));
-    assert_eq!(scenario.fleet.pipeline.as_ref().unwrap().checker.period, Span::from_secs(3));
+    assert_eq!(scenario.fleet.pipeline.as_ref().unwrap().checker.period(), Span::from_secs(3));
     assert!(matches!(&scenario.faults[0].kind, FaultKind::Kill { target: Target::HolderOf(_), .. }));
     assert_eq!(scenario.faults[1].when, Trigger::At(Span::from_secs(9)));
     assert_eq!(scenario.expect.detection_time, TimeExpect::Model);

@@ -4,7 +4,7 @@ use crate::history::EnqueueOutcome;
 use crate::names::Store;
 use crate::protocol::FleetEvent;
 use crate::scenario::{CountExpect, MistakeExpect};
-use crate::timing::bounds::tests::s0_old;
+use crate::timing::tests::s0_old;
 
 const NAME: &str = "mistakes";
 

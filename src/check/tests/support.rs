@@ -19,7 +19,7 @@ use crate::scenario::{
 };
 use crate::time::{Instant, Scale, SignedSpan, Span};
 use crate::timing::Pipeline;
-use crate::timing::bounds::tests::{s0_new, s3};
+use crate::timing::tests::{s0_new, s3};
 
 #[derive(Clone)]
 pub(super) struct Run {

@@ -8,6 +8,7 @@ use crate::history::log::History;
 use crate::history::{EnqueueOutcome, Event, What};
 use crate::names::{HARNESS, Store};
 use crate::time::Scale;
+use crate::timing::{Beat, Expiry};
 
 fn quiet(end: u64) -> Run {
     let mut run = Run::s0(end);
@@ -22,7 +23,7 @@ fn a_run_in_which_all_is_well_passes_without_reasons() {
     assert_eq!((judged.verdict, judged.reasons.as_slice()), (Pass, [].as_slice()), "{:#?}", judged.checks);
     assert_eq!(judged.claims, ["S3-1"]);
     let model = judged.model.expect("the fleet has a pipeline");
-    assert_eq!((model.detection_ms.min, model.detection_ms.max), (Some(15_000.0), Some(31_000.0)));
+    assert_eq!((model.detection_ms.min, model.detection_ms.max), (Some(16_000.0), Some(31_000.0)));
     assert_eq!((model.pause_tolerated_ms, model.skew_tolerated_ms), (16_000.0, Some(30_000.0)));
 }
 
@@ -70,8 +71,8 @@ fn a_harness_that_stood_still_proves_nothing() {
         let mut run = quiet(60_000);
         run.scenario.time_scale = "0.1".parse::<Scale>().expect("a scale");
         let pipeline = run.scenario.fleet.pipeline.as_mut().expect("there is one");
-        pipeline.beat.interval = super::support::ms(1_500);
-        pipeline.expiry.ttl = Some(super::support::ms(3_000));
+        pipeline.beat = Beat::every(super::support::ms(1_500));
+        pipeline.expiry = Expiry::Ttl(super::support::ms(3_000));
         run.hiccup(30_000, stall);
         expect("the meter", &run, "host_quiet", verdict);
         expect("mistakes", &run, "mistakes", verdict);
@@ -176,7 +177,7 @@ proptest! {
     ) {
         let mut run = busy();
         if fleet {
-            run.scenario.fleet.pipeline = Some(crate::timing::bounds::tests::s0_new());
+            run.scenario.fleet.pipeline = Some(crate::timing::tests::s0_new());
             run.probes(0, 100_000, |time| Some(time % 700 != 0));
         }
         let mut events = run.events_of_a_whole_run();

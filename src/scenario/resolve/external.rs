@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::Context;
+use super::{Context, timing};
 use crate::names::{Endpoint, HARNESS, PRODUCER, ProcessName, Store};
 use crate::scenario::decode::{Field, Placed, list, unknown};
 use crate::scenario::diagnostic::{Code, Place, Report};
@@ -13,7 +13,6 @@ use crate::scenario::{
     Ask, EffectQuery, Enqueue, Fleet, Prepare, Probe, ProcessSpec, Program, Stack, WORKERS_MAX,
 };
 use crate::time::Span;
-use crate::timing::{Beat, Checker, Expiry, Pipeline, Recovery, Subject};
 
 /// `None` if it is wrong beyond use, and reported.
 pub(super) fn resolve(
@@ -28,7 +27,8 @@ pub(super) fn resolve(
     let enqueue = enqueue(external, processes.as_deref(), stores, context);
     let liveness = liveness(external, processes.as_deref(), stores, context);
     let effects = effects(external, stores, context);
-    let pipeline = external.timing.given().and_then(|timing| pipeline(timing, liveness.as_ref(), context));
+    let pipeline =
+        external.timing.given().and_then(|given| timing::pipeline(given, liveness.as_ref(), context));
     let prepare = prepare(external, stores, context);
     let processes = processes?;
     if processes.is_empty() {
@@ -447,53 +447,3 @@ fn prepare(external: &raw::External, stores: Stores<'_>, context: &mut Context<'
     }
     steps
 }
-
-fn pipeline(
-    placed: &Placed<raw::Timing>,
-    liveness: Option<&Probe>,
-    context: &mut Context<'_, '_>,
-) -> Option<Pipeline> {
-    let (timing, place) = (&placed.value, placed.place);
-    if timing.ttl.is_absent() && timing.threshold.is_absent() {
-        context
-            .report
-            .add(Code::MissingField, place, "nothing says when a beat's validity ends")
-            .hint("at least one of `ttl` and `threshold`");
-        return None;
-    }
-    let mut present = |field: &Field<_>, name| match field {
-        Field::Absent => None,
-        field => Some(context.positive(field, Span::ZERO, name, place)),
-    };
-    let expiry = Expiry {
-        ttl: present(&timing.ttl, "ttl"),
-        threshold: present(&timing.threshold, "threshold"),
-        two_clocks: timing.two_clocks.value().is_some_and(|Flag(two)| *two),
-    };
-    let asks_stalls = liveness.is_some_and(|probe| matches!(probe.ask, Ask::RedisStalls { .. }));
-    let subject = match timing.subject.value() {
-        Some(raw::Subject::Fleet) => Subject::Fleet,
-        Some(raw::Subject::Holder) => Subject::Holder,
-        None if asks_stalls => Subject::Holder,
-        None => Subject::Fleet,
-    };
-    Some(Pipeline {
-        beat: Beat { interval: context.positive(&timing.beat, SECOND, "beat", place) },
-        expiry,
-        checker: Checker {
-            period: context.span(&timing.sweep, Span::ZERO),
-            retries: timing.retries.value().map_or(0, |Whole(n)| *n as u32),
-            retry_backoff: context.span(&timing.retry_backoff, Span::ZERO),
-            ready_wait: context.span(&timing.ready_wait, Span::ZERO),
-            guard: context.optional(&timing.guard),
-        },
-        recovery: Recovery {
-            requeue: context.optional(&timing.requeue),
-            claim_poll: context.span(&timing.claim_poll, SECOND),
-            max_stalls: timing.max_stalls.value().map(|Whole(n)| *n as u32),
-        },
-        subject,
-    })
-}
-
-const SECOND: Span = Span::from_secs(1);

@@ -15,7 +15,7 @@ use crate::scenario::{
     Program, QueueSettings, Stack, raw,
 };
 use crate::time::Span;
-use crate::timing::{Beat, Checker, Expiry, Pipeline, Recovery, Subject};
+use crate::timing::{Age, Asked, Beat, Checker, Expiry, Gate, Guard, Pipeline, Recovery, Subject, Sweep};
 
 /// What the fleet says about jobs, where the workload does not.
 #[derive(Debug, Clone, Copy)]
@@ -227,19 +227,17 @@ impl Reference<'_> {
             }),
             effects: reference_effects(),
             pipeline: Some(Pipeline {
-                beat: Beat { interval: queue.lock_renew },
-                expiry: Expiry { ttl: Some(queue.lock_duration), threshold: None, two_clocks: false },
-                checker: Checker {
+                beat: Beat::every(queue.lock_renew),
+                expiry: Expiry::Ttl(queue.lock_duration),
+                checker: Checker::Sweep(Sweep {
                     period: queue.stalled_interval,
-                    retries: 0,
-                    retry_backoff: Span::ZERO,
-                    ready_wait: Span::ZERO,
-                    guard: Some(queue.stalled_interval),
-                },
+                    two_phase: true,
+                    guard: Guard::Paced(queue.stalled_interval),
+                    gate: Gate::Open,
+                }),
                 recovery: Recovery {
-                    requeue: Some(Span::ZERO),
-                    claim_poll: queue.claim_poll,
                     max_stalls: Some(queue.max_stalled_count),
+                    ..Recovery::at_once(queue.claim_poll)
                 },
                 subject: Subject::Holder,
             }),
@@ -287,24 +285,18 @@ impl Reference<'_> {
             }),
             effects: reference_effects(),
             pipeline: Some(Pipeline {
-                beat: Beat { interval: heartbeat.interval },
-                expiry: Expiry {
-                    ttl: Some(heartbeat.ttl),
-                    threshold: Some(heartbeat.threshold),
-                    two_clocks: true,
-                },
-                checker: Checker {
-                    period: Span::ZERO,
+                beat: Beat::every(heartbeat.interval),
+                expiry: Expiry::Both { ttl: heartbeat.ttl, age: Age::across(heartbeat.threshold) },
+                checker: Checker::OnDemand(Asked {
+                    every: Span::ZERO,
                     retries: heartbeat.retries,
-                    retry_backoff: heartbeat.retry_backoff,
+                    backoff: heartbeat.retry_backoff,
                     ready_wait: heartbeat.ready_wait,
-                    guard: None,
-                },
+                }),
                 // The heartbeat requeues nothing: the queue's own locks do.
                 recovery: Recovery {
-                    requeue: None,
-                    claim_poll: queue.claim_poll,
                     max_stalls: Some(queue.max_stalled_count),
+                    ..Recovery::never(queue.claim_poll)
                 },
                 subject: Subject::Fleet,
             }),

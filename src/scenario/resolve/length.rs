@@ -68,10 +68,9 @@ fn suspicions(scenario: &Scenario) -> Span {
         return Span::ZERO;
     };
     let checker = &pipeline.checker;
-    let once = pipeline.expiry.effective()
-        + checker.period.saturating_mul(2)
-        + checker.guard.unwrap_or(Span::ZERO)
-        + (checker.retry_backoff + checker.ready_wait).saturating_mul(u64::from(checker.retries) + 1);
+    let once = checker.period()
+        + pipeline.detection(Span::ZERO).most().unwrap_or(Span::ZERO)
+        + checker.longest_query();
     let stalls = u64::from(pipeline.recovery.max_stalls.unwrap_or(1)) + 1;
     // Where the heartbeat requeues nothing, the reference queue's locks and sweeps do.
     let queue = scenario.fleet.processes.iter().find_map(|process| match &process.program {

@@ -6,6 +6,7 @@ mod fault;
 mod fleet;
 mod length;
 mod overlap;
+mod timing;
 mod workload;
 
 use super::decode::{Decode, Field, Placed};

@@ -1,0 +1,48 @@
+//! The bounds of known pipelines, by number.
+
+use super::{s0_new, s0_old, s3, secs};
+use crate::time::{Interval, Span};
+use crate::timing::{Detection, Pipeline, Work};
+
+#[test]
+fn detection_lies_between_its_two_ends() {
+    let late = |pipeline: Pipeline, lateness| pipeline.detection(secs(lateness));
+    for (name, found, min, max) in [
+        ("S0, new settings: the retries come on top of both", late(s0_new(), 0), 16, 31),
+        ("S0, old settings: beat and expiry fall together", late(s0_old(), 0), 0, 10),
+        ("S0, beats 4 s late", late(s0_new(), 4), 12, 31),
+        ("S0, beats later than the margin", late(s0_new(), 60), 0, 31),
+        ("S3, the sweeper may be the victim", late(s3(), 0), 15, 90),
+        ("S3, the sweeper lives", s3().detection_while_sweeper_lives(Span::ZERO), 15, 60),
+    ] {
+        assert_eq!(found, Detection::Within(Interval::new(secs(min), secs(max))), "{name}");
+    }
+}
+
+#[test]
+fn silences_lost_beats_skews_and_outages_have_their_thresholds() {
+    for (pipeline, tolerated, seen, beats, skew, outage, certain) in [
+        (s0_new(), 16, 31, [1, 2], Some(30), 15, false),
+        (s0_old(), 0, 10, [0, 0], Some(5), 0, true),
+        (s3(), 15, 90, [1, 1], None, 15, false),
+    ] {
+        assert_eq!(pipeline.silence_tolerated(Span::ZERO), secs(tolerated));
+        assert_eq!(pipeline.silence_seen(), secs(seen));
+        let lost = [pipeline.beats_lost_until_expired(), pipeline.beats_lost_until_suspected()];
+        assert_eq!(lost, beats);
+        assert_eq!(pipeline.skew_tolerated(Span::ZERO), skew.map(secs));
+        assert_eq!(pipeline.outage().correlated_from, secs(outage));
+        assert_eq!(pipeline.mistakes_are_certain(Span::ZERO), certain);
+    }
+    assert_eq!(s0_new().checker.longest_query(), secs(10), "three waits of 3 s, two of 0.5 s");
+}
+
+#[test]
+fn a_recovery_is_the_sum_of_its_stages() {
+    let work = |ahead| Work { rest: Interval::new(secs(1), secs(4)), longest_job: secs(6), ahead, slots: 2 };
+    for (ahead, max) in [(0, 99), (1, 99), (2, 105), (5, 114)] {
+        let bounds = s3().recovery(&work(ahead)).expect("S3 requeues");
+        assert_eq!(bounds.total(), Interval::new(secs(16), secs(max)), "{ahead} jobs ahead");
+    }
+    assert_eq!(s0_new().recovery(&work(0)), None, "nothing is requeued");
+}
