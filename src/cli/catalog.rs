@@ -60,8 +60,7 @@ fn json(rows: &[Row]) -> String {
     text
 }
 
-const HEADERS: [&str; 8] =
-    ["system", "version", "beat", "expiry", "sweep", "worst case", "retry", "whose clock"];
+const HEADERS: [&str; 8] = ["system", "version", "beat", "expiry", "sweep", "worst case", "retry", "clock"];
 
 /// What a terminal shows without wrapping.
 const COLUMNS: usize = 120;
@@ -69,7 +68,7 @@ const COLUMNS: usize = 120;
 /// Between two columns.
 const GAP: &str = "  ";
 
-/// One line a system. Under it, indented, the note, where the figures alone do not say why.
+/// One line a system, then a legend, then the notes.
 fn table(rows: &[Row]) -> String {
     let cells: Vec<[String; 8]> = rows.iter().map(cells).collect();
     let widths: [usize; 8] = std::array::from_fn(|column| {
@@ -77,29 +76,27 @@ fn table(rows: &[Row]) -> String {
         longest.max(HEADERS[column].len())
     });
     let mut text = line(&HEADERS.map(str::to_owned), &widths);
-    for (row, line_cells) in rows.iter().zip(&cells) {
-        text.push_str(&line(line_cells, &widths));
-        if row.wants_note() {
-            let known = row.table_ms.map(|ms| format!("The table says {}s. ", ms / 1000.0));
-            let note = known.filter(|_| row.differs).unwrap_or_default() + row.note.as_deref().unwrap_or("");
-            for wrapped in wrap(&note, COLUMNS - INDENT.len()) {
-                text.push_str(INDENT);
-                text.push_str(&wrapped);
-                text.push('\n');
-            }
+    text.extend(cells.iter().map(|cells| line(cells, &widths)));
+    text.push_str(LEGEND);
+    for row in rows {
+        let Some(note) = &row.note else { continue };
+        let specified = row.specified_ms.map(|ms| format!("The specification says {}s. ", ms / 1000.0));
+        let specified = specified.filter(|_| row.differs).unwrap_or_default();
+        let lines = wrap(&format!("{specified}{note}"), COLUMNS - widths[0] - GAP.len());
+        for (index, wrapped) in lines.iter().enumerate() {
+            let name = if index == 0 { row.name.as_str() } else { "" };
+            text.push_str(&format!("{name:<width$}{GAP}{wrapped}\n", width = widths[0]));
         }
     }
-    text.push_str(LEGEND);
     text
 }
 
-const INDENT: &str = "    ";
-
 const LEGEND: &str = "
 Worst case: from a crash to the job being claimable again; in brackets, if whoever sweeps dies with it.
-Sweep: its period; `poll`, whoever asks for work looks; `one`, one sweeper at a time; `idle`, only between
-jobs; `leader`, only the leader; `marks`, one sweep marks and the next takes. Whose clock: `store`, a time to
-live; `client`, workers' clocks on both sides; `mixed`, two kinds. Origins and all notes: --json.
+Sweep: its period; `poll`, whoever asks for work looks; `idle`, only between jobs; `leader`, only the leader;
+`marks`, one sweep marks and the next takes. Retry: `↑`, doubling; `stall`, stalls are counted apart.
+Clock: `store`, a time to live; `client`, workers on both sides; `mixed`, two kinds. Origins: --json.
+
 ";
 
 fn cells(row: &Row) -> [String; 8] {

@@ -5,9 +5,7 @@ use serde::Serialize;
 use crate::protocol::Backoff;
 use crate::scenario::catalogue::Entry;
 use crate::time::Span;
-use crate::timing::{
-    Age, Checker, Clock, Detection, Expiry, Gate, Guard, Pipeline, Recovery, Requeue, Rhythm,
-};
+use crate::timing::{Age, Checker, Clock, Detection, Expiry, Gate, Pipeline, Recovery, Requeue, Rhythm};
 
 /// A system with its worst case. Durations are model time, in milliseconds in the fields that say so.
 #[derive(Debug, Serialize)]
@@ -24,8 +22,8 @@ pub struct Row {
     /// Whose clock decides.
     pub clock: String,
     pub worst_case: WorstCase,
-    /// The number to compare with: of the table of known systems, or of the source.
-    pub table_ms: Option<f64>,
+    /// The number to compare with: of the project's specification, or of the system's own document.
+    pub specified_ms: Option<f64>,
     /// Whether the worst case is more than 2 % away from it.
     pub differs: bool,
     pub note: Option<String>,
@@ -56,7 +54,7 @@ pub enum WorstCase {
     Never { detection_ms: Option<f64> },
 }
 
-/// A difference up to this share needs no explanation: the table rounds.
+/// A difference up to this share needs no explanation: the specification rounds.
 const DIFFERENCE_MAX: f64 = 0.02;
 
 impl Row {
@@ -76,7 +74,7 @@ impl Row {
             retry: retry(&pipeline.recovery),
             clock: clock(&pipeline.expiry),
             worst_case,
-            table_ms: table.map(Span::as_millis_f64),
+            specified_ms: table.map(Span::as_millis_f64),
             differs: table.is_some_and(|table| !worst_case.is_about(table)),
             note,
             old: entry.old.clone(),
@@ -92,10 +90,14 @@ impl Row {
         }
     }
 
-    /// Whether the row alone does not say why: the figure differs, or there is none.
+    /// Whether the figures alone do not say why.
     #[must_use]
     pub fn wants_note(&self) -> bool {
-        self.differs || !matches!(self.worst_case, WorstCase::Bounded { .. })
+        match self.worst_case {
+            WorstCase::Bounded { .. } => self.differs,
+            WorstCase::Chance { .. } => true,
+            WorstCase::Never { detection_ms } => detection_ms.is_none(),
+        }
     }
 }
 
@@ -180,12 +182,8 @@ fn checker(checker: &Checker) -> String {
                 Gate::Idle(_) => " idle",
                 Gate::Leader(_) => " leader",
             };
-            let guard = match sweep.guard {
-                Guard::Free => "",
-                Guard::Paced(_) | Guard::Held(_) => " one",
-            };
             let marks = if sweep.two_phase { " marks" } else { "" };
-            format!("{}{gate}{guard}{marks}", sweep.period)
+            format!("{}{gate}{marks}", sweep.period)
         }
         Checker::Chance { per_call_ppm, every } => {
             format!("{}% / {every}", f64::from(*per_call_ppm) / 10_000.0)
@@ -198,7 +196,7 @@ fn retry(recovery: &Recovery) -> String {
     let wait = match recovery.backoff {
         None => String::new(),
         Some(Backoff::Fixed(wait)) => format!(" × {wait}"),
-        Some(Backoff::Exponential(base)) => format!(" from {base}"),
+        Some(Backoff::Exponential(base)) => format!(" × {base}↑"),
     };
     let retries = recovery.attempts.map(|attempts| match attempts.saturating_sub(1) {
         0 => "none".to_owned(),
@@ -216,7 +214,7 @@ fn clock(expiry: &Expiry) -> String {
     match expiry {
         Expiry::Ttl(_) => "store".to_owned(),
         Expiry::Age(age) => age_clock(age),
-        Expiry::Both { age, .. } => format!("store, {}", age_clock(age)),
+        Expiry::Both { .. } => "mixed".to_owned(),
         Expiry::Session(_) | Expiry::Never => "-".to_owned(),
     }
 }
