@@ -6,6 +6,7 @@ mod clean;
 mod doctor;
 pub mod exit;
 mod files;
+mod model;
 mod report;
 mod run;
 mod schema;
@@ -32,22 +33,22 @@ enum Command {
     Run(run::Args),
     /// Parse, resolve and lint scenario files; touch nothing.
     Check(check::Args),
-    /// The known job systems and their worst cases.
-    Catalog(catalog::Args),
     /// Judge a stored run again and rebuild its reports.
     Report(report::Args),
     /// Remove what any earlier run left.
     Clean(clean::Args),
     /// Is this machine able to run this, and how quiet is it?
     Doctor(doctor::Args),
+    /// Bounds and tolerances of a known job system or of a scenario, with their derivation.
+    Model(model::Args),
+    /// The known job systems and their worst cases.
+    Catalog(catalog::Args),
     /// Print the JSON Schema of scenarios or of summary.json.
     Schema(schema::Args),
     /// Removes a run's remains when its harness dies.
 
     #[command(name = crate::live::provision::cleanup::WATCHDOG_COMMAND, hide = true)]
     Watchdog(WatchdogArgs),
-    #[command(hide = true)]
-    Model(NotBuilt),
     #[command(hide = true)]
     Tune(NotBuilt),
     #[command(hide = true)]
@@ -74,13 +75,13 @@ pub fn main() -> u8 {
     match Cli::parse().command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args),
-        Command::Catalog(args) => catalog::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Clean(args) => clean::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Watchdog(args) => crate::live::provision::cleanup::watchdog_main(&args.words),
-        Command::Model(_) => not_built("model"),
+        Command::Model(args) => model::run(&args),
+        Command::Catalog(args) => catalog::run(&args),
         Command::Tune(_) => not_built("tune"),
         Command::Explore(_) => not_built("explore"),
         Command::Compare(_) => not_built("compare"),

@@ -233,7 +233,7 @@ impl Pipeline {
 ///
 /// Two-phase sweeps: one sweep marks the job, and a later one takes it. Both must come at or after L,
 /// the second also at or after L + E. While the sweeper lives its sweeps are S apart, so the second
-/// comes by `max(E, S) + S`. Paced sweeps are never closer than G (a leader's: S), so the lower end is
+/// comes by `max(E, S) + S`. Paced sweeps are never closer than G, so the lower end is
 /// `max(E, G) − g − w`.
 ///
 /// If the sweeper dies with its victim, no other can sweep until B: the guard's expiry G or the
@@ -315,10 +315,9 @@ impl<Q: Quantity> SweepRhythm<Q> {
             Gate::Leader(ttl) => Some(Q::of("L", ttl)),
             Gate::Open | Gate::Idle(_) => None,
         };
-        let apart = match (sweep.guard, sweep.gate) {
-            (Guard::Paced(guard), _) => Q::of("G", guard),
-            (_, Gate::Leader(_)) => period.clone(),
-            _ => Q::zero(),
+        let apart = match sweep.guard {
+            Guard::Paced(guard) => Q::of("G", guard),
+            Guard::Free | Guard::Held(_) => Q::zero(),
         };
         let blocked = match (guard, leader) {
             (Some(guard), Some(leader)) => Some(guard.or_later(leader)),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::{Interval, Span};
 use crate::timing::quantity::Quantity;
-use crate::timing::{Checker, Pipeline, Subject};
+use crate::timing::{Checker, Pipeline, Rhythm, Subject};
 
 /// All tolerances of a pipeline. `None`: there is no beat, no expiry or no checker to ask this of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,27 +174,39 @@ impl Pipeline {
         Some(Q::of("H", age.threshold).minus(self.gap::<Q>().plus(Q::of("w", lateness))))
     }
 
-    /// What a store outage does. Beats in it fail, and the next comes at its own time after it.
+    /// What a store outage of D does. Beats in it fail, and the next comes at its own time after it.
     ///
-    /// With the last success a before the onset, beats fall due at `j·h − a`; those up to D fail, so
-    /// the next success is at `(⌊(D + a)/h⌋ + 1)·h` after the last one, at most `(⌊D/h⌋ + 2)·h` (for a
-    /// just below h). That stays under E for `⌊D/h⌋ ≤ ⌈E/h⌉ − 3`, so `D < (⌈E/h⌉ − 2)·h` is tolerated
-    /// (slack taken from E). While the store is away the validities end from `E − g` (the last beat was
-    /// g old) to E (it had just come) after the onset: from `D ≥ E − g` on they may have ended before
-    /// the store is back, from `D ≥ E` on all have.
+    /// Beats at a fixed interval: n fail if the first and the last of them lie within D, so `(n − 1)·h − x
+    /// ≤ D` with `x = slack` for what moves each of them, and n losses are harmless below
+    /// [`Self::beats_lost_until_expired`]: `D < (n_lost − 1)·h − x` is tolerated.
+    ///
+    /// Another rhythm may fail at once and again at the last moment: from the last success to the first
+    /// failure it takes up to `h + buffer + delay`, and from the last failure to the next arrival up to g,
+    /// so `D < E − g − (g − l)`.
+    ///
+    /// While the store is away the validities end from `E − g` (the last beat was g old) to `E + l` (it
+    /// had just come) after the onset: from `D ≥ E − g` on they may have ended before the store is back,
+    /// from `D ≥ E + l` on all have.
     #[must_use]
     pub fn outage(&self) -> OutageMargins {
-        let expiry = self.expiry.effective();
-        let interval = self.interval();
-        let due = self.beats_lost_until_expired();
         let first = self.silence_unseen(Span::ZERO);
-        let last = expiry + self.beat.latency;
+        let last = self.expiry.effective() + self.beat.latency;
         OutageMargins {
-            tolerated: interval.saturating_mul(due.saturating_sub(1)),
+            tolerated: self.outage_tolerated::<Span>(),
             correlated_from: first,
             all_from: last,
-            expire: Interval::new(first, last.max(first)),
+            expire: Interval::new(first, Ord::max(last, first)),
         }
+    }
+
+    pub(super) fn outage_tolerated<Q: Quantity>(&self) -> Q {
+        let latency = Q::of("l", self.beat.latency);
+        if let Rhythm::Every(interval) = self.beat.rhythm {
+            let bearable = interval.saturating_mul(self.beats_lost_until_expired().saturating_sub(1));
+            return Q::of("(n − 1)·h", bearable).minus(Q::of("slack", self.slack()));
+        }
+        let gap = self.gap::<Q>();
+        Q::of("E", self.expiry.effective()).plus(latency).minus(gap.clone()).minus(gap)
     }
 
     /// `E ≤ h + latency`: each beat's validity ends before the next arrives, and no retry reaches over

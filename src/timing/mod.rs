@@ -7,8 +7,10 @@
 //! **Invariant**: no I/O, no clock, no random source. Integer nanoseconds and interval arithmetic.
 
 pub mod bounds;
+pub mod derivation;
 pub mod lint;
 pub mod margins;
+pub mod picture;
 mod pipeline;
 mod quantity;
 pub mod tolerance;
@@ -17,8 +19,10 @@ pub mod tolerance;
 pub(crate) mod tests;
 
 pub use bounds::{Detection, RecoveryBounds, Work};
+pub use derivation::{Derivation, Step, derive};
 pub use lint::{Finding, lint};
 pub use margins::{Margins, Mistakes, OutageMargins, SeenShare};
+pub use picture::picture;
 pub use pipeline::{
     Age, Asked, Beat, Checker, Clock, Expiry, Gate, Guard, Pipeline, Recovery, Requeue, Rhythm, Subject, Sweep,
 };

@@ -319,8 +319,9 @@ impl Recovery {
 impl Pipeline {
     /// h: the longest time from one beat to the next while nothing is late; zero without beats.
     ///
-    /// A renew rule looks each `look` and writes once less than `below` of E is left, so at the first
-    /// multiple of `look` above `E − below`: `look·(⌊(E − below)/look⌋ + 1)`.
+    /// A renew rule looks each `look` and writes once less than `below` of E is left by the worker's own
+    /// count, so at the first multiple of `look` above `E − below`; a look may come too early by what
+    /// made the last write late: `look·(⌊(E − below + buffer + delay)/look⌋ + 1)`.
     #[must_use]
     pub fn interval(&self) -> Span {
         match self.beat.rhythm {
@@ -328,7 +329,8 @@ impl Pipeline {
             Rhythm::Every(interval) => interval,
             Rhythm::Wakes(within) => within.max(),
             Rhythm::Renew { look, below } => {
-                let looks = (self.expiry.effective() - below).as_nanos() / look.as_nanos().max(1);
+                let age = self.expiry.effective() - below + self.beat.buffer + self.beat.delay;
+                let looks = age.as_nanos() / look.as_nanos().max(1);
                 look.saturating_mul(looks.saturating_add(1))
             }
         }

@@ -52,9 +52,20 @@ pub(super) struct Traced {
     pub numbers: String,
     span: Span,
     is_sum: bool,
+    /// A difference below zero was cut.
+    is_cut: bool,
 }
 
 impl Traced {
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    /// Whether it is one parameter, not a calculation.
+    pub fn is_symbol(&self) -> bool {
+        !self.formula.contains([' ', '('])
+    }
+
     fn joined(self, sign: char, other: Self, span: Span) -> Self {
         let bracket = |text: &str| {
             if other.is_sum && sign == '−' { format!("({text})") } else { text.to_owned() }
@@ -64,6 +75,7 @@ impl Traced {
             numbers: format!("{} {sign} {}", self.numbers, bracket(&other.numbers)),
             span,
             is_sum: true,
+            is_cut: self.is_cut || (sign == '−' && self.span < other.span),
         }
     }
 
@@ -76,13 +88,14 @@ impl Traced {
             numbers: format!("{function}({}, {})", one.numbers, other.numbers),
             span,
             is_sum: false,
+            is_cut: one.is_cut || other.is_cut,
         }
     }
 }
 
 impl Quantity for Traced {
     fn of(symbol: &str, span: Span) -> Self {
-        Self { formula: symbol.to_owned(), numbers: span.to_string(), span, is_sum: false }
+        Self { formula: symbol.to_owned(), numbers: span.to_string(), span, is_sum: false, is_cut: false }
     }
 
     fn plus(self, other: Self) -> Self {

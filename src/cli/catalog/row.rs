@@ -89,16 +89,6 @@ impl Row {
                 .collect(),
         }
     }
-
-    /// Whether the figures alone do not say why.
-    #[must_use]
-    pub fn wants_note(&self) -> bool {
-        match self.worst_case {
-            WorstCase::Bounded { .. } => self.differs,
-            WorstCase::Chance { .. } => true,
-            WorstCase::Never { detection_ms } => detection_ms.is_none(),
-        }
-    }
 }
 
 impl WorstCase {

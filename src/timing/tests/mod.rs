@@ -1,6 +1,8 @@
 //! Pipelines that tests of other modules use too.
 
 mod figures;
+mod property;
+mod simulation;
 
 use crate::time::Span;
 use crate::timing::{Age, Asked, Beat, Checker, Expiry, Gate, Guard, Pipeline, Recovery, Subject, Sweep};
