@@ -38,11 +38,7 @@ struct Subject {
 pub fn run(args: &Args) -> u8 {
     match subject(args) {
         Ok(subject) => {
-            let text = if args.json {
-                format!("{:#}\n", to_json(&subject))
-            } else {
-                to_text(&subject)
-            };
+            let text = if args.json { format!("{:#}\n", to_json(&subject)) } else { to_text(&subject) };
             // A reader that went away has seen enough.
             let _ = write!(anstream::stdout(), "{text}");
             exit::PASS
@@ -63,7 +59,8 @@ fn subject(args: &Args) -> Result<Subject, String> {
     if !path.exists() {
         return Err(format!("error: {}\n", catalogue::unknown_name(&args.what)));
     }
-    let mut sources = super::files::sources(&[PathBuf::from(path)]).map_err(|error| format!("error: {error}\n"))?;
+    let mut sources =
+        super::files::sources(&[PathBuf::from(path)]).map_err(|error| format!("error: {error}\n"))?;
     let source = match (sources.pop(), sources.is_empty()) {
         (Some(source), true) => source,
         _ => return Err(format!("error: {} holds several files: name one\n", path.display())),
@@ -77,9 +74,9 @@ fn subject(args: &Args) -> Result<Subject, String> {
 fn of_entry(source: &Source, set: &[String], colour: bool) -> Result<Subject, String> {
     let show = |diagnostics: Vec<_>| render(&diagnostics, colour);
     let entry = catalogue::read(source).map_err(show)?;
-    let entry = entry
-        .with(set)
-        .map_err(|errors| errors.iter().map(|error| format!("error: --set: {error}\n")).collect::<String>())?;
+    let entry = entry.with(set).map_err(|errors| {
+        errors.iter().map(|error| format!("error: --set: {error}\n")).collect::<String>()
+    })?;
     let pipeline = entry.pipeline().map_err(show)?;
     Ok(Subject { name: entry.name.clone(), entry: Some(entry), pipeline })
 }
@@ -148,7 +145,7 @@ fn to_json(subject: &Subject) -> Json {
         "title": subject.entry.as_ref().map(|entry| &entry.title),
         "version": subject.entry.as_ref().and_then(|entry| entry.version.as_ref()),
         "parameters": parameters(subject),
-        "pipeline": pipeline,
+        "sweep_period_ms": ms(pipeline.checker.period()),
         "expiry_ms": ms(pipeline.expiry.effective()),
         "interval_ms": beats.then(|| ms(pipeline.interval())),
         "buffer_ratio": beats.then(|| buffer_ratio(pipeline)),
@@ -276,5 +273,8 @@ fn between_lines(pipeline: &Pipeline) -> Vec<String> {
         format!("{pause:.1}s {percent}")
     };
     let texts: Vec<String> = shares.iter().map(one).collect();
-    vec!["  pauses between, and the share of phases at which they are seen".to_owned(), format!("      {}", texts.join(", "))]
+    vec![
+        "  pauses between, and the share of phases at which they are seen".to_owned(),
+        format!("      {}", texts.join(", ")),
+    ]
 }

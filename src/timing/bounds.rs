@@ -173,7 +173,8 @@ impl Pipeline {
             (None, _) => steady.clone(),
             (Some(gap), true) => until.clone().or_later(first(rhythm.steady.clone())).plus(gap.clone()),
             (Some(gap), false) if sweep.two_phase => {
-                until.clone().or_later(first(gap.clone())).plus(rhythm.steady.clone())
+                let first = first(rhythm.steady.clone()).or_later(gap.clone());
+                until.clone().or_later(first).plus(rhythm.steady.clone())
             }
             (Some(gap), false) => steady.clone().or_later(gap.clone()),
         };

@@ -82,8 +82,8 @@ impl Steps<'_> {
             }
             Rhythm::Renew { look, below } => self.push(
                 "interval of beats h, of a renew rule",
-                "look·(⌊(E − below)/look⌋ + 1)",
-                &format!("{look}·(⌊({} − {below})/{look}⌋ + 1)", pipeline.expiry.effective()),
+                "the first look at which less than `below` of E is left",
+                &format!("looks each {look}, below {below} of {}", pipeline.expiry.effective()),
                 pipeline.interval().to_string(),
             ),
         }
@@ -158,11 +158,9 @@ impl Steps<'_> {
                 self.push("requeue after the suspicion", "requeue", "", delay);
             }
         }
-        if let (Some(worst), Some(ends), Requeue::After(delay)) = (
-            self.pipeline.worst_case(),
-            self.pipeline.detection_ends::<Traced>(Span::ZERO),
-            recovery.requeue,
-        ) {
+        if let (Some(worst), Some(ends), Requeue::After(delay)) =
+            (self.pipeline.worst_case(), self.pipeline.detection_ends::<Traced>(Span::ZERO), recovery.requeue)
+        {
             let formula = if delay.max().is_zero() { "detection" } else { "detection + requeue" };
             let numbers = if delay.max().is_zero() {
                 String::new()
@@ -228,7 +226,7 @@ impl Steps<'_> {
             self.traced(name, &pipeline.outage_tolerated::<Traced>());
             self.traced("store outage that may end all together, from", &pipeline.silence(Span::ZERO, false));
             let name = "store outage that ends all together, one correlated mistake, from";
-            let last = Traced::of("E", pipeline.expiry.effective()).plus(Traced::of("l", pipeline.beat.latency));
+            let last = Traced::of("E", pipeline.expiry.effective());
             self.traced(name, &last);
         }
         if pipeline.beats() {

@@ -180,17 +180,17 @@ impl Pipeline {
     /// ≤ D` with `x = slack` for what moves each of them, and n losses are harmless below
     /// [`Self::beats_lost_until_expired`]: `D < (n_lost − 1)·h − x` is tolerated.
     ///
-    /// Another rhythm may fail at once and again at the last moment: from the last success to the first
-    /// failure it takes up to `h + buffer + delay`, and from the last failure to the next arrival up to g,
-    /// so `D < E − g − (g − l)`.
+    /// Another rhythm may fail at once and again at the last moment: the onset comes up to g after the
+    /// last success, and the next success up to g after the end, so `D < E − 2·g`. (Enough, and reached
+    /// only where the intervals happen to fill D.)
     ///
-    /// While the store is away the validities end from `E − g` (the last beat was g old) to `E + l` (it
-    /// had just come) after the onset: from `D ≥ E − g` on they may have ended before the store is back,
-    /// from `D ≥ E + l` on all have.
+    /// While the store is away the validities end from `E − g` (the last beat was g old) to E (it had
+    /// just come) after the onset: from `D ≥ E − g` on they may have ended before the store is back,
+    /// from `D ≥ E` on all have.
     #[must_use]
     pub fn outage(&self) -> OutageMargins {
         let first = self.silence_unseen(Span::ZERO);
-        let last = self.expiry.effective() + self.beat.latency;
+        let last = self.expiry.effective();
         OutageMargins {
             tolerated: self.outage_tolerated::<Span>(),
             correlated_from: first,
@@ -200,13 +200,12 @@ impl Pipeline {
     }
 
     pub(super) fn outage_tolerated<Q: Quantity>(&self) -> Q {
-        let latency = Q::of("l", self.beat.latency);
         if let Rhythm::Every(interval) = self.beat.rhythm {
             let bearable = interval.saturating_mul(self.beats_lost_until_expired().saturating_sub(1));
             return Q::of("(n − 1)·h", bearable).minus(Q::of("slack", self.slack()));
         }
         let gap = self.gap::<Q>();
-        Q::of("E", self.expiry.effective()).plus(latency).minus(gap.clone()).minus(gap)
+        Q::of("E", self.expiry.effective()).minus(gap.clone()).minus(gap)
     }
 
     /// `E ≤ h + latency`: each beat's validity ends before the next arrives, and no retry reaches over

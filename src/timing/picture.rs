@@ -31,10 +31,7 @@ pub fn picture(pipeline: &Pipeline) -> String {
     let worst = pipeline.detection(Span::ZERO).most();
     match (steady.most(), worst) {
         (Some(steady), Some(worst)) if worst > steady => {
-            format!(
-                "{text}\nIf the sweeper dies with its victim:\n{}",
-                draw(pipeline, before, worst, true)
-            )
+            format!("{text}\nIf the sweeper dies with its victim:\n{}", draw(pipeline, before, worst, true))
         }
         _ => text,
     }
@@ -93,8 +90,7 @@ impl Scene {
     }
 
     fn mark(&mut self, label: &str, marks: &[(Span, char)]) {
-        let columns: Vec<(usize, char)> =
-            marks.iter().map(|(at, mark)| (self.column(*at), *mark)).collect();
+        let columns: Vec<(usize, char)> = marks.iter().map(|(at, mark)| (self.column(*at), *mark)).collect();
         self.lane(label, &columns);
     }
 

@@ -320,8 +320,9 @@ impl Pipeline {
     /// h: the longest time from one beat to the next while nothing is late; zero without beats.
     ///
     /// A renew rule looks each `look` and writes once less than `below` of E is left by the worker's own
-    /// count, so at the first multiple of `look` above `E − below`; a look may come too early by what
-    /// made the last write late: `look·(⌊(E − below + buffer + delay)/look⌋ + 1)`.
+    /// count, so at the first multiple of `look` above `A = E − below`: `look·(⌊A/look⌋ + 1)`. If the
+    /// last write was late by x, looks come early by x in its count. Where x of up to `buffer + delay`
+    /// can make one miss A, the next comes `look` later: at most `A + look`.
     #[must_use]
     pub fn interval(&self) -> Span {
         match self.beat.rhythm {
@@ -329,9 +330,13 @@ impl Pipeline {
             Rhythm::Every(interval) => interval,
             Rhythm::Wakes(within) => within.max(),
             Rhythm::Renew { look, below } => {
-                let age = self.expiry.effective() - below + self.beat.buffer + self.beat.delay;
-                let looks = age.as_nanos() / look.as_nanos().max(1);
-                look.saturating_mul(looks.saturating_add(1))
+                let age = self.expiry.effective() - below;
+                let looks = |age: Span| age.as_nanos() / look.as_nanos().max(1);
+                if looks(age + self.beat.buffer + self.beat.delay) > looks(age) {
+                    age + look
+                } else {
+                    look.saturating_mul(looks(age).saturating_add(1))
+                }
             }
         }
     }

@@ -5,6 +5,7 @@
 //! reached; the search is a few thousand such worlds for each pipeline.
 
 /// A generator of choices (xorshift64*).
+#[derive(Debug, Clone)]
 pub(super) struct Choices(u64);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +23,10 @@ pub(super) enum Valid {
     Age(u64),
     /// An age by the store's stamp.
     StoreAge(u64),
-    Both { ttl: u64, age: u64 },
+    Both {
+        ttl: u64,
+        age: u64,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,13 +101,7 @@ impl World {
     }
 
     /// Beats in order from tick `from`, until one is sent after `until`. `bend` may move a sending.
-    pub fn play(
-        &self,
-        from: u64,
-        until: u64,
-        choices: &mut Choices,
-        bend: impl Fn(u64) -> u64,
-    ) -> Vec<Sent> {
+    pub fn play(&self, from: u64, until: u64, choices: &mut Choices, bend: impl Fn(u64) -> u64) -> Vec<Sent> {
         let mut beats: Vec<Sent> = Vec::new();
         let mut due = from;
         let mut counted_from = 0;
@@ -145,13 +143,7 @@ impl World {
 
     /// The first suspicion that a silence from the arrival of `last` to `back` leads to; `crash`: when
     /// the sweeper dies, if it does.
-    pub fn suspected(
-        &self,
-        last: Sent,
-        back: u64,
-        crash: Option<u64>,
-        choices: &mut Choices,
-    ) -> Option<u64> {
+    pub fn suspected(&self, last: Sent, back: u64, crash: Option<u64>, choices: &mut Choices) -> Option<u64> {
         let ends = self.ends(last, 0);
         match self.looks {
             Looks::Asked { every, retries, backoff } => {
@@ -174,26 +166,63 @@ impl Sweeps {
         if self.paced.is_some() {
             return self.paced_times(last, ends, horizon, crash, choices);
         }
-        // A phase that lets some sweep fall on, or just before or after, an instant that matters.
+        let mut times = self.around(last, ends, crash, horizon, choices);
+        // Others sweep by timers of their own; a leader sweeps alone.
+        if self.leader.is_none() && choices.chance(2) {
+            times.extend(self.around(last, ends, crash, horizon, choices));
+            times.sort_unstable();
+        }
+        match crash.filter(|_| self.longest_block() > 0) {
+            None => times,
+            Some(crash) => {
+                times.retain(|at| *at < crash);
+                times.extend(self.taken_over(ends, crash, horizon, choices));
+                times
+            }
+        }
+    }
+
+    /// One sweeper's sweeps: one of them on, just before or just after an instant that matters, or
+    /// anywhere.
+    fn around(
+        &self,
+        last: u64,
+        ends: u64,
+        crash: Option<u64>,
+        horizon: u64,
+        choices: &mut Choices,
+    ) -> Vec<u64> {
         let matters = [last, ends, crash.unwrap_or(last)][(choices.next() % 3) as usize];
-        let phase = match choices.next() % 4 {
-            0 => choices.within(0, self.period - 1),
+        let anchor = match choices.next() % 4 {
+            0 => matters + choices.within(0, self.period),
             near => matters + near - 2,
         };
-        let start = phase - (phase - (last - last.min(3 * self.period))) / self.period * self.period;
-        let mut times = Vec::new();
-        let mut at = start;
+        let gap = |choices: &mut Choices| self.period + choices.biased(self.round);
+        let mut times = vec![anchor];
+        while times[0] > last.saturating_sub(2 * self.period) {
+            times.insert(0, times[0] - gap(choices));
+        }
+        let mut at = anchor;
         while at <= horizon {
-            let blocked = crash.filter(|crash| at >= *crash && self.longest_block() > 0);
-            match blocked {
-                // The next sweeper takes over once the dead one's claim is gone, at its own phase.
-                Some(crash) if times.last().is_none_or(|before| *before < crash) => {
-                    let free = crash + choices.biased(self.longest_block());
-                    at = free + choices.biased(self.period + self.round);
-                    times.push(at);
-                }
-                _ => times.push(at),
-            }
+            at += gap(choices);
+            times.push(at);
+        }
+        times
+    }
+
+    /// The sweeps of the next sweeper, which comes once the dead one's claim is gone.
+    fn taken_over(&self, ends: u64, crash: u64, horizon: u64, choices: &mut Choices) -> Vec<u64> {
+        let free = crash + choices.biased(self.longest_block());
+        let latest = crash + self.longest_block() + self.period + self.round;
+        let near = ends + choices.within(0, 2) - 1;
+        let mut at = if choices.chance(2) && (crash..=latest).contains(&near) {
+            near
+        } else {
+            free + choices.biased(self.period + self.round)
+        };
+        let mut times = Vec::new();
+        while at <= horizon {
+            times.push(at);
             at += self.period + choices.biased(self.round);
         }
         times
@@ -215,32 +244,45 @@ impl Sweeps {
     ) -> Vec<u64> {
         let guard = self.paced.unwrap_or(0);
         let anchor = [last, ends, crash.unwrap_or(last)][(choices.next() % 3) as usize];
-        let near = |choices: &mut Choices| (anchor + choices.within(0, 2) + self.period - 1) % self.period;
-        let first = near(choices);
-        let second = if choices.chance(2) { first } else { (first + self.period - 1) % self.period };
+        let anchor = anchor + choices.within(0, 2) - 1;
+        let first = anchor % self.period;
+        let second = match choices.next() % 4 {
+            0 => first,
+            1 => (first + self.period - 1) % self.period,
+            2 => (first + guard) % self.period,
+            _ => (first + guard + self.period - 1) % self.period,
+        };
         let phases = [first, second, choices.within(0, self.period - 1)];
         let workers = 1 + (choices.next() % 3) as usize;
+        // One mishap at a time: the sweeper dies, or a timer misses.
+        let mut miss = crash.is_some() && choices.chance(2);
+        let crash = crash.filter(|_| !miss);
         let workers = if crash.is_some() { workers.max(2) } else { workers };
-        let mut miss = choices.chance(2) && crash.is_some();
         let mut times = Vec::new();
-        let mut free_at = 0;
-        let begin = last.saturating_sub(6 * (self.period + guard));
+        let miss_from = if choices.chance(2) { last + 1 } else { ends };
+        // A single sweeper's rhythm that hits the instant, or any.
+        let apart = guard.div_ceil(self.period).max(1) * self.period;
+        let begin = if choices.chance(2) {
+            anchor.saturating_sub(6 * apart)
+        } else {
+            last.saturating_sub(4 * (self.period + guard))
+        };
+        let mut free_at = begin + if choices.chance(2) { 0 } else { choices.within(0, guard) };
         let mut now = begin;
         while now <= horizon {
-            let firing = (0..workers).any(|worker| {
-                let dead = worker == 0 && crash.is_some_and(|crash| now >= crash);
-                !dead && now % self.period == phases[worker]
-            });
+            let firing = (0..workers)
+                .filter(|worker| *worker > 0 || crash.is_none_or(|crash| now < crash))
+                .any(|worker| now % self.period == phases[worker]);
             if firing && now >= free_at {
-                let races = now == free_at && free_at > 0 && miss && now > last && choices.chance(2);
-                if races {
+                if now == free_at && miss && now >= miss_from && choices.chance(2) {
                     miss = false;
                 } else {
                     times.push(now);
                     free_at = now + guard;
                 }
             }
-            now += 1;
+            let next = |phase: u64| (phase + self.period - (now + 1) % self.period) % self.period;
+            now += 1 + phases.iter().map(|phase| next(*phase)).min().unwrap_or(0);
         }
         times
     }
