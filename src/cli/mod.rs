@@ -1,5 +1,6 @@
 //! The command line: one file per command. Parses, calls, turns the outcome into an exit code.
 
+mod catalog;
 mod check;
 mod clean;
 mod doctor;
@@ -42,14 +43,14 @@ enum Command {
     Doctor(doctor::Args),
     /// Bounds and tolerances of a known job system or of a scenario, with their derivation.
     Model(model::Args),
+    /// The known job systems and their worst cases.
+    Catalog(catalog::Args),
     /// Print the JSON Schema of scenarios or of summary.json.
     Schema(schema::Args),
     /// Removes a run's remains when its harness dies.
 
     #[command(name = crate::live::provision::cleanup::WATCHDOG_COMMAND, hide = true)]
     Watchdog(WatchdogArgs),
-    #[command(hide = true)]
-    Catalog(NotBuilt),
     #[command(hide = true)]
     Tune(NotBuilt),
     #[command(hide = true)]
@@ -82,7 +83,7 @@ pub fn main() -> u8 {
         Command::Schema(args) => schema::run(&args),
         Command::Watchdog(args) => crate::live::provision::cleanup::watchdog_main(&args.words),
         Command::Model(args) => model::run(&args),
-        Command::Catalog(_) => not_built("catalog"),
+        Command::Catalog(args) => catalog::run(&args),
         Command::Tune(_) => not_built("tune"),
         Command::Explore(_) => not_built("explore"),
         Command::Compare(_) => not_built("compare"),

@@ -11,7 +11,45 @@ macro_rules! entries {
     };
 }
 
-entries!["bullmq", "redis-heartbeat"];
+entries![
+    "apalis-postgres",
+    "arq",
+    "bullmq",
+    "bullmq-python",
+    "celery",
+    "celery-acks-late",
+    "dramatiq",
+    "faktory",
+    "good-job",
+    "good-job-record",
+    "graphile-worker",
+    "huey",
+    "kafka-consumer",
+    "kubernetes-node",
+    "kubernetes-node-1-31",
+    "oban",
+    "pg-boss",
+    "pg-boss-heartbeat",
+    "pgqueuer",
+    "postgres-heartbeat",
+    "postgres-heartbeat-3m",
+    "postgres-jobs",
+    "postgres-jobs-alert",
+    "procrastinate",
+    "procrastinate-bare",
+    "que",
+    "redis-heartbeat",
+    "redis-heartbeat-old",
+    "redis-queue",
+    "redis-queue-tuned",
+    "river",
+    "rq",
+    "saq",
+    "sidekiq",
+    "taskiq-redis",
+    "underway",
+    "worker-pool",
+];
 
 /// The file of an entry that the program carries; `None` for another name.
 #[must_use]
