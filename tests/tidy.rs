@@ -25,15 +25,25 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "run",
         &[
-            "time", "names", "dist", "protocol", "fault", "history", "timing", "scenario", "backend", "check",
-            "sim",
+            "time", "names", "dist", "protocol", "fault", "history", "timing", "scenario", "backend",
+            "check", "sim",
         ],
     ),
 ];
 
 /// Modules without I/O, clock, random source or hash order. `history/log.rs` is the log, not the type.
-const PURE: &[&str] =
-    &["time", "names", "dist", "protocol", "fault", "timing", "check", "backend", "history/mod.rs", "sim/agenda"];
+const PURE: &[&str] = &[
+    "time",
+    "names",
+    "dist",
+    "protocol",
+    "fault",
+    "timing",
+    "check",
+    "backend",
+    "history/mod.rs",
+    "sim/agenda",
+];
 
 struct Source {
     path: PathBuf,

@@ -3,8 +3,8 @@
 use crate::check::facts::Facts;
 use crate::check::measure::{Limits, middles, model_ms, quantiles};
 use crate::check::{
-    Bound, CheckResult, Judged, ModelFigures, Samples, Verdict, counts, detection, faults, host, latency, mistakes,
-    recovery, suspicion,
+    Bound, CheckResult, Judged, ModelFigures, Samples, Verdict, counts, detection, faults, host, latency,
+    mistakes, recovery, suspicion,
 };
 use crate::history::What;
 use crate::history::log::History;

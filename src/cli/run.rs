@@ -211,10 +211,10 @@ fn others(cases: &[Case], simulated: &BTreeMap<String, Simulated>) -> Vec<Case> 
         for &seed in seeds.iter().filter(|seed| **seed != case.header.seed).take(OTHERS_SHOWN) {
             let mut other = case.clone();
             let number = seed.wrapping_sub(case.header.seed).saturating_add(1);
-            other.header.replay = case.header.replay.replace(
-                &format!("--seed {}", case.header.seed),
-                &format!("--seed {seed}"),
-            );
+            other.header.replay = case
+                .header
+                .replay
+                .replace(&format!("--seed {}", case.header.seed), &format!("--seed {seed}"));
             other.header.seed = seed;
             other.header.repeat = u32::try_from(number).unwrap_or(u32::MAX);
             other.folder = format!("{}.{number}", case.scenario.name);

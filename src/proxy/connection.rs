@@ -12,8 +12,8 @@ use crate::time::Instant;
 
 use super::LinkStats;
 use super::pipe::{End, Next, Pipe};
-use crate::fault::rules::{DOWN, Flow, Gate, UP};
 use super::socket;
+use crate::fault::rules::{DOWN, Flow, Gate, UP};
 
 /// Index of the side of the process, which opened the connection.
 pub(super) const CLIENT: usize = UP;

@@ -17,8 +17,8 @@ use crate::names::Link;
 use crate::time::{Instant, Span};
 
 use super::connection::{CLIENT, Connection, Pumped, SERVER, Surroundings};
-use crate::fault::rules::{Door, Gate, Rules, UP};
 use super::{Applied, LinkStats, socket};
+use crate::fault::rules::{Door, Gate, Rules, UP};
 
 /// What another thread wants done between two turns of the loop.
 pub(super) type Job = Box<dyn FnOnce(&mut Engine) + Send>;

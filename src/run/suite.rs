@@ -33,9 +33,12 @@ impl Case {
         let workload = &self.scenario.workload;
         let arrivals = workload.arrival.max().saturating_mul(u64::from(workload.jobs));
         let work = workload.step_time.max().saturating_mul(u64::from(workload.steps));
-        let detection = self.scenario.fleet.pipeline.as_ref().map_or(Span::ZERO, |pipeline| {
-            pipeline.detection(Span::ZERO).most().unwrap_or(Span::ZERO)
-        });
+        let detection = self
+            .scenario
+            .fleet
+            .pipeline
+            .as_ref()
+            .map_or(Span::ZERO, |pipeline| pipeline.detection(Span::ZERO).most().unwrap_or(Span::ZERO));
         arrivals + work + if self.scenario.faults.is_empty() { Span::ZERO } else { detection }
     }
 }

@@ -7,12 +7,12 @@
 //! **Invariant**: no I/O, no clock, no random source. Integer nanoseconds and interval arithmetic.
 
 pub mod bounds;
-pub mod qos;
 pub mod derivation;
 pub mod lint;
 pub mod margins;
 pub mod picture;
 mod pipeline;
+pub mod qos;
 mod quantity;
 pub mod tolerance;
 

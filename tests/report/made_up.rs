@@ -1,9 +1,8 @@
 //! The made-up run: what was judged, and the histories.
 
 use syncope::check::{
-    Samples,
     Bound, BoundFrom, CheckResult, FaultReceipt, HostFigures, JobCounts, Judged, Mistakes, ModelFigures,
-    Quantiles, RecoveryPart, StepCounts, Verdict,
+    Quantiles, RecoveryPart, Samples, StepCounts, Verdict,
 };
 use syncope::fault::{FaultId, Injection, OutageKind, Signal, Stage};
 use syncope::history::log::History;

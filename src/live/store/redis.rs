@@ -91,8 +91,11 @@ impl Inner {
                 Ok(Reply::Done)
             }
             Command::ReadBeat { key } => {
-                let beat: Option<String> =
-                    redis::cmd("GET").arg(key.as_str()).query_async(c).await.map_err(|error| classify(&error))?;
+                let beat: Option<String> = redis::cmd("GET")
+                    .arg(key.as_str())
+                    .query_async(c)
+                    .await
+                    .map_err(|error| classify(&error))?;
                 let stamp = beat.map(|beat| parse::<Beat>(&beat)).transpose()?.map(|beat| beat.timestamp);
                 Ok(Reply::Beat(stamp))
             }
@@ -102,7 +105,9 @@ impl Inner {
             Command::RenewLock { key, token, ttl } => {
                 held(scripts.renew_lock.key(key.as_str()).arg(token.as_str()).arg(millis(*ttl)), c).await
             }
-            Command::ReleaseLock { key, token } => held(scripts.release_lock.key(key.as_str()).arg(token.as_str()), c).await,
+            Command::ReleaseLock { key, token } => {
+                held(scripts.release_lock.key(key.as_str()).arg(token.as_str()), c).await
+            }
             Command::Enqueue { queue, job } => {
                 let mut script = scripts.enqueue.key(self.base(queue));
                 let script = script.arg(job.id.as_str()).arg(json(job)?).arg(millis_or_zero(job.delay));

@@ -135,7 +135,7 @@ proptest! {
             // A delay of one of few lengths makes many events of one instant.
             let mut delay = || {
                 let delay = random.below(2 << bits);
-                Span::from_nanos(if rounded == 0 { delay } else { (delay * rounded >> bits) << bits })
+                Span::from_nanos(if rounded == 0 { delay } else { ((delay * rounded) >> bits) << bits })
             };
             (0..events).for_each(|_| pair.push(pair.now() + delay()));
             for _ in 0..1_500 {

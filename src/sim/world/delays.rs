@@ -25,10 +25,8 @@ pub(super) struct Delays {
 
 impl Default for Delays {
     fn default() -> Self {
-        let micros = |min, max| Distribution::Uniform {
-            min: Span::from_micros(min),
-            max: Span::from_micros(max),
-        };
+        let micros =
+            |min, max| Distribution::Uniform { min: Span::from_micros(min), max: Span::from_micros(max) };
         Self {
             message: micros(50, 250),
             wake: micros(100, 2_000),
@@ -40,4 +38,3 @@ impl Default for Delays {
         }
     }
 }
-

@@ -83,7 +83,9 @@ struct ApiRequest {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Asker {
-    Exchange { conn: usize },
+    Exchange {
+        conn: usize,
+    },
     /// The harness's own probe.
     Probe(usize),
 }

@@ -34,9 +34,7 @@ impl World {
             }
             Injection::StoreDown { store, how } => self.take_down(store, how),
             Injection::StoreUp { store, how } => return self.store_up(store, how, order),
-            Injection::ClockStep { process, by } => {
-                self.clock(&process, |clock, now| clock.step(now, by))
-            }
+            Injection::ClockStep { process, by } => self.clock(&process, |clock, now| clock.step(now, by)),
             Injection::ClockDrift { process, ppm } => {
                 self.clock(&process, |clock, now| clock.drift(now, ppm))
             }

@@ -13,8 +13,8 @@ mod wire;
 
 use std::collections::{BTreeMap, VecDeque};
 
-pub use clock::EPOCH;
 use client::{Client, Owner, Request, Who};
+pub use clock::EPOCH;
 use delays::Delays;
 use http::Exchange;
 use observe::{Collector, Prober, Producer};
@@ -133,6 +133,7 @@ struct World {
     prober: Prober,
     collector: Collector,
     /// Boxes that requests have left.
+    #[expect(clippy::vec_box, reason = "it is the boxes that are kept: they travel in messages")]
     boxes: Vec<Box<Request>>,
     /// What has happened so far.
     happened: u64,
@@ -186,9 +187,9 @@ impl World {
         for link in scenario.fleet.links() {
             let peer = match &link.to {
                 Endpoint::Store(store) => Peer::Store(*store),
-                Endpoint::Process(name) => Peer::Process(
-                    self.process_named(name).ok_or_else(|| unsupported("a link to nowhere"))?,
-                ),
+                Endpoint::Process(name) => {
+                    Peer::Process(self.process_named(name).ok_or_else(|| unsupported("a link to nowhere"))?)
+                }
             };
             let wire = self.wires.len();
             let from = self.process_named(&link.from);
@@ -290,8 +291,7 @@ impl World {
 }
 
 fn stores(scenario: &Scenario, settings: &FleetSettings) -> Stores {
-    let durability =
-        scenario.stack.redis.as_ref().map_or(RedisDurability::None, |redis| redis.durability);
+    let durability = scenario.stack.redis.as_ref().map_or(RedisDurability::None, |redis| redis.durability);
     Stores {
         redis: Redis::new(&settings.prefix, settings.queue.keep_failed, durability),
         postgres: Postgres::new(),

@@ -100,7 +100,9 @@ impl World {
 
     /// Asks, and plans the next ask.
     pub(super) fn tick(&mut self) {
-        let Some(Probe { every, timeout, .. }) = self.probe.clone().filter(|_| self.prober.on) else { return };
+        let Some(Probe { every, timeout, .. }) = self.probe.clone().filter(|_| self.prober.on) else {
+            return;
+        };
         self.plan_after(every.max(PROBE_INTERVAL_MIN), Planned::Tick);
         if self.prober.waiting >= ASKS_MAX {
             let error = format!("{ASKS_MAX} asks are unanswered already");

@@ -419,9 +419,9 @@ impl World {
     /// The process that must run for the event to happen, if there is one.
     pub(super) fn concerns(&self, planned: &Planned) -> Option<usize> {
         match planned {
-            Planned::Boot { process, .. } | Planned::Wake { process, .. } | Planned::Grace { process, .. } => {
-                Some(*process)
-            }
+            Planned::Boot { process, .. }
+            | Planned::Wake { process, .. }
+            | Planned::Grace { process, .. } => Some(*process),
             Planned::Answer { client, .. }
             | Planned::Redial { client, .. }
             | Planned::DialLimit { client, .. }

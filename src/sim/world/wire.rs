@@ -260,7 +260,8 @@ impl World {
             User::Client(client) => self.clients[client].owner.process(),
             User::Exchange(exchange) => self.exchanges[exchange].from.process(),
         };
-        let Some(message) = self.unless_paused(process, message, |message| Planned::Receive { conn, message })
+        let Some(message) =
+            self.unless_paused(process, message, |message| Planned::Receive { conn, message })
         else {
             return;
         };
