@@ -17,7 +17,7 @@ fleet:
   system: redis-heartbeat
   settings: {interval: 15s, ttl: 30s, threshold: 45s}
 stack: {redis: {}, postgres: {}}
-workload: {jobs: 1, arrival: {every: 1s}, steps: 1, step_time: 1s}
+workload: {jobs: 1, arrival: {every: 1s}, steps: 1, step_time: {constant: 1s}}
 ";
 
 pub fn run(workload: &Workload) -> Counts {

@@ -4,9 +4,9 @@ use crate::time::{Instant, SignedSpan, UnixMillis};
 
 /// The wall clock of every unmoved process at the virtual origin of time, in Unix nanoseconds:
 /// 14 November 2023, 22:13:20 UTC. Any would do; this one is round.
-pub const EPOCH_NANOS: i128 = 1_700_000_000_000_000_000;
+pub const EPOCH_NANOS: i64 = 1_700_000_000_000_000_000;
 
-const NANOS_PER_MILLI: i128 = 1_000_000;
+const NANOS_PER_MILLI: i64 = 1_000_000;
 const MILLION: i128 = 1_000_000;
 
 /// [`EPOCH_NANOS`] and a thousand seconds more: the wall clock at the virtual begin, RFC 3339.
@@ -16,24 +16,27 @@ pub const EPOCH: &str = "2023-11-14T22:30:00Z";
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct WallClock {
     since: Instant,
-    offset_nanos: i128,
+    offset_nanos: i64,
     ppm: i64,
 }
 
 impl WallClock {
     pub fn read(&self, now: Instant) -> UnixMillis {
-        let nanos = EPOCH_NANOS + i128::from(now.as_nanos()) + self.offset(now);
-        UnixMillis(i64::try_from(nanos.div_euclid(NANOS_PER_MILLI)).unwrap_or(i64::MAX))
+        let nanos = EPOCH_NANOS.saturating_add(now.as_nanos().cast_signed()).saturating_add(self.offset(now));
+        UnixMillis(nanos.div_euclid(NANOS_PER_MILLI))
     }
 
     /// How far it is ahead of the host's, in nanoseconds.
-    pub fn offset(&self, now: Instant) -> i128 {
-        let elapsed = i128::from(now.since(self.since).as_nanos());
-        self.offset_nanos + elapsed * i128::from(self.ppm) / MILLION
+    pub fn offset(&self, now: Instant) -> i64 {
+        if self.ppm == 0 {
+            return self.offset_nanos;
+        }
+        let drifted = i128::from(now.since(self.since).as_nanos()) * i128::from(self.ppm) / MILLION;
+        self.offset_nanos.saturating_add(i64::try_from(drifted).unwrap_or(i64::MAX))
     }
 
     pub fn step(&mut self, now: Instant, by: SignedSpan) {
-        *self = Self { since: now, offset_nanos: self.offset(now) + i128::from(by.0), ppm: self.ppm };
+        *self = Self { since: now, offset_nanos: self.offset(now).saturating_add(by.0), ppm: self.ppm };
     }
 
     pub fn drift(&mut self, now: Instant, ppm: i64) {

@@ -1,7 +1,5 @@
 //! The api's requests (S0), the catalogue's, and the exchanges that carry them over links.
 
-use std::collections::BTreeMap;
-
 use super::client::{Ask, Who};
 use super::process::State;
 use super::wire::{Message, User};
@@ -61,10 +59,19 @@ pub(super) enum HttpAnswer {
 #[derive(Debug, Default)]
 pub(super) struct Api {
     last: u64,
-    requests: BTreeMap<u64, ApiRequest>,
+    requests: Vec<ApiRequest>,
 }
 
 impl Api {
+    fn get(&mut self, number: u64) -> Option<&mut ApiRequest> {
+        self.requests.iter_mut().find(|request| request.number == number)
+    }
+
+    fn take(&mut self, number: u64) -> Option<ApiRequest> {
+        let place = self.requests.iter().position(|request| request.number == number)?;
+        Some(self.requests.swap_remove(place))
+    }
+
     pub fn is_idle(&self) -> bool {
         self.requests.is_empty()
     }
@@ -72,6 +79,7 @@ impl Api {
 
 #[derive(Debug)]
 struct ApiRequest {
+    number: u64,
     asker: Asker,
     asked: Instant,
     /// The refresh that a search asks for.
@@ -180,7 +188,7 @@ impl World {
         let request = it.api.last;
         let local = job.is_none();
         let asked = self.now;
-        it.api.requests.insert(request, ApiRequest { asker, asked, job, online: None, local });
+        it.api.requests.push(ApiRequest { number: request, asker, asked, job, online: None, local });
         if !local && let Some(client) = it.client(Store::Postgres) {
             self.call(client, Who::Local(request), Ask::FinishedJobs);
         }
@@ -189,7 +197,7 @@ impl World {
 
     /// The detector has spoken.
     pub(super) fn believed(&mut self, process: usize, request: u64, online: bool, _stale: bool) {
-        if let Some(it) = self.processes[process].api.requests.get_mut(&request) {
+        if let Some(it) = self.processes[process].api.get(request) {
             it.online = Some(online);
             self.go_on(process, request);
         }
@@ -197,7 +205,7 @@ impl World {
 
     /// Results or none, the search goes on.
     pub(super) fn found_locally(&mut self, process: usize, request: u64) {
-        if let Some(it) = self.processes[process].api.requests.get_mut(&request) {
+        if let Some(it) = self.processes[process].api.get(request) {
             it.local = true;
             self.go_on(process, request);
         }
@@ -205,11 +213,11 @@ impl World {
 
     fn go_on(&mut self, process: usize, request: u64) {
         let it = &mut self.processes[process];
-        let Some(asked) = it.api.requests.get_mut(&request) else { return };
+        let Some(asked) = it.api.get(request) else { return };
         let (Some(online), true) = (asked.online, asked.local) else { return };
         match (asked.asker, &asked.job) {
             (Asker::Probe(ask), _) => {
-                it.api.requests.remove(&request);
+                it.api.take(request);
                 self.answer_health(ask, online);
                 self.leave_if_done(process);
             }
@@ -255,7 +263,7 @@ impl World {
 
     fn respond(&mut self, process: usize, request: u64, answer: HttpAnswer) {
         let it = &mut self.processes[process];
-        let Some(asked) = it.api.requests.remove(&request) else { return };
+        let Some(asked) = it.api.take(request) else { return };
         let (Some(job), Asker::Exchange { conn }) = (asked.job, asked.asker) else { return };
         let online = asked.online == Some(true);
         let took = self.now.since(asked.asked);

@@ -28,7 +28,7 @@ use crate::fault::Order;
 use crate::history::{Event, Sample, What};
 use crate::names::{Endpoint, HARNESS, ProcessName, Store};
 use crate::protocol::{FleetSettings, Reply, StoreError};
-use crate::scenario::{Enqueue, Probe, Program, RedisDurability, Scenario};
+use crate::scenario::{Ask, Enqueue, Program, RedisDurability, Scenario};
 use crate::sim::agenda::Agenda;
 use crate::sim::store::{Postgres, Redis};
 use crate::time::{Instant, Span};
@@ -129,7 +129,6 @@ struct World {
     stores: Stores,
     enqueue_by: Enqueue,
     producer: Producer,
-    probe: Option<Probe>,
     prober: Prober,
     collector: Collector,
     /// Boxes that requests have left.
@@ -137,6 +136,8 @@ struct World {
     boxes: Vec<Box<Request>>,
     /// What has happened so far.
     happened: u64,
+    /// Processes that stand still.
+    standing: u32,
     /// Processes started so far.
     pids: u32,
     /// What the run is to be told.
@@ -171,15 +172,19 @@ impl World {
             stores: stores(scenario, &settings),
             enqueue_by: fleet.enqueue.clone(),
             producer: Producer::default(),
-            probe: fleet.liveness.clone(),
-            prober: Prober::default(),
+            prober: Prober::new(fleet.liveness.as_ref(), None),
             collector: Collector::default(),
             boxes: Vec::new(),
             happened: 0,
+            standing: 0,
             pids: 0,
             said: VecDeque::new(),
         };
         world.lay_wires(scenario)?;
+        if let Some(Ask::Http { process, .. }) = fleet.liveness.as_ref().map(|probe| &probe.ask) {
+            let api = world.process_named(process).ok_or_else(|| unsupported("a probe of nothing"))?;
+            world.prober = Prober::new(fleet.liveness.as_ref(), Some(api));
+        }
         Ok(world)
     }
 
@@ -235,8 +240,7 @@ impl World {
 
     fn happen(&mut self, planned: Planned) {
         self.happened += 1;
-        let process = self.concerns(&planned);
-        let Some(planned) = self.unless_paused(process, planned, |planned| planned) else { return };
+        let Some(planned) = self.unless_its_process_is_paused(planned) else { return };
         match planned {
             Planned::Reach { conn, way, message } => self.reach(conn, way, message),
             Planned::Wake { process, life, due } => self.wake(process, life, due),

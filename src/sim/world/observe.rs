@@ -9,7 +9,7 @@ use super::{Planned, World};
 use crate::history::{EnqueueOutcome, FinalState, Sample, What};
 use crate::names::{HARNESS, JobId, PRODUCER, Store};
 use crate::protocol::{Command, JobSpec, Reply, StoreError};
-use crate::scenario::{self, Enqueue, Probe};
+use crate::scenario::{Enqueue, Probe};
 use crate::time::{Instant, Span};
 
 /// Probes are asked no more often than this, as in `live`.
@@ -27,12 +27,24 @@ pub(super) struct Producer {
     jobs: Vec<(JobId, Instant)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Prober {
     pub on: bool,
+    every: Span,
+    limit: Span,
+    /// The process whose api is asked; none: the store is.
+    api: Option<usize>,
     /// The asks so far, and how many wait for an answer.
     asks: Vec<ProbeAsk>,
     waiting: usize,
+}
+
+impl Prober {
+    pub fn new(probe: Option<&Probe>, api: Option<usize>) -> Self {
+        let every = probe.map_or(Span::MAX, |probe| probe.every.max(PROBE_INTERVAL_MIN));
+        let limit = probe.map_or(Span::MAX, |probe| probe.timeout);
+        Self { on: false, every, limit, api, asks: Vec::new(), waiting: 0 }
+    }
 }
 
 #[derive(Debug)]
@@ -100,10 +112,10 @@ impl World {
 
     /// Asks, and plans the next ask.
     pub(super) fn tick(&mut self) {
-        let Some(Probe { every, timeout, .. }) = self.probe.clone().filter(|_| self.prober.on) else {
+        if !self.prober.on {
             return;
-        };
-        self.plan_after(every.max(PROBE_INTERVAL_MIN), Planned::Tick);
+        }
+        self.plan_after(self.prober.every, Planned::Tick);
         if self.prober.waiting >= ASKS_MAX {
             let error = format!("{ASKS_MAX} asks are unanswered already");
             let sample = Sample::Unknown { error };
@@ -113,28 +125,22 @@ impl World {
         self.prober.asks.push(ProbeAsk { asked: self.now, over: false });
         self.prober.waiting += 1;
         self.plan_after_message(Planned::AskArrives { ask });
-        self.plan_after(timeout, Planned::AskLimit { ask });
+        self.plan_after(self.prober.limit, Planned::AskLimit { ask });
     }
 
     /// The ask is at the process, or at the store; no link carries it.
     pub(super) fn ask_arrives(&mut self, ask: usize) {
-        match self.probe.as_ref().map(|probe| &probe.ask) {
-            Some(scenario::Ask::Http { process, .. }) => {
-                let Some(process) = self.process_named(process) else { return };
-                if !self.processes[process].listens() {
-                    return self.ask_failed(ask, "connection refused");
-                }
-                let arrives = self.unless_paused(Some(process), ask, |ask| Planned::AskArrives { ask });
-                if arrives.is_some() {
-                    self.request(process, Asker::Probe(ask), None);
-                }
-            }
-            Some(_) => match self.health(Store::Redis) {
+        let Some(process) = self.prober.api else {
+            return match self.health(Store::Redis) {
                 Health::Up => self.answer_stalls(ask),
                 Health::Hanging => self.server(Store::Redis).asks.push(ask),
                 Health::Down => self.ask_failed(ask, "connection refused"),
-            },
-            None => {}
+            };
+        };
+        if !self.processes[process].listens() {
+            self.ask_failed(ask, "connection refused");
+        } else if self.unless_paused(Some(process), (), |()| Planned::AskArrives { ask }).is_some() {
+            self.request(process, Asker::Probe(ask), None);
         }
     }
 
@@ -154,7 +160,7 @@ impl World {
 
     pub(super) fn ask_limit(&mut self, ask: usize) {
         if !self.prober.asks[ask].over {
-            let limit = self.probe.as_ref().map_or(Span::ZERO, |probe| probe.timeout);
+            let limit = self.prober.limit;
             self.sampled(ask, Sample::Unknown { error: format!("no answer within {limit}") });
         }
     }

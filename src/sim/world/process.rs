@@ -122,7 +122,6 @@ impl World {
         it.life += 1;
         it.pid = pid;
         it.state = State::Booting;
-        it.paused = false;
         let (life, name) = (it.life, it.name.clone());
         self.say(name, What::Started { generation: life, pid });
         let boot = self.delays.boot.sample(&mut self.random);
@@ -179,6 +178,15 @@ impl World {
         }
     }
 
+    /// As above, for an event that the process must run for.
+    pub(super) fn unless_its_process_is_paused(&mut self, planned: Planned) -> Option<Planned> {
+        if self.standing == 0 {
+            return Some(planned);
+        }
+        let process = self.concerns(&planned);
+        self.unless_paused(process, planned, |planned| planned)
+    }
+
     pub(super) fn life_of(&self, owner: Owner) -> u32 {
         owner.process().map_or(0, |process| self.processes[process].life)
     }
@@ -217,14 +225,19 @@ impl World {
         let now = self.now;
         // The machine's own timers first: a lock that ended during the work ended before the work did.
         let timers = it.machine.as_mut().and_then(Program::machine).and_then(|m| m.next_timeout());
-        if timers.is_some_and(|due| due <= now) {
+        let mut told = timers.is_some_and(|due| due <= now);
+        if told {
             self.input(process, Input::Timeout);
         }
         while let Some(slot) = self.finished_work(process) {
             self.processes[process].works.remove(&slot);
             self.input(process, Input::WorkDone { slot });
+            told = true;
         }
-        self.plan_wake(process);
+        // Each input plans the next one.
+        if !told {
+            self.plan_wake(process);
+        }
     }
 
     fn finished_work(&self, process: usize) -> Option<u32> {
@@ -285,7 +298,7 @@ impl World {
             return;
         }
         it.state = State::Off;
-        it.paused = false;
+        self.standing -= u32::from(std::mem::take(&mut it.paused));
         it.machine = None;
         it.inbox.clear();
         it.works.clear();
@@ -397,13 +410,13 @@ impl World {
         if !it.is_on() {
             return Err(format!("{} is gone already", it.name));
         }
-        it.paused = true;
+        self.standing += u32::from(!std::mem::replace(&mut it.paused, true));
         Ok(format!("virtual time: pid {} stands still", it.pid))
     }
 
     pub(super) fn resume(&mut self, process: usize) -> String {
         let it = &mut self.processes[process];
-        it.paused = false;
+        self.standing -= u32::from(std::mem::take(&mut it.paused));
         let proof = format!("virtual time: pid {} runs", it.pid);
         for planned in std::mem::take(&mut it.inbox) {
             self.plan(self.now, planned);
