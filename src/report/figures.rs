@@ -6,7 +6,7 @@ mod words;
 
 pub use words::{gap_in_words, gap_size, p_value, rate_upper};
 
-use crate::check::{Bound, BoundFrom, CheckResult, Gap, Judged, ModelFigures, Simulated, Spread};
+use crate::check::{Bound, BoundFrom, CheckResult, Gap, Judged, ModelFigures, Simulated, Spread, Verdict};
 
 /// What is said of one scenario, whatever the number of its repeats.
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub struct Figures<'j> {
     pub live: bool,
     /// Runs with a history.
     pub runs: usize,
+    /// Of them, those of which too little is known for a verdict.
+    pub inconclusive: usize,
     pub sim: Option<&'j Simulated>,
     pub times: [Time<'j>; 2],
     pub counts: [Count; 3],
@@ -89,6 +91,7 @@ impl<'j> Figures<'j> {
         Some(Self {
             live: first.backend != "sim",
             runs: runs.len(),
+            inconclusive: runs.iter().filter(|judged| judged.verdict == Verdict::Inconclusive).count(),
             sim,
             times: [detection, recovery],
             counts: [mistakes(runs, sim), losses(runs, sim), duplicates(runs, sim)],

@@ -1,6 +1,6 @@
 //! The three figures side by side, in every format.
 
-use syncope::check::{Simulated, Spread};
+use syncope::check::{Simulated, Spread, Verdict};
 use syncope::report::{Summary, html, json, junit, markdown};
 
 use crate::made_up;
@@ -33,6 +33,14 @@ fn the_repeats_of_a_scenario_share_one_picture_and_one_table() {
     let report = String::from_utf8(markdown::render(&made_up::repeats(20))).unwrap();
     assert_eq!(report.matches("| Quantity |").count(), 1);
     assert!(report.contains("in none of 20 runs (at 95 %, in fewer than 14 %)"), "{report}");
+}
+
+#[test]
+fn values_of_inconclusive_runs_are_shown_and_said_to_be() {
+    let mut summary = made_up::repeats(3);
+    assert!(!page(&summary).contains("inconclusive: what was measured in them"));
+    summary.scenarios[1].verdict = Verdict::Inconclusive;
+    assert!(page(&summary).contains("Of 3 measured runs 1 is inconclusive: what was measured in them"));
 }
 
 #[test]

@@ -240,6 +240,7 @@ fn outage_judged() -> Judged {
         faults: vec![receipt(0, 0, "outage", "redis", 12.0, Some(22.0), "connect to redis: connection refused")],
         jobs: JobCounts { acknowledged: 10, completed: 6, lost: 4, indeterminate: 1, ..JobCounts::default() },
         detection_ms: Some(one(2_000.0)),
+        samples: Samples { detection_ms: vec![2_000.0], recovery_ms: Vec::new() },
         checks: vec![
             check("lost", Verdict::Fail, "4", (0.0, 0.0), BoundFrom::Scenario, "Acknowledged jobs that are neither done nor failed at the end."),
             check("detection_time", Verdict::Pass, "2 s", (1_500.0, 4_000.0), BoundFrom::Model, "The api called the fleet dead after its threshold."),

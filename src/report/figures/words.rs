@@ -53,6 +53,13 @@ impl Figures<'_> {
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         notes.extend(self.sim.filter(|sim| sim.runs > 0).map(verdicts));
+        if self.live && self.inconclusive > 0 {
+            let (of, runs) = (self.inconclusive, counted(self.runs as u64, "measured run"));
+            let are = if of == 1 { "is" } else { "are" };
+            notes.push(format!(
+                "Of {runs} {of} {are} inconclusive: what was measured in them is shown all the same."
+            ));
+        }
         notes.extend(self.times.iter().filter_map(|time| self.outside(time)));
         notes
     }

@@ -30,6 +30,7 @@ fn picture(simulated_ms: Option<&[f64]>, measured_ms: &[f64], model: Option<Boun
     let figures = Figures {
         live: true,
         runs: 1,
+        inconclusive: 0,
         sim: sim.as_ref(),
         times: [
             time(sim.as_ref().and_then(|sim| sim.detection_ms.as_ref()), Spread::of(measured_ms), model),
