@@ -9,7 +9,7 @@ use crate::report::{Paths, Summary, text};
 /// Of a line, where the scenarios' names allow it.
 const COLUMNS_MAX: usize = 120;
 const NAME_MIN: usize = 20;
-const HEAD: [&str; 7] = ["wall", "detection", "simulated", "bound", "recovery", "simulated", "bound"];
+const HEAD: [&str; 7] = ["wall", "detection", "sim", "bound", "recovery", "sim", "bound"];
 
 /// With colour codes; the stream decides whether they stay.
 pub fn render(summary: &Summary, paths: &Paths) -> String {
@@ -58,30 +58,30 @@ pub fn render(summary: &Summary, paths: &Paths) -> String {
     out
 }
 
-/// Wall time; then measured median, simulated median and bound, of both times.
+/// Wall time; then measured median (and of how many), simulated median and bound, of both times.
 fn figures(judged: &Judged) -> [String; 7] {
     let median = |quantiles: Option<Quantiles>| match quantiles {
         None => "-".to_owned(),
         Some(q) if q.n == 1 => text::millis(q.p50),
-        Some(q) => format!("{} (n={})", text::millis(q.p50), q.n),
+        Some(q) => format!("{} ×{}", text::millis(q.p50), q.n),
     };
     let simulated = |pick: fn(&Simulated) -> &Option<Spread>| {
         let spread = judged.sim.as_ref().and_then(|sim| pick(sim).as_ref());
         spread.map_or("-".to_owned(), |spread| text::millis(spread.p50))
     };
-    let bound = |name: &str| {
+    let detection = [median(judged.detection_ms), simulated(|sim| &sim.detection_ms)];
+    let recovery = [median(judged.recovery_ms), simulated(|sim| &sim.recovery_ms)];
+    // A bound beside nothing says nothing.
+    let bound = |name: &str, times: &[String; 2]| {
         let check = judged.checks.iter().find(|check| check.name == name);
-        check.map_or("-".to_owned(), |check| short(check.bound))
+        let shown = check.filter(|_| times.iter().any(|time| time != "-"));
+        shown.map_or("-".to_owned(), |check| short(check.bound))
     };
-    [
-        format!("{:.1} s", judged.wall_s),
-        median(judged.detection_ms),
-        simulated(|sim| &sim.detection_ms),
-        bound("detection_time"),
-        median(judged.recovery_ms),
-        simulated(|sim| &sim.recovery_ms),
-        bound("recovery_time"),
-    ]
+    let bounds = [bound("detection_time", &detection), bound("recovery_time", &recovery)];
+    let ([detected, detected_sim], [recovered, recovered_sim]) = (detection, recovery);
+    let [detection_bound, recovery_bound] = bounds;
+    let wall = format!("{:.1} s", judged.wall_s);
+    [wall, detected, detected_sim, detection_bound, recovered, recovered_sim, recovery_bound]
 }
 
 /// `15..90 s`; the unit once if both ends have it.
@@ -184,11 +184,11 @@ mod tests {
         ] {
             assert_eq!(short(Bound { min, max }), text);
         }
-        let cells = ["9.9 s", "37.2 s (n=20)", "45.5 s", "15..60.4 s", "43 s (n=20)", "48 s", "15..116 s"];
+        let cells = ["19.9 s", "37.2 s ×20", "45.5 s", "15..60.4 s", "43.2 s ×20", "48.1 s", "15.5..116 s"];
         let cells = cells.map(str::to_owned);
         let widths = HEAD.map(|head| head.chars().count());
         let wide: [usize; 7] = std::array::from_fn(|n| widths[n].max(cells[n].chars().count()));
-        assert!(14 + NAME_MIN + line(&cells, &wide).chars().count() <= COLUMNS_MAX);
+        assert!(14 + 30 + line(&cells, &wide).chars().count() <= COLUMNS_MAX);
         assert_eq!(cut("queue-kill-9-any-phase", 10), "queue-kil…");
         assert_eq!(cut("short", 10), "short");
     }
