@@ -7,7 +7,7 @@ use crate::check::facts::Facts;
 use crate::check::measure::{Limits, Measurement, Moment, bound_ms, summary};
 use crate::check::story::{ClaimEnd, Story};
 use crate::check::suspicion::{self, Answer, Gap, Taken};
-use crate::check::{BoundFrom, CheckResult, Verdict};
+use crate::check::{Bound, BoundFrom, CheckResult, Verdict};
 use crate::names::JobId;
 use crate::scenario::TimeExpect;
 use crate::time::{Instant, Interval, Span};
@@ -55,8 +55,18 @@ pub(super) fn check(facts: &Facts<'_>, detection: &Detection) -> CheckResult {
         verdict,
         measured: summary(&detection.measured, scale),
         bound: bound_ms(limits, scale),
-        bound_from: if expect == TimeExpect::Model { BoundFrom::Model } else { BoundFrom::Scenario },
+        bound_from: bound_from(expect, bound_ms(limits, scale)),
         note,
+    }
+}
+
+/// The file gives a bound only where it says how long; what is not judged is shown with the model's.
+pub(super) fn bound_from(expect: TimeExpect, bound: Bound) -> BoundFrom {
+    let is_known = bound.min.is_some() || bound.max.is_some();
+    match expect {
+        TimeExpect::Within(_) => BoundFrom::Scenario,
+        TimeExpect::Any | TimeExpect::Never if !is_known => BoundFrom::Scenario,
+        TimeExpect::Model | TimeExpect::Any | TimeExpect::Never => BoundFrom::Model,
     }
 }
 

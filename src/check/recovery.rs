@@ -4,12 +4,13 @@
 //! a fault had silenced, or if an attempt failed while a fault was in force. Jobs that failed for
 //! good, or that nobody took up again, have no recovery: the counts judge those.
 
+use crate::check::detection::bound_from;
 use crate::check::facts::Facts;
 use crate::check::faults::stands_between;
 use crate::check::measure::{Limits, Measurement, Moment, bound_ms, model_ms, summary};
 use crate::check::story::{Claim, ClaimEnd, Failure, Story};
 use crate::check::suspicion::Taken;
-use crate::check::{Bound, BoundFrom, CheckResult, RecoveryPart, Verdict};
+use crate::check::{Bound, CheckResult, RecoveryPart, Verdict};
 use crate::fault::FaultId;
 use crate::names::JobId;
 use crate::scenario::TimeExpect;
@@ -75,12 +76,13 @@ pub(super) fn check(facts: &Facts<'_>, recovery: &Recovery) -> CheckResult {
         },
         TimeExpect::Model | TimeExpect::Within(_) => judge(facts, recovery),
     };
+    let bound = widest(facts, recovery);
     CheckResult {
         name: "recovery_time".to_owned(),
         verdict,
         measured: summary(&recovery.measured, scale),
-        bound: widest(facts, recovery),
-        bound_from: if expect == TimeExpect::Model { BoundFrom::Model } else { BoundFrom::Scenario },
+        bound,
+        bound_from: bound_from(expect, bound),
         note,
     }
 }

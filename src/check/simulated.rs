@@ -41,7 +41,9 @@ pub struct Spread {
     pub p50: f64,
     pub p99: f64,
     pub max: f64,
-    /// In ascending order; all, or as many as are kept, evenly over the order.
+    /// In ascending order; all, or as many as are kept, evenly over the order. Left out of
+    /// `summary.json`; `simulated.json` beside the history has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<f64>,
 }
 

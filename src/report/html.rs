@@ -4,7 +4,8 @@ use askama::Template;
 
 use crate::check::Judged;
 use crate::history::log::History;
-use crate::report::view::{NotRunView, Row, ScenarioView, Term, glossary};
+use crate::report::figures;
+use crate::report::view::{FiguresView, Finding, NotRunView, Row, ScenarioView, Term, glossary};
 use crate::report::{Summary, text};
 
 #[derive(Template)]
@@ -21,6 +22,7 @@ struct Page {
     hiccup_p99: String,
     hiccup_max: String,
     rows: Vec<Row>,
+    findings: Vec<Finding>,
     not_run: Vec<NotRunView>,
     scenarios: Vec<ScenarioView>,
     glossary: Vec<Term>,
@@ -35,14 +37,20 @@ const BARS_PER_TIMELINE_MAX: usize = 1_500;
 #[must_use]
 pub fn render(summary: &Summary, histories: &[History]) -> Vec<u8> {
     let bars_max = (BARS_MAX / summary.scenarios.len().max(1)).clamp(BARS_MIN, BARS_PER_TIMELINE_MAX);
-    let scenarios: Vec<ScenarioView> = summary
-        .worst_first()
-        .into_iter()
+    let in_order = summary.worst_first();
+    let scenarios: Vec<ScenarioView> = in_order
+        .iter()
         .enumerate()
         .map(|(place, judged)| {
             let history = history_of(judged, histories);
-            ScenarioView::new(place + 1, summary.title(judged), judged, history, bars_max)
+            let figures = figures_of(summary, &in_order, judged);
+            ScenarioView::new(place + 1, summary.title(judged), judged, history, bars_max, figures)
         })
+        .collect();
+    let findings = in_order
+        .iter()
+        .zip(&scenarios)
+        .flat_map(|(judged, view)| judged.gaps.iter().map(|gap| Finding::new(gap, view)))
         .collect();
     let page = Page {
         verdict: text::verdict(summary.verdict),
@@ -59,18 +67,25 @@ pub fn render(summary: &Summary, histories: &[History]) -> Vec<u8> {
             .collect(),
         hiccup_p99: text::millis(summary.host.hiccup_p99_wall_ms),
         hiccup_max: text::millis(summary.host.hiccup_max_wall_ms),
-        rows: summary
-            .worst_first()
-            .into_iter()
-            .zip(&scenarios)
-            .map(|(judged, view)| Row::new(judged, view))
-            .collect(),
+        rows: in_order.iter().zip(&scenarios).map(|(judged, view)| Row::new(judged, view)).collect(),
+        findings,
         not_run: summary.not_run.iter().map(NotRunView::new).collect(),
         scenarios,
         glossary: glossary(),
     };
     // Rendering to memory fails only if a template asks for it, and none does.
     page.render().unwrap_or_default().into_bytes()
+}
+
+/// The first of a scenario's repeats shows the figures of all; the others point at it.
+fn figures_of(summary: &Summary, in_order: &[&Judged], judged: &Judged) -> FiguresView {
+    let group = figures::group(&summary.scenarios, judged);
+    let leader = group.first().copied().unwrap_or(judged);
+    if !std::ptr::eq(leader, judged) {
+        let place = in_order.iter().position(|other| std::ptr::eq(*other, leader)).unwrap_or(0);
+        return FiguresView::at(place + 1, &summary.title(leader));
+    }
+    FiguresView::of(&group)
 }
 
 fn history_of<'h>(judged: &Judged, histories: &'h [History]) -> Option<&'h History> {

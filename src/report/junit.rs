@@ -6,7 +6,11 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use crate::check::{Judged, Verdict};
+use crate::report::figures::gap_in_words;
 use crate::report::{NotRun, Summary, text};
+
+/// A finding, not a failure: the verdict rests on the bounds.
+const GAP: &str = "model-reality gap";
 
 #[must_use]
 pub fn render(summary: &Summary) -> Vec<u8> {
@@ -39,6 +43,9 @@ fn test_case(summary: &Summary, judged: &Judged) -> TestCase {
     let mut case = TestCase::new(text::line(&summary.title(judged)), status);
     case.set_classname(class_name(&judged.path));
     case.set_time(seconds(judged.wall_s));
+    for gap in &judged.gaps {
+        case.add_property((GAP, gap_in_words(gap).as_str()));
+    }
     case.set_system_out(checks(judged));
     case
 }
@@ -84,6 +91,7 @@ fn checks(judged: &Judged) -> String {
         let confirmed = if fault.confirmed { "confirmed" } else { "NOT CONFIRMED" };
         lines.push(format!("fault {}: {confirmed}: {}", text::fault(fault), text::line(&fault.proof),));
     }
+    lines.extend(judged.gaps.iter().map(|gap| format!("finding: {GAP}: {}", gap_in_words(gap))));
     lines.join("\n")
 }
 

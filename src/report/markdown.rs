@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::check::{Judged, Verdict};
+use crate::report::figures::{self, Cell, Figures};
 use crate::report::{Summary, text};
 
 #[must_use]
@@ -13,6 +14,7 @@ pub fn render(summary: &Summary) -> Vec<u8> {
     }
     push(&mut out, format_args!("{}\n\n", escape(&text::sentence(summary))));
     verdict_table(&mut out, summary);
+    findings(&mut out, summary);
     not_run_table(&mut out, summary);
     for judged in summary.worst_first() {
         scenario(&mut out, summary, judged);
@@ -44,6 +46,22 @@ fn verdict_table(out: &mut String, summary: &Summary) {
                 judged.wall_s,
             ),
         );
+    }
+    out.push('\n');
+}
+
+fn findings(out: &mut String, summary: &Summary) {
+    let mut found = summary.worst_first().into_iter().filter(|judged| !judged.gaps.is_empty()).peekable();
+    if found.peek().is_none() {
+        return;
+    }
+    out.push_str("## Findings\n\n");
+    for judged in found {
+        let title = escape(&text::line(&summary.title(judged)));
+        for gap in &judged.gaps {
+            let words = escape(&figures::gap_in_words(gap));
+            push(out, format_args!("- **model-reality gap** in {title}, {words}\n"));
+        }
     }
     out.push('\n');
 }
@@ -89,6 +107,7 @@ fn scenario(out: &mut String, summary: &Summary, judged: &Judged) {
         out.push('\n');
     }
     checks(out, judged);
+    three_figures(out, summary, judged);
     faults(out, judged);
     counts(out, judged);
     push(out, format_args!("Run it again:\n\n{}\n</details>\n\n", fenced(&text::line(&judged.replay))));
@@ -114,6 +133,45 @@ fn checks(out: &mut String, judged: &Judged) {
         );
     }
     out.push('\n');
+}
+
+/// Once for all repeats of a scenario, at the first of them.
+fn three_figures(out: &mut String, summary: &Summary, judged: &Judged) {
+    let group = figures::group(&summary.scenarios, judged);
+    let Some(figures) = Figures::of(&group).filter(|_| std::ptr::eq(group[0], judged)) else { return };
+    push(
+        out,
+        format_args!(
+            "{}\n\n| Quantity | Bound | Simulated (p1, p50, p99) | {} |\n|---|---|---|---|\n",
+            escape(&figures.intro()),
+            escape(&capitalised(&figures.measured_head())),
+        ),
+    );
+    for line in figures.lines() {
+        let simulated = match line.simulated {
+            Cell::Quantiles(quantiles) => quantiles.join(", "),
+            Cell::Words(words) => words,
+        };
+        push(
+            out,
+            format_args!(
+                "| {} | {} | {} | {} |\n",
+                line.quantity,
+                escape(&line.bound),
+                escape(&simulated),
+                escape(&line.measured)
+            ),
+        );
+    }
+    out.push('\n');
+    for note in figures.notes() {
+        push(out, format_args!("{}\n\n", escape(&note)));
+    }
+}
+
+fn capitalised(words: &str) -> String {
+    let mut chars = words.chars();
+    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
 }
 
 fn faults(out: &mut String, judged: &Judged) {

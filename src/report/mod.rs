@@ -5,7 +5,9 @@
 //! text that comes from a run (ids, proofs, output of processes) is untrusted: it passes
 //! [`text::clean`] and then the escaping of its format.
 
+pub mod axis;
 pub mod console;
+pub mod figures;
 pub mod html;
 pub mod json;
 pub mod junit;

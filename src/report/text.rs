@@ -54,12 +54,17 @@ pub fn check_name(name: &str) -> String {
     clean(&name.replace('_', " "), 60)
 }
 
+/// Milliseconds of a million minutes: beyond them nobody counts digits.
+const MINUTES_PLAIN_MAX: f64 = 6e10;
+
 /// Milliseconds in a unit that suits them, with three significant digits.
 #[must_use]
 pub fn millis(ms: f64) -> String {
     let size = ms.abs();
     if !ms.is_finite() {
         "-".to_owned()
+    } else if size >= MINUTES_PLAIN_MAX {
+        format!("{:.2e} min", ms / 60_000.0)
     } else if size >= 600_000.0 {
         format!("{} min", significant(ms / 60_000.0))
     } else if size >= 1_000.0 {
@@ -243,6 +248,7 @@ mod tests {
             (1_500.0, "1.5 s"),
             (90_000.0, "90 s"),
             (1_800_000.0, "30 min"),
+            (6e300, "1.00e296 min"),
             (f64::NAN, "-"),
         ] {
             assert_eq!(millis(ms), text);

@@ -6,6 +6,10 @@ use crate::history::{Event, What};
 use crate::report::timeline::{self, Timeline};
 use crate::report::{NotRun, svg, text};
 
+mod figures;
+
+pub use figures::{FiguresView, Finding};
+
 /// A line of the table on top.
 pub struct Row {
     pub anchor: String,
@@ -41,6 +45,7 @@ pub struct ScenarioView {
     pub truncated: bool,
     pub checks: Vec<CheckView>,
     pub model: Vec<(&'static str, String)>,
+    pub figures: FiguresView,
     pub recovery_legend: Vec<(String, String)>,
     pub recovery: Vec<RecoveryView>,
     pub recovery_left_out: usize,
@@ -127,17 +132,18 @@ impl NotRunView {
 }
 
 impl ScenarioView {
-    /// `place` counts from 1 and makes the anchor.
+    /// `place` counts from 1 and makes the anchor; see [`anchor`].
     pub fn new(
         place: usize,
         title: String,
         judged: &Judged,
         history: Option<&History>,
         bars_max: usize,
+        figures: FiguresView,
     ) -> Self {
         let (recovery_legend, recovery, recovery_left_out) = recovery(&judged.recovery_parts_ms);
         Self {
-            anchor: format!("s{place}"),
+            anchor: anchor(place),
             title: text::line(&title),
             verdict: text::verdict(judged.verdict),
             about: text::clean(&judged.about, 2_000),
@@ -148,6 +154,7 @@ impl ScenarioView {
             truncated: history.is_some_and(|history| history.truncated),
             checks: judged.checks.iter().map(|check| CheckView::new(check, judged)).collect(),
             model: model(judged),
+            figures,
             recovery_legend,
             recovery,
             recovery_left_out,
@@ -160,6 +167,10 @@ impl ScenarioView {
             replay: text::clean(&judged.replay, 1_000),
         }
     }
+}
+
+fn anchor(place: usize) -> String {
+    format!("s{place}")
 }
 
 fn facts(judged: &Judged) -> Vec<(&'static str, String)> {
@@ -224,8 +235,8 @@ fn measured_range(check: &str, judged: &Judged) -> Option<(f64, f64, f64)> {
 fn model(judged: &Judged) -> Vec<(&'static str, String)> {
     let Some(model) = &judged.model else { return Vec::new() };
     vec![
-        ("detection time", text::bound(model.detection_ms, text::Unit::Millis)),
-        ("recovery time", text::bound(model.recovery_ms, text::Unit::Millis)),
+        ("detection time, undisturbed", text::bound(model.detection_ms, text::Unit::Millis)),
+        ("recovery time, undisturbed", text::bound(model.recovery_ms, text::Unit::Millis)),
         ("pause tolerated", text::millis(model.pause_tolerated_ms)),
         ("clock skew tolerated", model.skew_tolerated_ms.map_or("any".to_owned(), text::millis)),
     ]
@@ -383,6 +394,8 @@ pub fn glossary() -> Vec<Term> {
         ("stalled check, sweep", "The periodic search for jobs whose worker has gone silent."),
         ("model time, wall time", "Durations as the scenario writes them; as a clock on the wall shows them. A time scale of 0.1 runs 30 s of model time in 3 s."),
         ("bound from", "Timing model: computed from the fleet's own settings. Scenario: written in the scenario's file. Harness rule: what the tool demands of itself."),
+        ("simulated", "Computed in virtual time: the fleet's own protocol code on modelled stores, many seeds. p1, p50, p99: so many percent of the values are no larger."),
+        ("model-reality gap", "Measured times that the simulation does not explain: beyond all simulated values, or distributed otherwise (two-sample Kolmogorov-Smirnov test at 1 %). A finding about the model, not a failure of the fleet."),
         ("pass, fail, inconclusive", "Every check held; one did not; or it could not be told, because a fault was not proved or the host was too busy to measure."),
     ]
     .map(|(word, meaning)| Term { word, meaning })

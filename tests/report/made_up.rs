@@ -1,8 +1,8 @@
 //! The made-up run: what was judged, and the histories.
 
 use syncope::check::{
-    Bound, BoundFrom, CheckResult, FaultReceipt, HostFigures, JobCounts, Judged, Mistakes, ModelFigures,
-    Quantiles, RecoveryPart, Samples, StepCounts, Verdict,
+    Bound, BoundFrom, CheckResult, FaultReceipt, Gap, HostFigures, JobCounts, Judged, Mistakes, ModelFigures,
+    Quantiles, RecoveryPart, Samples, Simulated, Spread, StepCounts, Verdict,
 };
 use syncope::fault::{FaultId, Injection, OutageKind, Signal, Stage};
 use syncope::history::log::History;
@@ -33,6 +33,61 @@ pub fn run() -> (Summary, Vec<History>) {
     };
     let judged = vec![kill_judged(), outage_judged(), pauses_judged(), hostile_judged()];
     (merge(&info, judged), vec![kill_history(), outage_history(), pauses_history(), hostile_history()])
+}
+
+/// A scenario that ran so often, each time a little later; its gap is at the first.
+pub fn repeats(count: u32) -> Summary {
+    let judged = |repeat: u32| Judged {
+        repeat,
+        seed: u64::from(repeat),
+        samples: Samples {
+            detection_ms: vec![37_200.0 + f64::from(repeat) * 900.0],
+            recovery_ms: vec![43_000.0],
+        },
+        sim: Some(simulated(200, &even(200, 31_000.0, 62_000.0), &even(200, 33_000.0, 70_000.0))),
+        gaps: if repeat == 1 { vec![gap("recovery_time", 0.0, Some(0.003))] } else { Vec::new() },
+        ..kill_judged()
+    };
+    merge(&RunInfo::default(), (1..=count).map(judged).collect())
+}
+
+/// As many scenarios, each with as many simulated and measured values as are kept.
+pub fn wide(scenarios: u32) -> Summary {
+    let judged = |n: u32| {
+        let values = even(1_000, 31_000.0, 62_000.0);
+        Judged {
+            path: format!("scenarios/{n}.yaml"),
+            samples: Samples { detection_ms: values.clone(), recovery_ms: values.clone() },
+            sim: Some(simulated(1_000, &values, &values)),
+            ..kill_judged()
+        }
+    };
+    merge(&RunInfo::default(), (1..=scenarios).map(judged).collect())
+}
+
+pub fn even(count: u32, from: f64, to: f64) -> Vec<f64> {
+    (0..count).map(|n| from + (to - from) * f64::from(n) / f64::from(count.max(2) - 1)).collect()
+}
+
+pub fn simulated(runs: u64, detection_ms: &[f64], recovery_ms: &[f64]) -> Simulated {
+    Simulated {
+        runs,
+        first_seed: 7,
+        passed: runs,
+        inconclusive: 0,
+        failed: 0,
+        other_seeds: Vec::new(),
+        detection_ms: Spread::of(detection_ms),
+        recovery_ms: Spread::of(recovery_ms),
+        runs_with_mistakes: 0,
+        mistakes: 0,
+        runs_with_losses: 0,
+        runs_with_duplicates: 0,
+    }
+}
+
+fn gap(of: &str, beyond_ms: f64, p_value: Option<f64>) -> Gap {
+    Gap { of: of.into(), beyond_ms, p_value, note: "Reality is elsewhere.".into() }
 }
 
 pub fn dense(events: u32) -> (Summary, Vec<History>) {
@@ -112,6 +167,9 @@ fn kill_judged() -> Judged {
         faults: vec![receipt(0, 0, "kill", "worker-1", 15.0, Some(20.0), "pid 4001: gone from /proc, wait status: killed by signal 9")],
         detection_ms: Some(one(37_200.0)),
         recovery_ms: Some(one(43_000.0)),
+        samples: Samples { detection_ms: vec![37_200.0], recovery_ms: vec![43_000.0] },
+        sim: Some(simulated(200, &even(200, 38_000.0, 58_000.0), &even(200, 39_000.0, 72_000.0))),
+        gaps: vec![gap("detection_time", 600.0, None)],
         recovery_parts_ms: vec![RecoveryPart {
             job: "job-10".into(),
             fault: 0,
@@ -182,6 +240,7 @@ fn outage_judged() -> Judged {
         faults: vec![receipt(0, 0, "outage", "redis", 12.0, Some(22.0), "connect to redis: connection refused")],
         jobs: JobCounts { acknowledged: 10, completed: 6, lost: 4, indeterminate: 1, ..JobCounts::default() },
         detection_ms: Some(one(2_000.0)),
+        samples: Samples { detection_ms: vec![2_000.0], recovery_ms: Vec::new() },
         checks: vec![
             check("lost", Verdict::Fail, "4", (0.0, 0.0), BoundFrom::Scenario, "Acknowledged jobs that are neither done nor failed at the end."),
             check("detection_time", Verdict::Pass, "2 s", (1_500.0, 4_000.0), BoundFrom::Model, "The api called the fleet dead after its threshold."),
@@ -265,6 +324,19 @@ fn pauses_judged() -> Judged {
             max: 18_000.0,
             resolution: 20.0,
         }),
+        samples: Samples {
+            detection_ms: Vec::new(),
+            recovery_ms: (1..=6).map(|n| 9_000.0 + f64::from(n) * 1_500.0).collect(),
+        },
+        sim: Some(Simulated {
+            passed: 197,
+            failed: 1,
+            inconclusive: 2,
+            other_seeds: vec![9, 12, 77],
+            runs_with_mistakes: 12,
+            mistakes: 15,
+            ..simulated(200, &[], &[10_000.0])
+        }),
         checks: vec![
             check(
                 "recovery_time",
@@ -308,6 +380,12 @@ fn hostile_judged() -> Judged {
     Judged {
         about: HOSTILE.into(),
         reasons: vec![HOSTILE.into(), "x".repeat(100_000)],
+        samples: Samples { detection_ms: vec![f64::MAX, -1.0], recovery_ms: vec![0.0] },
+        sim: Some(simulated(0, &[1e300, 0.0], &[])),
+        gaps: vec![
+            Gap { of: HOSTILE.into(), beyond_ms: f64::MAX, p_value: Some(0.0), note: HOSTILE.into() },
+            Gap { of: "x".repeat(100_000), beyond_ms: 0.0, p_value: None, note: "y".repeat(100_000) },
+        ],
         faults: vec![receipt(0, 0, HOSTILE, HOSTILE, 3.0, None, HOSTILE)],
         checks: vec![check(
             HOSTILE,

@@ -2,26 +2,39 @@
 
 use owo_colors::OwoColorize;
 
-use crate::check::{Judged, Verdict};
+use crate::check::{Bound, Judged, Quantiles, Simulated, Spread, Verdict};
+use crate::report::figures::gap_in_words;
 use crate::report::{Paths, Summary, text};
+
+/// Of a line, where the scenarios' names allow it.
+const COLUMNS_MAX: usize = 120;
+const NAME_MIN: usize = 20;
+const HEAD: [&str; 7] = ["wall", "detection", "sim", "bound", "recovery", "sim", "bound"];
 
 /// With colour codes; the stream decides whether they stay.
 pub fn render(summary: &Summary, paths: &Paths) -> String {
     let mut out = String::from("\n");
+    let rows: Vec<(&Judged, [String; 7])> =
+        summary.worst_first().into_iter().map(|judged| (judged, figures(judged))).collect();
+    let widths = widths(&rows);
+    let taken: usize = 12 + widths.iter().map(|width| width + 2).sum::<usize>() + 2;
+    let name_max = COLUMNS_MAX.saturating_sub(taken).clamp(NAME_MIN, 60);
     let names: Vec<String> =
-        summary.worst_first().iter().map(|judged| text::clean(&summary.title(judged), 60)).collect();
+        rows.iter().map(|(judged, _)| cut(&text::clean(&summary.title(judged), 60), name_max)).collect();
     let not_run = summary.not_run.iter().map(|not_run| text::clean(&not_run.name, 60));
     let width = names.iter().cloned().chain(not_run).map(|name| name.chars().count()).max().unwrap_or(0);
-    for (judged, name) in summary.worst_first().into_iter().zip(&names) {
-        out.push_str(&format!(
-            "{}  {name:width$}  {:>6.1} s  detection {}  recovery {}\n",
-            coloured(judged.verdict, 12),
-            judged.wall_s,
-            text::quantiles(judged.detection_ms.as_ref()),
-            text::quantiles(judged.recovery_ms.as_ref()),
-        ));
+    if !rows.is_empty() {
+        let head = line(&HEAD.map(str::to_owned), &widths);
+        out.push_str(&format!("{:12}  {:width$}{head}\n", "verdict", "scenario"));
+    }
+    for ((judged, cells), name) in rows.iter().zip(&names) {
+        out.push_str(&format!("{}  {name:width$}{}\n", coloured(judged.verdict, 12), line(cells, &widths)));
         if let Some(reason) = judged.reasons.first() {
             out.push_str(&format!("{:14}{}\n", "", text::line(reason)));
+        }
+        for gap in &judged.gaps {
+            let words = gap_in_words(gap);
+            out.push_str(&format!("{:14}{}: {words}\n", "", "model-reality gap".yellow()));
         }
     }
     for not_run in &summary.not_run {
@@ -43,6 +56,68 @@ pub fn render(summary: &Summary, paths: &Paths) -> String {
         paths.html.display()
     ));
     out
+}
+
+/// Wall time; then measured median (and of how many), simulated median and bound, of both times.
+fn figures(judged: &Judged) -> [String; 7] {
+    let median = |quantiles: Option<Quantiles>| match quantiles {
+        None => "-".to_owned(),
+        Some(q) if q.n == 1 => text::millis(q.p50),
+        Some(q) => format!("{} ×{}", text::millis(q.p50), q.n),
+    };
+    let simulated = |pick: fn(&Simulated) -> &Option<Spread>| {
+        let spread = judged.sim.as_ref().and_then(|sim| pick(sim).as_ref());
+        spread.map_or("-".to_owned(), |spread| text::millis(spread.p50))
+    };
+    let detection = [median(judged.detection_ms), simulated(|sim| &sim.detection_ms)];
+    let recovery = [median(judged.recovery_ms), simulated(|sim| &sim.recovery_ms)];
+    // A bound beside nothing says nothing.
+    let bound = |name: &str, times: &[String; 2]| {
+        let check = judged.checks.iter().find(|check| check.name == name);
+        let shown = check.filter(|_| times.iter().any(|time| time != "-"));
+        shown.map_or("-".to_owned(), |check| short(check.bound))
+    };
+    let bounds = [bound("detection_time", &detection), bound("recovery_time", &recovery)];
+    let ([detected, detected_sim], [recovered, recovered_sim]) = (detection, recovery);
+    let [detection_bound, recovery_bound] = bounds;
+    let wall = format!("{:.1} s", judged.wall_s);
+    [wall, detected, detected_sim, detection_bound, recovered, recovered_sim, recovery_bound]
+}
+
+/// `15..90 s`; the unit once if both ends have it.
+fn short(bound: Bound) -> String {
+    let ends = [bound.min, bound.max].map(|end| end.filter(|ms| ms.is_finite()).map(text::millis));
+    match ends {
+        [None, None] => "-".to_owned(),
+        [Some(min), None] => format!("≥ {min}"),
+        [None, Some(max)] => format!("≤ {max}"),
+        [Some(_), Some(max)] if bound.min <= Some(0.0) => format!("≤ {max}"),
+        [Some(min), Some(max)] => match (min.split_once(' '), max.split_once(' ')) {
+            (Some((number, unit)), Some((_, same))) if unit == same => format!("{number}..{max}"),
+            _ => format!("{min}..{max}"),
+        },
+    }
+}
+
+fn widths(rows: &[(&Judged, [String; 7])]) -> [usize; 7] {
+    let mut widths = HEAD.map(|head| head.chars().count());
+    for (_, cells) in rows {
+        for (width, cell) in widths.iter_mut().zip(cells) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    widths
+}
+
+fn line(cells: &[String; 7], widths: &[usize; 7]) -> String {
+    cells.iter().zip(widths).map(|(cell, width)| format!("  {cell:>width$}")).collect()
+}
+
+fn cut(name: &str, chars_max: usize) -> String {
+    if name.chars().count() <= chars_max {
+        return name.to_owned();
+    }
+    name.chars().take(chars_max.saturating_sub(1)).chain(['…']).collect()
 }
 
 /// What is said when a scenario ends.
@@ -96,5 +171,25 @@ mod tests {
              inconclusive: 0 scenarios ran on the process backend: 1 could not be run.\n\
              report: reports/1/report.html\n"
         );
+    }
+    #[test]
+    fn bounds_are_short_and_names_are_cut_to_what_is_left() {
+        for (min, max, text) in [
+            (Some(15_000.0), Some(90_000.0), "15..90 s"),
+            (Some(900.0), Some(2_000.0), "900 ms..2 s"),
+            (Some(0.0), Some(75_000.0), "≤ 75 s"),
+            (None, Some(75_000.0), "≤ 75 s"),
+            (Some(15_000.0), None, "≥ 15 s"),
+            (None, None, "-"),
+        ] {
+            assert_eq!(short(Bound { min, max }), text);
+        }
+        let cells = ["19.9 s", "37.2 s ×20", "45.5 s", "15..60.4 s", "43.2 s ×20", "48.1 s", "15.5..116 s"];
+        let cells = cells.map(str::to_owned);
+        let widths = HEAD.map(|head| head.chars().count());
+        let wide: [usize; 7] = std::array::from_fn(|n| widths[n].max(cells[n].chars().count()));
+        assert!(14 + 30 + line(&cells, &wide).chars().count() <= COLUMNS_MAX);
+        assert_eq!(cut("queue-kill-9-any-phase", 10), "queue-kil…");
+        assert_eq!(cut("short", 10), "short");
     }
 }

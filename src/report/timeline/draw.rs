@@ -1,6 +1,7 @@
 //! The picture of a [`Timeline`]: phases, fault labels, lanes, axis. Thinned where events are
 //! denser than pixels, so that its size is bounded whatever the history holds.
 
+use crate::report::axis;
 use crate::report::svg::{Anchor, Rect, Svg, number};
 use crate::report::text;
 use crate::report::timeline::lane::{Lane, LaneKind, MarkKind, State};
@@ -106,7 +107,7 @@ fn draw_rows(svg: &mut Svg, rows: &[Row]) {
 }
 
 fn draw_axis(svg: &mut Svg, scale: Scale, top: f64, bottom: f64) {
-    let step = nice_step(scale.to - scale.from);
+    let step = axis::nice_step(scale.to - scale.from, 10.0);
     let first = (scale.from / step).ceil() as i64;
     let last = (scale.to / step).floor() as i64;
     let mut grid = String::new();
@@ -115,7 +116,7 @@ fn draw_axis(svg: &mut Svg, scale: Scale, top: f64, bottom: f64) {
         let x = scale.x(at);
         grid.push_str(&format!("M{} {}V{}", number(x), number(top), number(bottom + 4.0)));
         let anchor = if RIGHT - x < 20.0 { Anchor::End } else { Anchor::Middle };
-        svg.text(x, bottom + 18.0, anchor, "t-axis", &axis_label(at, step));
+        svg.text(x, bottom + 18.0, anchor, "t-axis", &axis::label(at, step));
     }
     svg.path(&grid, "t-grid", None);
     if scale.from < 0.0 {
@@ -123,18 +124,6 @@ fn draw_axis(svg: &mut Svg, scale: Scale, top: f64, bottom: f64) {
         svg.path(&format!("M{} {}V{}", number(x), number(top), number(bottom)), "t-zero", None);
     }
     svg.text(LEFT - 26.0, bottom + 18.0, Anchor::End, "t-axis", "model time");
-}
-
-/// 1, 2 or 5 times a power of ten, so that about ten fit; never so small that the loop is long.
-fn nice_step(length: Seconds) -> Seconds {
-    let rough = (length / 10.0).max(1e-6);
-    let power = 10f64.powf(rough.log10().floor());
-    [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|step| *step >= rough).unwrap_or(rough)
-}
-
-fn axis_label(at: Seconds, step: Seconds) -> String {
-    let decimals = if step < 0.01 { 3 } else { usize::from(step < 0.1) + usize::from(step < 1.0) };
-    format!("{at:.decimals$} s").replace("-0 s", "0 s")
 }
 
 fn draw_phases(svg: &mut Svg, timeline: &Timeline, scale: Scale, bottom: f64) {
