@@ -3,6 +3,7 @@
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -87,12 +88,25 @@ impl PostgresServer {
         client
     }
 
+    /// Returns when the postmaster's children are gone as well: they end by themselves, a moment after
+    /// it, and until then no other server can have the data.
     pub fn kill(&mut self) {
-        stop(self.process.take());
+        let Some(postmaster) = self.process.take() else { return };
+        let pid = postmaster.id();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let children = children.expect("the children of a process that runs");
+        stop(Some(postmaster));
+        let deadline = Instant::now() + Duration::from_secs(20);
+        for child in children.split_whitespace() {
+            while Path::new("/proc").join(child).exists() {
+                assert!(Instant::now() < deadline, "pid {child} has outlived its postmaster");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
     }
 
     pub fn resume(&mut self) {
-        // A killed postmaster leaves its file; its children end by themselves, a moment later.
+        // A killed postmaster leaves its file.
         let _ = std::fs::remove_file(self.data.join("postmaster.pid"));
         let mut server = as_postgres("postgres");
         server.arg("-D").arg(&self.data).args(["-h", "127.0.0.1", "-k", "", "-F", "-p"]);
