@@ -1,7 +1,7 @@
 //! Syncope: a chaos and fault-tolerance test harness for fleets of background workers.
 //!
 //! Dependency direction, enforced by `tests/tidy.rs`:
-//! `cli → {run, report} → {live, check} → {scenario} → {backend} → {timing, history, fault} →
+//! `cli → {run, report} → {live, sim, check} → {scenario} → {backend} → {timing, history, fault} →
 //! protocol → {dist, names, time}`; `proxy` uses only `time`, `names`, `fault` and `history`.
 
 pub mod backend;
