@@ -5,7 +5,7 @@ use super::server::Health;
 use super::{Planned, World};
 use crate::fault::{Injection, Order, OutageKind, Toxic};
 use crate::history::What;
-use crate::names::{Endpoint, HARNESS, Link, ProcessName, Store};
+use crate::names::{Endpoint, Link, ProcessName, Store};
 use crate::sim::world::clock::WallClock;
 use crate::time::{Instant, Span};
 
@@ -51,11 +51,11 @@ impl World {
 
     pub(super) fn done(&mut self, order: Order, proof: String) {
         let effective = (self.now, self.now);
-        self.say(HARNESS.into(), What::FaultDone { order, effective, lateness: Span::ZERO, proof });
+        self.tell(What::FaultDone { order, effective, lateness: Span::ZERO, proof });
     }
 
     pub(super) fn unproved(&mut self, order: Order, reason: String) {
-        self.say(HARNESS.into(), What::FaultUnproved { order, reason });
+        self.tell(What::FaultUnproved { order, reason });
     }
 
     fn known(&self, name: &ProcessName) -> Result<usize, String> {

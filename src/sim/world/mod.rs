@@ -17,7 +17,7 @@ use client::{Client, Owner, Request, Who};
 pub use clock::EPOCH;
 use delays::Delays;
 use http::Exchange;
-use observe::{Collector, Prober, Producer};
+use observe::{Collector, Prober, Producer, Saw};
 use process::Process;
 use server::{Server, Stores};
 use wire::{Conn, Message, Peer, Wire};
@@ -25,7 +25,7 @@ use wire::{Conn, Message, Peer, Wire};
 use crate::backend::{Action, Backend, BackendError};
 use crate::dist::Random;
 use crate::fault::Order;
-use crate::history::{Event, Sample, What};
+use crate::history::{Event, What};
 use crate::names::{Endpoint, HARNESS, ProcessName, Store};
 use crate::protocol::{FleetSettings, Reply, StoreError};
 use crate::scenario::{Ask, Enqueue, Program, RedisDurability, Scenario};
@@ -47,7 +47,7 @@ impl SimBackend {
     pub fn open(scenario: &Scenario, seed: u64) -> Result<Self, BackendError> {
         let mut world = World::new(scenario, seed)?;
         let versions = vec![("simulator".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
-        world.say(HARNESS.into(), What::Versions(versions));
+        world.tell(What::Versions(versions));
         for process in 0..world.processes.len() {
             world.start_process(process);
         }
@@ -112,7 +112,7 @@ enum Planned {
     Tick,
     AskArrives { ask: usize },
     AskLimit { ask: usize },
-    Sampled { ask: usize, sample: Box<Sample> },
+    Sampled { ask: usize, saw: Saw },
     Read,
 }
 
@@ -140,6 +140,7 @@ struct World {
     standing: u32,
     /// Processes started so far.
     pids: u32,
+    harness: ProcessName,
     /// What the run is to be told.
     said: VecDeque<Event>,
 }
@@ -178,6 +179,7 @@ impl World {
             happened: 0,
             standing: 0,
             pids: 0,
+            harness: HARNESS.into(),
             said: VecDeque::new(),
         };
         world.lay_wires(scenario)?;
@@ -266,7 +268,7 @@ impl World {
             Planned::Tick => self.tick(),
             Planned::AskArrives { ask } => self.ask_arrives(ask),
             Planned::AskLimit { ask } => self.ask_limit(ask),
-            Planned::Sampled { ask, sample } => self.sampled(ask, *sample),
+            Planned::Sampled { ask, saw } => self.saw(ask, saw),
             Planned::Read => self.read(),
         }
     }
@@ -287,6 +289,11 @@ impl World {
 
     fn say(&mut self, by: ProcessName, ev: What) {
         self.said.push_back(Event { at: self.now, by, ev });
+    }
+
+    /// What the harness itself has to say.
+    fn tell(&mut self, ev: What) {
+        self.say(self.harness.clone(), ev);
     }
 
     fn delay_of_message(&mut self) -> Span {

@@ -7,7 +7,7 @@ use super::http::{Asker, Body, From, HttpAnswer};
 use super::server::Health;
 use super::{Planned, World};
 use crate::history::{EnqueueOutcome, FinalState, Sample, What};
-use crate::names::{HARNESS, JobId, PRODUCER, Store};
+use crate::names::{JobId, PRODUCER, Store};
 use crate::protocol::{Command, JobSpec, Reply, StoreError};
 use crate::scenario::{Enqueue, Probe};
 use crate::time::{Instant, Span};
@@ -45,6 +45,13 @@ impl Prober {
         let limit = probe.map_or(Span::MAX, |probe| probe.timeout);
         Self { on: false, every, limit, api, asks: Vec::new(), waiting: 0 }
     }
+}
+
+/// An answer on its way to the prober.
+#[derive(Debug)]
+pub(super) enum Saw {
+    Alive(bool),
+    Stalls(Vec<(JobId, u32)>),
 }
 
 #[derive(Debug)]
@@ -119,7 +126,7 @@ impl World {
         if self.prober.waiting >= ASKS_MAX {
             let error = format!("{ASKS_MAX} asks are unanswered already");
             let sample = Sample::Unknown { error };
-            return self.say(HARNESS.into(), What::Probe { asked: self.now, sample });
+            return self.tell(What::Probe { asked: self.now, sample });
         }
         let ask = self.prober.asks.len();
         self.prober.asks.push(ProbeAsk { asked: self.now, over: false });
@@ -146,12 +153,19 @@ impl World {
 
     pub(super) fn answer_stalls(&mut self, ask: usize) {
         let stalls = self.stores.redis.stalls().map(|(job, count)| (job.clone(), count)).collect();
-        self.plan_after_message(Planned::Sampled { ask, sample: Box::new(Sample::Stalls(stalls)) });
+        self.plan_after_message(Planned::Sampled { ask, saw: Saw::Stalls(stalls) });
     }
 
     pub(super) fn answer_health(&mut self, ask: usize, online: bool) {
-        let sample = Box::new(Sample::Alive { subject: None, alive: online });
-        self.plan_after_message(Planned::Sampled { ask, sample });
+        self.plan_after_message(Planned::Sampled { ask, saw: Saw::Alive(online) });
+    }
+
+    pub(super) fn saw(&mut self, ask: usize, saw: Saw) {
+        let sample = match saw {
+            Saw::Alive(alive) => Sample::Alive { subject: None, alive },
+            Saw::Stalls(stalls) => Sample::Stalls(stalls),
+        };
+        self.sampled(ask, sample);
     }
 
     pub(super) fn ask_failed(&mut self, ask: usize, reason: &str) {
@@ -165,7 +179,7 @@ impl World {
         }
     }
 
-    pub(super) fn sampled(&mut self, ask: usize, sample: Sample) {
+    fn sampled(&mut self, ask: usize, sample: Sample) {
         let it = &mut self.prober.asks[ask];
         if std::mem::replace(&mut it.over, true) {
             return;
@@ -173,7 +187,7 @@ impl World {
         let asked = it.asked;
         self.prober.waiting -= 1;
         if self.prober.on {
-            self.say(HARNESS.into(), What::Probe { asked, sample });
+            self.tell(What::Probe { asked, sample });
         }
     }
 
@@ -207,12 +221,12 @@ impl World {
             changed.push((job, FinalState::default()));
         }
         for (job, state) in changed {
-            self.say(HARNESS.into(), What::JobState { job, state });
+            self.tell(What::JobState { job, state });
         }
         self.collected(None);
     }
 
     pub(super) fn collected(&mut self, error: Option<String>) {
-        self.say(HARNESS.into(), What::Collected { error });
+        self.tell(What::Collected { error });
     }
 }
