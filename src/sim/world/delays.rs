@@ -4,13 +4,17 @@
 use crate::dist::Distribution;
 use crate::time::Span;
 
+/// tokio's timers fire at whole milliseconds from the start of their runtime, so that what repeats every
+/// three seconds is late by about the same, each time.
+pub(super) const TICK: Span = Span::from_millis(1);
+
 /// The medians are what this project's process backend shows on a quiet machine; they are small
 /// beside any heartbeat's interval, and there so that nothing is simultaneous by construction.
 #[derive(Debug)]
 pub(super) struct Delays {
     /// One way between a process and a store, through the proxy.
     pub message: Distribution,
-    /// A timer's lateness. tokio's wheel ticks once a millisecond.
+    /// A timer's lateness after the tick of its process that follows its time ([`TICK`]).
     pub wake: Distribution,
     /// From a process's start until it connects.
     pub boot: Distribution,
@@ -29,7 +33,7 @@ impl Default for Delays {
             |min, max| Distribution::Uniform { min: Span::from_micros(min), max: Span::from_micros(max) };
         Self {
             message: micros(50, 250),
-            wake: micros(100, 2_000),
+            wake: micros(100, 1_000),
             boot: micros(3_000, 15_000),
             redis_start: micros(20_000, 60_000),
             postgres_start: micros(100_000, 300_000),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::client::{Ask, Owner, Who};
 use super::clock::WallClock;
+use super::delays::TICK;
 use super::http::Api;
 use super::wire::Peer;
 use super::{Planned, World};
@@ -29,6 +30,8 @@ pub(super) struct Process {
     pub catalogue: Option<usize>,
     /// Counts starts, from 1.
     pub life: u32,
+    /// When its program began: its timers tick from here.
+    booted: Instant,
     pid: u32,
     pub state: State,
     paused: bool,
@@ -80,6 +83,7 @@ impl Process {
             clients: [None; Store::ALL.len()],
             catalogue: None,
             life: 0,
+            booted: Instant::ZERO,
             pid: 0,
             state: State::Off,
             paused: false,
@@ -106,6 +110,11 @@ impl Process {
 
     pub const fn is_on(&self) -> bool {
         !matches!(self.state, State::Off)
+    }
+
+    fn next_tick(&self, after: Instant) -> Instant {
+        let tick = TICK.as_nanos();
+        self.booted + Span::from_nanos(after.since(self.booted).as_nanos().div_ceil(tick) * tick)
     }
 
     /// Whether its port takes connections.
@@ -140,6 +149,7 @@ impl World {
         let now = self.now_of(process);
         let it = &mut self.processes[process];
         it.state = State::Running;
+        it.booted = now.mono;
         let instance = format!("sim-{life}");
         it.machine = Some(match (it.role, &it.settings.heartbeat) {
             (FleetRole::Worker, _) => {
@@ -286,8 +296,7 @@ impl World {
         if it.wakes_for.is_none_or(|planned| due < planned) {
             it.wakes_for = Some(due);
             let life = it.life;
-            let late = self.delays.wake.sample(&mut self.random);
-            let at = due.max(self.now) + late;
+            let at = it.next_tick(due.max(self.now)) + self.delays.wake.sample(&mut self.random);
             self.plan(at, Planned::Wake { process, life, due });
         }
     }
