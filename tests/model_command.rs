@@ -171,3 +171,47 @@ fn a_run_tells_its_warnings_once_before_it_starts() {
     assert!(ran.err.starts_with("warning:"), "{}", ran.err);
     assert!(!ran.err.contains('\u{1b}'), "no colour in a pipe");
 }
+
+#[test]
+fn a_warning_of_a_failure_comes_true_and_silence_too() {
+    let outage = |how: &str, ms: u32| {
+        format!("faults:\n  - outage: {{store: postgres, how: {how}, for: {ms}ms}}\n    when: {{at: 2s}}\n")
+    };
+    // Three attempts, 1 and 2 s apart; a client waits for an answer for up to 5 s.
+    let cases = [
+        ("refused", "", outage("refuse", 2_900), true),
+        ("refused-too-long", "", outage("refuse", 3_000), false),
+        ("paused", "", outage("pause", 8_000), true),
+        ("paused-too-long", "", outage("pause", 8_200), false),
+        ("failing", "failing: {job-3: 2}", String::new(), true),
+        ("failing-too-often", "failing: {job-3: 3}", String::new(), false),
+        ("timed-out", "timeout: 250ms", String::new(), true),
+        ("timed-out-too-early", "timeout: 199ms", String::new(), false),
+    ];
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, workload, faults, _) in &cases {
+        let comma = if workload.is_empty() { "" } else { ", " };
+        let yaml = format!(
+            "name: {name}\nfleet: {{system: redis-queue, workers: 2}}\n\
+             workload: {{jobs: 30, arrival: {{every: 200ms}}, steps: 4, step_time: {{constant: 100ms}}\
+             {comma}{workload}}}\n{faults}"
+        );
+        std::fs::write(folder.path().join(format!("{name}.yaml")), yaml).expect("a file");
+    }
+    let (files, out) = (folder.path().to_str().expect("text"), folder.path().join("reports"));
+    let out = out.to_str().expect("text");
+    let ran = syncope(&["run", files, "--backend", "sim", "--seed", "3", "--out", out]);
+    assert_eq!(ran.code, Some(1), "{}", ran.err);
+    let summary = std::fs::read_to_string(format!("{out}/latest/summary.json")).expect("a summary");
+    let summary: Value = serde_json::from_str(&summary).expect("JSON");
+    let scenarios = summary["scenarios"].as_array().expect("a list");
+    for (name, _, _, passes) in &cases {
+        let verdict =
+            &scenarios.iter().find(|scenario| scenario["name"] == *name).expect("it ran")["verdict"];
+        let is_warned = ran
+            .err
+            .lines()
+            .any(|line| line.starts_with("warning:") && line.contains(&format!("/{name}.yaml:")));
+        assert_eq!((verdict == "pass", is_warned), (*passes, !passes), "{name}: {verdict}\n{}", ran.err);
+    }
+}

@@ -18,8 +18,8 @@ pub enum Lint {
     Pipeline(Finding),
     /// The fleet's global lock ends no later than its renewal.
     GlobalLockTooShort { lock: Span, renewal: Span },
-    /// A job's attempts end before Postgres is back.
-    OutageOutlastsBackoff { outage: Span, backoffs: Span },
+    /// A job's attempts end before Postgres is back. `hangs`: for so long the first one holds out.
+    OutageOutlastsBackoff { outage: Span, backoffs: Span, hangs: Option<Span> },
     /// The reader's clock runs ahead of the writer's by as much as a fresh beat may age.
     SkewOverTolerance { skew: Span, tolerance: Span },
     /// A job is made to fail as often as it may be tried.
@@ -48,9 +48,15 @@ impl Lint {
                 "the global lock of {lock} ends before its renewal after {renewal}: until then no worker is \
                  operational, or another one"
             ),
-            Self::OutageOutlastsBackoff { outage, backoffs } => format!(
-                "Postgres is away for {outage}, all attempts of a job may be over after backoffs of {backoffs}"
-            ),
+            Self::OutageOutlastsBackoff { outage, backoffs, hangs } => {
+                let hangs = hangs.map_or_else(String::new, |hangs| {
+                    format!(" and the {hangs} for which the first one hangs")
+                });
+                format!(
+                    "Postgres is away for {outage}, all attempts of a job may be over after backoffs of \
+                     {backoffs}{hangs}"
+                )
+            }
             Self::SkewOverTolerance { skew, tolerance } => {
                 format!("a skew of {skew} makes fresh beats stale: only less than {tolerance} is tolerated")
             }
@@ -236,18 +242,19 @@ impl Linter<'_> {
     }
 
     /// An attempt needs Postgres from its first moment. Without a connection it fails at once, so the
-    /// last attempt of a job that fails at the onset may begin when the backoffs are over, and the job
-    /// has failed for good if the outage is longer than their sum. Where connections hang instead, the
-    /// first attempt holds out for the client's patience, which then drops the connection. Who follows
-    /// the attempts and backoffs of a foreign fleet is not known.
+    /// last attempt of a job that fails at the onset begins as soon as the backoffs are over, and the job
+    /// has failed for good if Postgres is not back by then: `D ≥ Σ backoffs`. Where connections hang, the
+    /// first attempt holds out for the client's patience, which then drops the connection: `D > patience
+    /// + Σ backoffs`. What a foreign fleet makes of attempts and backoffs is not known.
     fn outage(&self, kind: &FaultKind) -> Option<Lint> {
         let (outage, hangs) = self.postgres_away(kind)?;
         let patience = self.reference()?.patience();
         let backoffs = backoffs(&self.scenario.workload);
-        let borne = if hangs { backoffs + patience } else { backoffs };
-        (outage > borne && self.expects_no_failure()).then(|| Lint::OutageOutlastsBackoff {
+        let outlasts = if hangs { outage > backoffs + patience } else { outage >= backoffs };
+        (outlasts && self.expects_no_failure()).then(|| Lint::OutageOutlastsBackoff {
             outage: self.model(outage),
             backoffs: self.model(backoffs),
+            hangs: hangs.then(|| self.model(patience)),
         })
     }
 

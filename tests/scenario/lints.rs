@@ -75,9 +75,9 @@ fn outages_and_the_attempts_of_jobs() {
         ))
     };
     check_all(&[
-        (outage("kill", 3), &[]),
-        (outage("kill", 4), &["outage-outlasts-backoff 14:5"]),
-        (expecting(&outage("kill", 4), "{failed: {min: 1}}"), &[]),
+        (outage("kill", 2), &[]),
+        (outage("kill", 3), &["outage-outlasts-backoff 14:5"]),
+        (expecting(&outage("kill", 3), "{failed: {min: 1}}"), &[]),
         // The first attempt hangs for 5 s, a sixth of the lock.
         (outage("pause", 8), &[]),
         (outage("pause", 9), &["outage-outlasts-backoff 14:5"]),
