@@ -77,9 +77,11 @@ pub fn run(args: &Args) -> u8 {
     }
 }
 
-/// Every scenario that was asked for with all their warnings, or every error of every file, and the
-/// exit code.
-fn resolve_all(args: &Args) -> Result<(Vec<(Source, Scenario)>, Vec<Diagnostic>), u8> {
+/// Every scenario that was asked for, and the warnings of all of them.
+type Resolved = (Vec<(Source, Scenario)>, Vec<Diagnostic>);
+
+/// What is to be run; or every error of every file is told, and this is the exit code.
+fn resolve_all(args: &Args) -> Result<Resolved, u8> {
     let sources = files::sources(&args.paths).map_err(|error| {
         anstream::eprintln!("error: {error}");
         exit::USAGE
