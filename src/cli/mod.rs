@@ -12,6 +12,7 @@ mod report;
 mod run;
 mod schema;
 mod simulate;
+mod warnings;
 
 use clap::{Parser, Subcommand};
 

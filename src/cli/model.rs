@@ -8,9 +8,9 @@ use serde_json::{Value as Json, json};
 
 use super::exit;
 use crate::scenario::catalogue::{self, Entry};
-use crate::scenario::{Overrides, Source, load, render};
+use crate::scenario::{Code, Diagnostic, Overrides, Source, load, render};
 use crate::time::{Interval, Scale, Span};
-use crate::timing::{self, Detection, Pipeline, Requeue};
+use crate::timing::{self, Detection, Finding, Pipeline, Requeue};
 
 /// Bounds and tolerances with their derivation.
 #[derive(Debug, clap::Args)]
@@ -31,6 +31,17 @@ struct Subject {
     name: String,
     entry: Option<Entry>,
     pipeline: Pipeline,
+    warnings: Vec<Warning>,
+}
+
+/// Of the settings, and of a scenario's faults and jobs.
+struct Warning {
+    code: String,
+    page: String,
+    message: String,
+    advice: String,
+    /// `line:column` in a scenario.
+    place: Option<String>,
 }
 
 /// The exit code: 0, or 2 with every error.
@@ -77,8 +88,53 @@ fn of_entry(source: &Source, set: &[String], colour: bool) -> Result<Subject, St
     let entry = entry.with(set).map_err(|errors| {
         errors.iter().map(|error| format!("error: --set: {error}\n")).collect::<String>()
     })?;
-    let pipeline = entry.pipeline().map_err(show)?;
-    Ok(Subject { name: entry.name.clone(), entry: Some(entry), pipeline })
+    let pipeline = entry.pipeline().map_err(|errors| match set {
+        [] => show(errors),
+        set => errors.iter().map(|error| unset(error, source, set)).collect(),
+    })?;
+    let warnings = timing::lint(&pipeline).iter().map(Warning::of_finding).collect();
+    Ok(Subject { name: entry.name.clone(), entry: Some(entry), pipeline, warnings })
+}
+
+/// The file was good before: what is wrong are the values on the command line. Those are named that
+/// the formula uses.
+fn unset(error: &Diagnostic, source: &Source, set: &[String]) -> String {
+    let formula = source.text().get(error.place.start..error.place.end).unwrap_or_default();
+    let uses = |given: &&String| {
+        let key = given.split('=').next().unwrap_or_default().trim();
+        formula.split('$').skip(1).any(|rest| {
+            let name = rest.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next();
+            name == Some(key)
+        })
+    };
+    let mut blamed: Vec<&str> = set.iter().filter(uses).map(String::as_str).collect();
+    if blamed.is_empty() {
+        blamed = set.iter().map(String::as_str).collect();
+    }
+    let hint = error.hint.as_ref().map_or_else(String::new, |hint| format!(" ({hint})"));
+    format!("error: --set {}: {}{hint}\n", blamed.join(" --set "), error.message)
+}
+
+impl Warning {
+    fn of_finding(finding: &Finding) -> Self {
+        Self {
+            code: finding.code().to_owned(),
+            page: Code::of(finding).page(),
+            message: finding.message(),
+            advice: finding.advice(),
+            place: None,
+        }
+    }
+
+    fn of_scenario(warning: &Diagnostic) -> Self {
+        Self {
+            code: warning.code.to_string(),
+            page: warning.code.page(),
+            message: warning.message.clone(),
+            advice: warning.hint.clone().unwrap_or_default(),
+            place: Some(format!("{}:{}", warning.line, warning.column)),
+        }
+    }
 }
 
 /// In model time, whatever the file's scale.
@@ -90,14 +146,16 @@ fn of_scenario(source: &Source, set: &[String], colour: bool) -> Result<Subject,
         ));
     }
     let overrides = Overrides { time_scale: Some(Scale::ONE), seed: None };
-    let scenario = load(source, &overrides).map_err(|errors| render(&errors, colour))?.scenario;
+    let loaded = load(source, &overrides).map_err(|errors| render(&errors, colour))?;
+    let scenario = loaded.scenario;
     let Some(pipeline) = scenario.fleet.pipeline else {
         return Err(format!(
             "error: {}: the fleet has no timing: give `timing` under `external`\n",
             source.path().display()
         ));
     };
-    Ok(Subject { name: scenario.name, entry: None, pipeline })
+    let warnings = loaded.warnings.iter().map(Warning::of_scenario).collect();
+    Ok(Subject { name: scenario.name, entry: None, pipeline, warnings })
 }
 
 fn ms(span: Span) -> Json {
@@ -125,10 +183,17 @@ fn to_json(subject: &Subject) -> Json {
         Requeue::Never => Json::Null,
         Requeue::After(delay) => bounds(delay),
     };
-    let findings: Vec<Json> = timing::lint(pipeline)
+    let findings: Vec<Json> = subject
+        .warnings
         .iter()
-        .map(|finding| {
-            json!({ "code": finding.code(), "message": finding.message(), "advice": finding.advice() })
+        .map(|warning| {
+            json!({
+                "code": warning.code,
+                "message": warning.message,
+                "advice": warning.advice,
+                "page": warning.page,
+                "place": warning.place,
+            })
         })
         .collect();
     let beats = pipeline.beats();
@@ -243,13 +308,14 @@ fn to_text(subject: &Subject) -> String {
     }
     lines.push(String::new());
     lines.push("Findings".to_owned());
-    let findings = timing::lint(pipeline);
-    if findings.is_empty() {
+    if subject.warnings.is_empty() {
         lines.push("  none".to_owned());
     }
-    for finding in findings {
-        lines.push(format!("  {}: {}", finding.code(), finding.message()));
-        lines.push(format!("      instead: {}", finding.advice()));
+    for warning in &subject.warnings {
+        let place = warning.place.as_ref().map_or_else(String::new, |place| format!(" (at {place})"));
+        lines.push(format!("  {}{place}: {}", warning.code, warning.message));
+        lines.push(format!("      instead: {}", warning.advice));
+        lines.push(format!("      more: {}", warning.page));
     }
     lines.push(String::new());
     lines.push("Worst case".to_owned());

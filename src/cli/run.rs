@@ -9,14 +9,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::backend::BackendError;
 use crate::check::{Judged, Simulated};
 use crate::cli::ground::{BackendChoice, Ground, Trouble};
-use crate::cli::{exit, files, simulate};
+use crate::cli::{exit, files, simulate, warnings};
 use crate::history::log::History;
 use crate::history::{FORMAT, Header};
 use crate::live::clock;
 use crate::report::console::{Console, Mode};
 use crate::report::{self, NotRun, RunInfo};
 use crate::run::suite::{Case, Outcome, Suite};
-use crate::scenario::{Overrides, Scenario, Source, render};
+use crate::scenario::{Diagnostic, Overrides, Scenario, Source, load, render};
 use crate::time::Scale;
 
 /// Of a simulated scenario's seeds that did not pass, so many are run again with their histories.
@@ -57,11 +57,14 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> u8 {
-    let scenarios = match resolve_all(args) {
-        Ok(scenarios) => scenarios,
+    let (scenarios, warned) = match resolve_all(args) {
+        Ok(resolved) => resolved,
         Err(code) => return code,
     };
     let console = Console::new(Mode::detect());
+    for line in warnings::lines(&warned) {
+        console.warn(&line);
+    }
     match execute(args, scenarios, &console) {
         Ok(code) => code,
         Err(Trouble { message, hint, code }) => {
@@ -74,18 +77,28 @@ pub fn run(args: &Args) -> u8 {
     }
 }
 
-/// Every scenario that was asked for, or every error of every file, and the exit code.
-fn resolve_all(args: &Args) -> Result<Vec<(Source, Scenario)>, u8> {
+/// Every scenario that was asked for, and the warnings of all of them.
+type Resolved = (Vec<(Source, Scenario)>, Vec<Diagnostic>);
+
+/// What is to be run; or every error of every file is told, and this is the exit code.
+fn resolve_all(args: &Args) -> Result<Resolved, u8> {
     let sources = files::sources(&args.paths).map_err(|error| {
         anstream::eprintln!("error: {error}");
         exit::USAGE
     })?;
     let overrides = Overrides { time_scale: args.time_scale, seed: args.seed };
     let mut scenarios = Vec::new();
+    let mut warned = Vec::new();
     let mut broken = Vec::new();
+    let has_tag =
+        |scenario: &Scenario| args.tag.is_empty() || scenario.tags.iter().any(|tag| args.tag.contains(tag));
     for source in sources {
-        match crate::scenario::resolve(&source, &overrides) {
-            Ok(scenario) => scenarios.push((source, scenario)),
+        match load(&source, &overrides) {
+            Ok(loaded) if has_tag(&loaded.scenario) => {
+                warned.extend(loaded.warnings);
+                scenarios.push((source, loaded.scenario));
+            }
+            Ok(_) => {}
             Err(diagnostics) => broken.extend(diagnostics),
         }
     }
@@ -98,9 +111,6 @@ fn resolve_all(args: &Args) -> Result<Vec<(Source, Scenario)>, u8> {
         );
         return Err(exit::USAGE);
     }
-    scenarios.retain(|(_, scenario)| {
-        args.tag.is_empty() || scenario.tags.iter().any(|tag| args.tag.contains(tag))
-    });
     if scenarios.is_empty() {
         anstream::eprintln!("error: no scenario has the tag {}", args.tag.join(" or "));
         return Err(exit::USAGE);
@@ -114,7 +124,7 @@ fn resolve_all(args: &Args) -> Result<Vec<(Source, Scenario)>, u8> {
         );
         return Err(exit::USAGE);
     }
-    Ok(scenarios)
+    Ok((scenarios, warned))
 }
 
 fn counted(count: usize, what: &str) -> String {

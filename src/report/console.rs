@@ -11,6 +11,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use owo_colors::OwoColorize as _;
 
 use crate::check::Judged;
 use crate::history::{Event, What};
@@ -78,6 +79,11 @@ impl Console {
     /// A line about the run as a whole: which backend was taken, and why.
     pub fn note(&self, what: &str) {
         self.lock().screen.say(&text::clean(what, 2_000));
+    }
+
+    /// A line about what is odd and stops nothing.
+    pub fn warn(&self, what: &str) {
+        self.lock().screen.say(&format!("{} {}", "warning:".yellow().bold(), text::clean(what, 2_000)));
     }
 
     /// `scenario` names the scenario in every later call; unique in the run.
@@ -218,6 +224,7 @@ mod tests {
             injection: Injection::Pause { process: "worker-1".into() },
         };
         let effective = (Instant::ZERO, Instant::ZERO);
+        console.warn("a beat\u{1b}[31m");
         console.started("gc");
         for ev in [
             What::Phase(Phase::Provision),
@@ -232,7 +239,8 @@ mod tests {
         console.not_run(&NotRun { name: "drift".into(), path: String::new(), reason, hint: None });
         assert_eq!(
             String::from_utf8(written.0.lock().unwrap().clone()).unwrap(),
-            "gc: started\n\
+            "warning: a beat␛[31m\n\
+             gc: started\n\
              gc: workload and faults\n\
              gc: fault: pause worker-1 (state T␛[2J)\n\
              gc: aborted: redis is gone\n\

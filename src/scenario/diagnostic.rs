@@ -124,10 +124,26 @@ codes! {
     Warning {
         ThresholdNeverDecides "lint::threshold-never-decides",
         MistakesCertain "lint::mistakes-certain",
+        /// A buffer, or the rhythm's longest interval, over the expiry.
+        LateBeatExpires "lint::late-beat-expires",
         NoBeatMayBeLost "lint::no-beat-may-be-lost",
         RenewalTooLate "lint::renewal-too-late",
+        RetryCannotHelp "lint::retry-cannot-help",
+        /// Of a setting: the age compares two clocks.
+        SkewAcrossClocks "lint::skew-across-clocks",
+        /// No attempt of a job can be its last.
+        AttemptsRunOut "lint::attempts-run-out",
         OutageOutlastsBackoff "lint::outage-outlasts-backoff",
+        /// Of a fault: it moves a clock by more than the settings bear.
         SkewOverTolerance "lint::skew-over-tolerance",
+    }
+}
+
+impl Code {
+    /// The page that explains it, from the repository's root: `docs/errors/lint-mistakes-certain.md`.
+    #[must_use]
+    pub fn page(self) -> String {
+        format!("docs/errors/{}.md", self.as_str().replace("::", "-"))
     }
 }
 
@@ -326,6 +342,11 @@ impl std::error::Error for View<'_> {}
 impl miette::Diagnostic for View<'_> {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         Some(Box::new(self.diagnostic.code))
+    }
+
+    /// Shown in brackets behind the code: where to read on.
+    fn url<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(self.diagnostic.code.page()))
     }
 
     fn severity(&self) -> Option<miette::Severity> {

@@ -21,7 +21,7 @@ pub(crate) mod tests;
 
 pub use bounds::{Detection, RecoveryBounds, Work};
 pub use derivation::{Derivation, Step, derive};
-pub use lint::{Finding, lint};
+pub use lint::{Finding, lint, lint_scaled};
 pub use margins::{Margins, Mistakes, OutageMargins, SeenShare};
 pub use picture::picture;
 pub use pipeline::{

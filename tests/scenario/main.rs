@@ -1,12 +1,14 @@
 //! Scenario files: what is read, and how mistakes are told.
 
+mod lints;
 mod mistakes;
+mod pages;
 mod properties;
 
 use syncope::fault::{FaultKind, Target, Toxic, Trigger};
 use syncope::names::{Endpoint, ProcessName, Store};
 use syncope::scenario::{
-    Ask, Diagnostic, Enqueue, Overrides, Program, Scenario, Source, TimeExpect, load, render, resolve, schema,
+    Ask, Diagnostic, Enqueue, Overrides, Program, Scenario, Source, TimeExpect, render, resolve, schema,
 };
 use syncope::time::Span;
 
@@ -191,43 +193,4 @@ fn the_committed_schema_is_the_generated_one() {
     }
     let committed = std::fs::read_to_string(path).unwrap_or_default();
     assert!(committed == schema(), "schemas/scenario.json is stale: run this test with SYNCOPE_BLESS=1");
-}
-
-#[test]
-fn lints_warn_of_what_cannot_work() {
-    let warn = |yaml: &str| {
-        let source = Source::new("x.yaml", yaml);
-        places(
-            &load(&source, &Overrides::default())
-                .unwrap_or_else(|e| panic!("{}", render(&e, false)))
-                .warnings,
-        )
-    };
-    let old = heartbeat("[]")
-        .replace("  []", "")
-        .replace("{lock_duration: 30s}", "{interval: 10s, ttl: 10s, threshold: 15s, retries: 0}");
-    assert_eq!(
-        warn(&old.replace("faults:\n", "faults: []\n")),
-        ["lint::mistakes-certain 6:24", "lint::threshold-never-decides 6:50"]
-    );
-    assert_eq!(warn(BASE), [""; 0]);
-    assert_eq!(
-        warn(&variant("lock_duration: 30s", "lock_duration: 30s, lock_renew: 30s")),
-        ["lint::renewal-too-late 6:46"]
-    );
-    assert_eq!(
-        warn(&variant("lock_duration: 30s", "lock_duration: 30s, lock_renew: 16s")),
-        ["lint::no-beat-may-be-lost 6:46"]
-    );
-    assert_eq!(
-        warn(&faults("- outage: {store: postgres, how: kill, for: 4s}\n    when: {at: 1s}")),
-        ["lint::outage-outlasts-backoff 14:5"]
-    );
-    assert_eq!(
-        warn(
-            &heartbeat("- clock_step: {target: {process: api}, by: +30s}\n    when: {at: 1s}")
-                .replace("lock_duration: 30s", "ttl: 60s")
-        ),
-        ["lint::skew-over-tolerance 14:5"]
-    );
 }
