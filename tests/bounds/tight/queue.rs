@@ -83,10 +83,10 @@ fn approach(
         if within_a_hundredth(found, end) {
             break;
         }
-        // Half a percent inside of the end. The renewals' phase is that of the claim.
+        // Half a percent inside of the end. What counts is the claim's phase in the sweeps.
         let inside = if which == 0 { end * 0.995 } else { end * 1.005 };
-        let renewals = (phases.lock_s * 500) as f64;
-        phases.delay_ms = (phases.delay_ms + (found - inside) / 1e6).rem_euclid(renewals);
+        let period = (phases.sweep_s * 1_000) as f64;
+        phases.delay_ms = (phases.delay_ms + (found - inside) / 1e6).rem_euclid(period);
     }
     let (miss, found, mutant) = nearest;
     (found, miss, mutant)
