@@ -108,8 +108,9 @@ fn a_second_crash_of_the_same_job_is_a_second_detection() {
         run.enqueue(1_000, "job-1", EnqueueOutcome::Acknowledged).claim(39_000, "worker-1", "job-1");
         run.kill(40_000, "worker-1").claim(101_000, "worker-2", "job-1");
         if kills_again {
-            run.kill(110_000, "worker-2").start(111_000, "worker-1");
+            run.kill(110_000, "worker-2");
         }
+        run.start(111_000, "worker-1");
         run.stalls(0, 400_000, &[(100_000, "job-1"), (180_000, "job-1")]);
         run.claim(181_000, "worker-1", "job-1").complete(184_000, "worker-1", "job-1");
         run.state("job-1", 1, false, &[]);

@@ -129,7 +129,7 @@ fn the_upper_end_is_reached_when_the_sweeper_dies_with_its_victim() {
         let beyond = (lock_s.max(sweep_s) - sweep_s).min(sweep_s);
         // worker-2 asks just before the guard ends, and again a whole interval later.
         let tried = (0..20).map(|step| {
-            let second_back_ms = rounds * sweep_s * 1_000 - 320 + step * 15;
+            let second_back_ms = rounds * sweep_s * 1_000 - 620 + step * 15;
             let phases = Phases { second_back_ms, ..Phases::of(lock_s, sweep_s, rounds) };
             approach(phases, 1, |(_, most)| most - beyond as f64 * 1e9, 0)
         });
