@@ -3,6 +3,7 @@
 //! Of a fleet as a whole only the crash of its last worker can be seen; of holders, each job that
 //! the crashed worker held is a measurement. A graceful stop is no crash.
 
+use crate::check::exposure::may_wipe;
 use crate::check::facts::Facts;
 use crate::check::measure::{Limits, Measurement, Moment, bound_ms, summary};
 use crate::check::story::{ClaimEnd, Story};
@@ -225,7 +226,7 @@ fn measure_claim(
     let late = late_beat(facts, beat.map(|(sent, took)| (crash.hi.since(sent), took)));
     if let Some(seen) = seen {
         let window = Moment { lo: crash.lo, hi: seen.at.hi };
-        let latency = facts.probe_latency(window);
+        let latency = sweeps_late(facts, window);
         let measured = seen.at.since(crash);
         detection.measured.push(measurement(facts, what.to_owned(), measured, window, latency, late));
         return;
@@ -233,10 +234,35 @@ fn measure_claim(
     // Without a suspicion: it was completed and the worker died before it could say so, or it came
     // back by another way (a store that lost its data and got the job again).
     let over = story.effects() > 0 || story.failed() || next_claim.is_some();
-    if !over {
+    if !over && wiped(facts, story.claims[index].at) {
+        detection
+            .not_due
+            .push(format!("The store may have lost {job}: there was nothing left to take over."));
+    } else if !over {
         let asked = facts.stall_probes().map(|(probe, _)| probe.asked).last().unwrap_or(facts.run.lo);
         missed(facts, what, Moment { lo: crash.lo, hi: facts.run.hi }, asked, false, detection);
     }
+}
+
+/// Sweeps are counted from the reply to the last: each of them in the window may be late by a round
+/// trip, which takes as long as a probe's, and by the worker's timer.
+fn sweeps_late(facts: &Facts<'_>, window: Moment) -> Span {
+    let period = facts.scenario.fleet.pipeline.as_ref().map_or(Span::ZERO, |p| p.checker.period());
+    let sweeps = window.length().as_nanos() / period.as_nanos().max(1) + 1;
+    (facts.probe_latency(window) + TIMER).saturating_mul(sweeps)
+}
+
+/// How late a timer of an asynchronous runtime may be on a quiet host: its wheel ticks once a
+/// millisecond, and the wake-up takes its time. What a busy host adds is measured.
+const TIMER: Span = Span::from_millis(2);
+
+/// An outage that may have cost the store its data came after `since`. The counts judge the loss.
+fn wiped(facts: &Facts<'_>, since: Instant) -> bool {
+    facts.faults.iter().any(|((id, _), part)| {
+        let fault = facts.scenario.faults.get(usize::from(id.0));
+        let after = part.onset.done.is_some_and(|done| done.effective.hi >= since);
+        after && fault.is_some_and(|fault| may_wipe(facts, &fault.kind))
+    })
 }
 
 /// `late` moves the lower end: an older beat ends sooner.

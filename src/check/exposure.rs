@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::check::facts::Facts;
 use crate::check::faults::{Part, kind_of, stands_between};
 use crate::check::measure::Moment;
-use crate::fault::{Fault, FaultId, FaultKind, Injection, OutageKind};
+use crate::fault::{Direction, Fault, FaultId, FaultKind, Injection, OutageKind, Toxic};
 use crate::history::EnqueueOutcome;
 use crate::names::{Endpoint, ProcessName, Store};
 use crate::scenario::{Ask, RedisDurability};
@@ -59,10 +59,53 @@ fn of_fault(facts: &Facts<'_>, pipeline: &Pipeline, fault: &Fault) -> Tolerance 
     if may_wipe(facts, &kind) {
         return Tolerance::Undecided;
     }
-    if tolerance == Tolerance::CertainlySeen && !exposed(facts, pipeline, &parts) {
+    if tolerance == Tolerance::Tolerated && outlasts_clients(facts, &kind) {
+        return Tolerance::Undecided;
+    }
+    let certain = || exposed(facts, pipeline, &parts) && alone(facts, pipeline, fault.id, &parts);
+    if tolerance == Tolerance::CertainlySeen && !certain() {
         return Tolerance::Undecided;
     }
     tolerance
+}
+
+/// Replies may come later than a client waits for them: a claim whose reply was given up leaves a job
+/// locked by a worker that does not know of it, and a beat that was given up is a beat that failed.
+fn outlasts_clients(facts: &Facts<'_>, kind: &FaultKind) -> bool {
+    let FaultKind::Network { toxic, .. } = kind else { return false };
+    let probe = facts.scenario.fleet.liveness.as_ref().map_or(Span::ZERO, |probe| probe.timeout);
+    let patience = probe.min(CLIENTS_WAIT);
+    let reply = match *toxic {
+        Toxic::Latency { latency, jitter, direction } => {
+            let ways = if direction == Direction::Both { 2 } else { 1 };
+            (latency + jitter).saturating_mul(ways)
+        }
+        _ => return false,
+    };
+    reply >= patience
+}
+
+/// What any client of a store waits for a reply at least, wall time. The model does not know more.
+const CLIENTS_WAIT: Span = Span::from_secs(1);
+
+/// What is certain of a fault is so only if no other comes near: a worker that is killed is no mistake
+/// any more, and a reader that stands still says nothing.
+fn alone(facts: &Facts<'_>, pipeline: &Pipeline, id: FaultId, parts: &[&Part<'_>]) -> bool {
+    let until = facts.run.hi;
+    let reach = pipeline.silence_seen();
+    let windows = || parts.iter().filter_map(|part| part.lasting(until));
+    // One that struck a process which was dead by then did nothing.
+    let took_effect = windows().count() == parts.len();
+    took_effect
+        && facts.faults.iter().filter(|((other, _), _)| *other != id).all(|(_, part)| {
+            let Some(onset) = part.onset.done else { return true };
+            let end = match part.onset.injection {
+                Some(Injection::DeleteKeys { .. }) => onset.effective.hi,
+                _ => part.heal.done.map_or(until, |heal| heal.effective.hi),
+            };
+            let near = Moment { lo: onset.effective.lo - reach, hi: end.max(onset.effective.hi) + reach };
+            !windows().any(|window| window.meets(near))
+        })
 }
 
 /// A fault without an end of its own lasts to the end of the run.
@@ -104,8 +147,11 @@ fn sides_struck(facts: &Facts<'_>, parts: &[&Part<'_>]) -> Vec<Side> {
     let workers = struck.iter().any(|process| facts.workers.contains(*process));
     // A fleet with one key is silent only while no other worker beats; a wrong clock, even a single
     // one, is in the key whenever its worker's beat is the last.
+    // So is a beat that the network held back: it arrives with its old stamp, over a fresh one.
+    let ages = facts.scenario.fleet.pipeline.as_ref().is_some_and(|p| p.expiry.age().is_some());
+    let misleads = |injection| moves_a_clock(injection) || (ages && holds_back(injection));
     let covered = facts.subject == Subject::Fleet
-        && !parts.iter().any(|part| part.onset.injection.is_some_and(moves_a_clock))
+        && !parts.iter().any(|part| part.onset.injection.is_some_and(misleads))
         && others(facts, parts)
             .any(|(serving, window)| serving.contains(window.lo) && serving.contains(window.hi));
     if workers && !covered {
@@ -129,6 +175,16 @@ const fn moves_a_clock(injection: &Injection) -> bool {
     matches!(injection, Injection::ClockStep { .. } | Injection::ClockDrift { .. })
 }
 
+const fn holds_back(injection: &Injection) -> bool {
+    matches!(
+        injection,
+        Injection::Toxic {
+            toxic: Toxic::Latency { .. } | Toxic::Partition { .. } | Toxic::Bandwidth { .. },
+            ..
+        }
+    )
+}
+
 /// When the workers that the fault did not strike served, each with the time that the fault lasted.
 fn others<'p>(facts: &'p Facts<'_>, parts: &'p [&Part<'_>]) -> impl Iterator<Item = (Moment, Moment)> + 'p {
     let until = facts.run.hi;
@@ -150,7 +206,7 @@ fn matters(facts: &Facts<'_>, store: Store) -> bool {
 }
 
 /// The outage may take the beats and jobs with it.
-fn may_wipe(facts: &Facts<'_>, kind: &FaultKind) -> bool {
+pub(super) fn may_wipe(facts: &Facts<'_>, kind: &FaultKind) -> bool {
     let FaultKind::Outage { store: Store::Redis, how: OutageKind::Kill | OutageKind::Stop, .. } = kind else {
         return false;
     };
@@ -160,7 +216,9 @@ fn may_wipe(facts: &Facts<'_>, kind: &FaultKind) -> bool {
 }
 
 /// Whether there was somebody to be suspected, and somebody to say so: for holders, a struck worker
-/// held a job at the onset; for a fleet, its probes wait longer than the longest query.
+/// held a job at the onset, and the run went on until the sweeps after the fault had to find it (a run
+/// ends once all work is done, and a holder that is cut off goes on with it); for a fleet, its probes
+/// wait longer than the longest query.
 fn exposed(facts: &Facts<'_>, pipeline: &Pipeline, parts: &[&Part<'_>]) -> bool {
     match facts.subject {
         Subject::Fleet => {
@@ -173,6 +231,10 @@ fn exposed(facts: &Facts<'_>, pipeline: &Pipeline, parts: &[&Part<'_>]) -> bool 
         }
         Subject::Holder => parts.iter().any(|part| {
             let Some(onset) = part.onset.done.map(|done| done.effective) else { return false };
+            let watched = part.lasting(facts.run.hi).map(|lasting| lasting.hi + pipeline.silence_seen());
+            if watched.is_none_or(|until| until > facts.run.hi) {
+                return false;
+            }
             let claims = facts
                 .stories
                 .values()

@@ -43,12 +43,13 @@ pub(super) fn measure(facts: &Facts<'_>, taken: &[Taken<'_>]) -> Recovery {
     let longest = longest_job(facts);
     for (&job, story) in &facts.stories {
         let mut done_until = Instant::ZERO;
-        for blow in blows(facts, job, story, taken) {
+        let blows = blows(facts, job, story, taken);
+        for (index, blow) in blows.iter().enumerate() {
             // Of several blows before the job was done the first one counts.
             if blow.effect.hi < done_until {
                 continue;
             }
-            let Some(done) = done_after(story, &blow) else {
+            let Some(done) = done_after(story, blow) else {
                 let lost = story.effects() == 0 && !story.failed() && story.acknowledged();
                 if lost {
                     recovery.unrecovered.push(job.to_string());
@@ -56,8 +57,10 @@ pub(super) fn measure(facts: &Facts<'_>, taken: &[Taken<'_>]) -> Recovery {
                 continue;
             };
             done_until = done;
-            recovery.measured.push(measurement(facts, job, story, &blow, done, longest));
-            recovery.parts.push(parts(facts, job, story, &blow, done));
+            let again = blows[index + 1..].iter().filter(|again| again.effect.lo <= done);
+            let again: Vec<&Blow<'_>> = again.filter(|again| again.claim != blow.claim).collect();
+            recovery.measured.push(measurement(facts, job, story, (blow, &again), done, longest));
+            recovery.parts.push(parts(facts, job, story, blow, done));
         }
     }
     recovery
@@ -255,7 +258,7 @@ fn measurement(
     facts: &Facts<'_>,
     job: &JobId,
     story: &Story<'_>,
-    blow: &Blow<'_>,
+    (blow, again): (&Blow<'_>, &[&Blow<'_>]),
     done: Instant,
     longest: Span,
 ) -> Measurement {
@@ -263,7 +266,12 @@ fn measurement(
     let (stalls, longest_stall) = facts.host.stalls_in(window);
     let limits = match facts.scenario.expect.recovery_time {
         TimeExpect::Within(interval) => Some(interval.into()),
-        _ => model_limits(facts, story, blow, window, longest),
+        // Whoever took the job up was struck in his turn: it was to be found and taken up once more.
+        _ => again.iter().fold(model_limits(facts, story, blow, window, longest), |limits, again| {
+            let (limits, once_more) = (limits?, model_limits(facts, story, again, window, longest)?);
+            let max = limits.max.and_then(|max| Some(max + once_more.max?));
+            Some(Limits { max, ..limits })
+        }),
     };
     Measurement {
         what: job.to_string(),

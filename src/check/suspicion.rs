@@ -108,10 +108,14 @@ fn beating_from(life: &Life) -> Instant {
     life.beats.first().map_or(life.working, |(sent, _)| *sent)
 }
 
-/// When the process ceased to do its work, and whether by a crash.
+/// When the process ceased to do its work, and whether by a crash. One that leaves may beat to its
+/// last moment, for itself and for a fleet that shares its beat.
 fn departure(life: &Life) -> Option<(Moment, bool)> {
     match (life.leaving, life.end) {
-        (Some(leaving), _) => Some((Moment::exactly(leaving), false)),
+        (Some(leaving), _) => {
+            let last = life.beats.last().map_or(leaving, |(sent, _)| leaving.max(*sent));
+            Some((Moment::exactly(last), false))
+        }
         (None, Some(end)) => Some((end.at, end.crash)),
         (None, None) => None,
     }

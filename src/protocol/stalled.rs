@@ -10,9 +10,9 @@ use crate::time::{Instant, Now, Span};
 /// `stalled_interval`.
 ///
 /// The first check comes at the start, as in BullMQ's `Worker.run`: a fleet that was dead altogether
-/// marks what it left behind as soon as it is back. The next is counted from the *reply*, so the
-/// guard that this worker set, which the store began to count earlier, has ended by then and does not
-/// refuse it. Every worker asks, and the guard lets one in: when the one that runs it dies, its guard
+/// marks what it left behind as soon as it is back. The next is counted from the *reply*, and comes a
+/// millisecond later than the guard's time, so the guard that this worker set, which the store began to
+/// count earlier and rounds up, has ended by then and does not refuse it. Every worker asks, and the guard lets one in: when the one that runs it dies, its guard
 /// has to end and another worker's turn has to come.
 #[derive(Debug)]
 pub(super) struct StalledCheck {
@@ -25,6 +25,11 @@ pub(super) struct StalledCheck {
     /// When the check without a reply was sent.
     in_flight: Option<Instant>,
 }
+
+/// Redis calls a key gone once its clock, in whole milliseconds, is past the expiry: a guard may stand
+/// for up to a millisecond more than its time. A check that comes in it is refused, and the job's
+/// recovery takes an interval longer.
+const GUARD_ROUNDING: Span = Span::from_millis(1);
 
 impl StalledCheck {
     pub fn new(index: u32, queue: &str, settings: &QueueSettings) -> Self {
@@ -71,7 +76,7 @@ impl StalledCheck {
         desk: &mut WorkerDesk,
     ) -> Vec<FinalFailure> {
         if self.repeats {
-            desk.set_after(now, Timer::Stalled(self.index), self.interval);
+            desk.set_after(now, Timer::Stalled(self.index), self.interval + GUARD_ROUNDING);
         }
         let (Some(sent), Ok(Reply::StalledCheck(report))) = (self.in_flight.take(), result) else {
             return Vec::new();

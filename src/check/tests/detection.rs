@@ -1,9 +1,10 @@
 use super::support::{Run, check_of, expect, ms};
 use crate::check::Verdict::{self, Fail, Inconclusive, Pass};
-use crate::fault::{FaultKind, Target};
+use crate::fault::{FaultKind, Injection, OutageKind, Stage, Target};
 use crate::history::EnqueueOutcome;
+use crate::names::Store;
 use crate::protocol::FleetEvent;
-use crate::scenario::TimeExpect;
+use crate::scenario::{RedisDurability, TimeExpect};
 use crate::time::Interval;
 
 const NAME: &str = "detection_time";
@@ -220,4 +221,27 @@ fn a_worker_that_takes_its_own_job_back_after_a_restart_had_crashed_all_the_same
     run.state("job-1", 1, false, &[]);
     let measured = run.judge().detection_ms.expect("the stalled check is the detection");
     assert!((49_000.0..51_000.0).contains(&measured.p50), "{measured:?}");
+}
+
+#[test]
+fn a_worker_that_leaves_beats_to_its_end() {
+    let mut run = Run::s0(150_000);
+    run.beats("worker-1", 0, 50_000, 15_000).beats("worker-2", 0, 30_000, 15_000);
+    run.says(38_000, "worker-1", FleetEvent::ShuttingDown { active: 1 }).kill(40_000, "worker-2");
+    run.exited(52_000, "worker-1", Some(0), None).probes(0, 150_000, |time| Some(time < 75_500));
+    run.events.sort_by_key(|event| event.at);
+    expect("its last beat came after the other's crash", &run, NAME, Pass);
+}
+
+#[test]
+fn a_job_that_the_store_may_have_lost_is_not_owed_a_detection() {
+    for (durability, verdict) in [(RedisDurability::None, Pass), (RedisDurability::Aof, Fail)] {
+        let mut run = holder_killed(None);
+        run.scenario.stack.redis.as_mut().expect("it has one").durability = durability;
+        let (store, how) = (Store::Redis, OutageKind::Kill);
+        let id = run.fault(FaultKind::Outage { store, how, lasting: ms(1_000) });
+        run.injected(id, Stage::Onset, 45_000, Injection::StoreDown { store, how });
+        run.injected(id, Stage::Heal, 46_000, Injection::StoreUp { store, how });
+        expect(&format!("{durability:?}"), &run, NAME, verdict);
+    }
 }

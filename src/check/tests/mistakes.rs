@@ -208,3 +208,44 @@ fn a_foreign_worker_that_was_started_again_is_at_work_when_a_probe_says_so() {
         expect(what, &run, NAME, verdict);
     }
 }
+
+#[test]
+fn nothing_is_certain_of_a_fault_that_another_meets() {
+    let paused_and = |more: &dyn Fn(&mut Run)| {
+        let mut run = both_beat(200_000);
+        run.pause(30_000, 70_000, &["worker-1", "worker-2"]);
+        more(&mut run);
+        run.probes(0, 200_000, |_| Some(true));
+        run
+    };
+    expect("alone", &paused_and(&|_| ()), NAME, Fail);
+    let reader = paused_and(&|run| {
+        run.pause(50_000, 80_000, &["api"]);
+    });
+    expect("the reader stood still", &reader, NAME, Pass);
+    let dead = paused_and(&|run| {
+        run.kill(35_000, "worker-1").kill(35_000, "worker-2");
+    });
+    expect("the workers died in it", &dead, NAME, Pass);
+}
+
+#[test]
+fn a_run_that_ends_before_the_sweeps_owes_no_mistake() {
+    for (what, end, verdict) in [("ended with the work", 100_000, Pass), ("went on", 250_000, Fail)] {
+        let mut run = Run::s3(end);
+        run.enqueue(1_000, "job-1", EnqueueOutcome::Acknowledged).claim(30_000, "worker-1", "job-1");
+        run.outage(40_000, 80_000, Store::Redis).stalls(0, end, &[]);
+        run.complete(81_000, "worker-1", "job-1").state("job-1", 1, false, &[]);
+        expect(what, &run, NAME, verdict);
+    }
+}
+
+#[test]
+fn a_link_slower_than_its_clients_wait_may_cost_a_claim() {
+    let mut run = Run::s3(100_000);
+    run.scenario.fleet.liveness.as_mut().expect("it has a probe").timeout = crate::time::Span::from_secs(3);
+    run.enqueue(1_000, "job-1", EnqueueOutcome::Acknowledged).claim(30_000, "worker-1", "job-1");
+    run.slow_link(20_000, 60_000, "worker-1", 2_000).stalls(0, 100_000, &[(70_000, "job-1")]);
+    run.complete(80_000, "worker-1", "job-1").state("job-1", 1, false, &[]);
+    expect("4 s there and back, 3 s of patience", &run, NAME, Pass);
+}

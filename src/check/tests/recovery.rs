@@ -100,3 +100,20 @@ fn an_attempt_that_the_workload_makes_fail_is_no_recovery() {
     let judged = run.judge();
     assert_eq!((judged.recovery_ms, check_of(&judged, NAME).verdict), (None, Pass));
 }
+
+#[test]
+fn a_second_crash_of_the_same_job_is_a_second_detection() {
+    for (what, kills_again, verdict) in [("struck once", false, Fail), ("struck twice", true, Pass)] {
+        let mut run = Run::s3(400_000);
+        run.enqueue(1_000, "job-1", EnqueueOutcome::Acknowledged).claim(39_000, "worker-1", "job-1");
+        run.kill(40_000, "worker-1").claim(101_000, "worker-2", "job-1");
+        if kills_again {
+            run.kill(110_000, "worker-2");
+        }
+        run.start(111_000, "worker-1");
+        run.stalls(0, 400_000, &[(100_000, "job-1"), (180_000, "job-1")]);
+        run.claim(181_000, "worker-1", "job-1").complete(184_000, "worker-1", "job-1");
+        run.state("job-1", 1, false, &[]);
+        expect(what, &run, NAME, verdict);
+    }
+}
