@@ -60,11 +60,15 @@ fn a_model_whose_bound_is_a_tenth_too_short_is_found_out() {
             sweep.guard = Guard::Paced(sweep.period);
         }
     };
-    let (_, findings) = run(1, number("SYNCOPE_RANDOM_SCENARIOS", 120), &mutate);
-    let late = findings.iter().filter(|finding| finding.check == "detection_time").count();
-    println!("{late} detections beyond the mutant's bound");
-    assert!(late > 0, "nothing was late for a bound that is a tenth too short");
+    // About one run in sixty comes so near to the bound.
+    let found = (1..=SERIES_MAX).find(|series| {
+        let (_, findings) = run(*series, 60, &mutate);
+        findings.iter().any(|finding| finding.check == "detection_time")
+    });
+    assert!(found.is_some(), "nothing was late for a bound that is a tenth too short");
 }
+
+const SERIES_MAX: u64 = 20;
 
 fn number(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(otherwise)
