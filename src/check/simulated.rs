@@ -165,14 +165,16 @@ fn gap(of: &str, measured: &[f64], resolution: f64, simulated: Option<&Spread>) 
         let note = "It was measured, and never happened in the simulation.".to_owned();
         return gap(0.0, None, note);
     };
-    // What a longer simulation would still reach: one part in its number beyond either end.
-    let reach = (simulated.max - simulated.min) / simulated.n as f64;
-    let slack = resolution + reach;
-    let beyond = (simulated.min - measured.min).max(measured.max - simulated.max) - slack;
+    let beyond = (simulated.min - measured.min).max(measured.max - simulated.max) - resolution;
+    let below = measured.values.iter().filter(|value| **value < simulated.min - resolution).count();
+    let above = measured.values.iter().filter(|value| **value > simulated.max + resolution).count();
+    // Of two equal samples, the larger has seen farther: that is no gap, unless it is very far.
+    let by_chance = chance_of_lying_beyond(below.max(above), measured.n, simulated.n);
+    let is_beyond = by_chance < LEVEL / 2.0 || beyond > simulated.max - simulated.min;
     let compared = measured.values.len() >= COMPARED_MIN;
     let p_value = compared.then(|| kolmogorov_smirnov(&measured.values, &simulated.values));
     let ends = format!("{:.0} to {:.0} ms", simulated.min, simulated.max);
-    if beyond > 0.0 {
+    if beyond > 0.0 && is_beyond {
         let note = format!(
             "Measured {:.0} to {:.0} ms, simulated {ends}: reality is {beyond:.0} ms outside of all {} simulated values.",
             measured.min, measured.max, simulated.n
@@ -189,6 +191,12 @@ fn gap(of: &str, measured: &[f64], resolution: f64, simulated: Option<&Spread>) 
         }
         _ => None,
     }
+}
+
+/// How likely it is that so many of the measured values lie beyond all simulated ones at one end, if all
+/// are of one distribution: any order of the values is then as likely as any other.
+fn chance_of_lying_beyond(beyond: usize, measured: u64, simulated: u64) -> f64 {
+    (0..beyond as u64).map(|i| (measured - i) as f64 / (measured + simulated - i) as f64).product()
 }
 
 /// The two-sample Kolmogorov-Smirnov test: how likely a distance at least as large is if both samples
@@ -256,6 +264,12 @@ mod tests {
         assert_eq!(gap("detection_time", &[201.0], 2.0, simulated.as_ref()), None, "within the resolution");
         let found = gap("detection_time", &[250.0], 2.0, simulated.as_ref()).unwrap();
         assert!((47.0..49.0).contains(&found.beyond_ms), "{found:?}");
+        let few = Spread::of(&even(200, 100.0, 200.0));
+        let one_of_twenty = [even(19, 100.0, 200.0), vec![205.0]].concat();
+        assert_eq!(gap("detection_time", &one_of_twenty, 2.0, few.as_ref()), None, "that may be chance");
+        let three_of_twenty = [even(17, 100.0, 200.0), vec![205.0; 3]].concat();
+        assert!(gap("detection_time", &three_of_twenty, 2.0, few.as_ref()).is_some());
+        assert!(gap("detection_time", &[350.0], 2.0, few.as_ref()).is_some(), "too far to be chance");
         assert!(gap("detection_time", &[1.0], 0.0, None).is_some(), "never simulated");
         assert_eq!(gap("detection_time", &[], 0.0, None), None, "nothing measured");
     }

@@ -34,7 +34,7 @@ impl Default for Delays {
         Self {
             message: micros(50, 250),
             wake: micros(100, 1_000),
-            boot: micros(3_000, 15_000),
+            boot: micros(12_000, 50_000),
             redis_start: micros(20_000, 60_000),
             postgres_start: micros(100_000, 300_000),
             statement: micros(100, 600),
