@@ -56,7 +56,9 @@ fn of_fault(facts: &Facts<'_>, pipeline: &Pipeline, fault: &Fault) -> Tolerance 
     let kind = settled(facts, fault);
     let gravest = sides.iter().map(|side| tolerates_on(pipeline, &kind, *side)).max();
     let tolerance = gravest.unwrap_or(Tolerance::Tolerated);
-    if may_wipe(facts, &kind) {
+    // What was not undone may have gone on: a clock cannot be set back in a process that is gone.
+    let goes_on = parts.iter().any(|part| part.heal.unproved.is_some());
+    if goes_on || may_wipe(facts, &kind) {
         return Tolerance::Undecided;
     }
     if tolerance == Tolerance::Tolerated && outlasts_clients(facts, &kind) {

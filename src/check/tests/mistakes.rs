@@ -1,6 +1,7 @@
 use super::support::{Run, check_of, expect};
 use crate::check::Verdict::{Fail, Inconclusive, Pass};
-use crate::history::EnqueueOutcome;
+use crate::fault::{FaultId, Injection, Order, Stage};
+use crate::history::{EnqueueOutcome, What};
 use crate::names::Store;
 use crate::protocol::FleetEvent;
 use crate::scenario::{CountExpect, MistakeExpect};
@@ -248,4 +249,21 @@ fn a_link_slower_than_its_clients_wait_may_cost_a_claim() {
     run.slow_link(20_000, 60_000, "worker-1", 2_000).stalls(0, 100_000, &[(70_000, "job-1")]);
     run.complete(80_000, "worker-1", "job-1").state("job-1", 1, false, &[]);
     expect("4 s there and back, 3 s of patience", &run, NAME, Pass);
+}
+
+#[test]
+fn a_clock_that_could_not_be_set_back_may_go_on_to_mislead() {
+    let wrong = |time| (60_000..65_000).contains(&time);
+    for (what, unproved, verdict) in [("tolerated, and seen", false, Fail), ("who knows", true, Pass)] {
+        let mut run = both_beat(100_000);
+        run.clock_step(20_000, "api", 10);
+        if unproved {
+            let injection = Injection::ClockReset { process: "api".into() };
+            let order = Order { fault: FaultId(0), part: 0, stage: Stage::Heal, injection };
+            run.push(50_000, "harness", What::FaultOrdered { order: order.clone() });
+            run.push(50_100, "harness", What::FaultUnproved { order, reason: "it is gone".to_owned() });
+        }
+        run.probes(0, 100_000, |time| Some(!wrong(time)));
+        expect(what, &run, NAME, verdict);
+    }
 }
