@@ -4,12 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use syncope::check::{self, Judged, Verdict};
-use syncope::history::log::History;
-use syncope::history::{Event, FORMAT, Header, What};
-use syncope::names::HARNESS;
-use syncope::run;
+use syncope::history::{Event, FORMAT, Header};
+use syncope::run::ensemble;
 use syncope::scenario::{Overrides, Scenario, Source, resolve};
-use syncope::sim::SimBackend;
 
 fn scenarios(under: &str) -> Vec<(PathBuf, String, Scenario)> {
     let mut files = Vec::new();
@@ -38,7 +35,6 @@ fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
 }
 
 fn simulate(text: &str, scenario: &Scenario, seed: u64) -> (Judged, Vec<Event>) {
-    let mut backend = SimBackend::open(scenario, seed).unwrap();
     let header = Header {
         format: FORMAT,
         run_id: "test".into(),
@@ -51,14 +47,8 @@ fn simulate(text: &str, scenario: &Scenario, seed: u64) -> (Judged, Vec<Event>) 
         repeat: 1,
         replay: String::new(),
     };
-    let begin = syncope::backend::Backend::now(&backend);
-    let event = |ev| Event { at: begin, by: HARNESS.into(), ev };
-    let mut events = vec![event(What::Header(Box::new(header)))];
-    run::drive(&mut backend, scenario, seed, &|| false, &mut |event| events.push(event));
-    let end = syncope::backend::Backend::now(&backend);
-    events.push(Event { at: end, by: HARNESS.into(), ev: What::End });
-    let history = History::from_events(events.clone(), false).unwrap();
-    (check::judge(scenario, &history), events)
+    let history = ensemble::history(scenario, header).unwrap();
+    (check::judge(scenario, &history), history.events)
 }
 
 #[test]

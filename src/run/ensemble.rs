@@ -59,15 +59,22 @@ pub fn simulate(
 }
 
 fn simulate_once(scenario: &Scenario, header: &Header, seed: u64) -> Result<Judged, BackendError> {
-    let mut backend = SimBackend::open(scenario, seed)?;
     let header = Header { seed, ..header.clone() };
+    Ok(check::judge(scenario, &history(scenario, header)?))
+}
+
+/// One run in virtual time, with the header's seed: what it was told, from the header to the end.
+///
+/// # Errors
+/// If the scenario cannot be simulated, or the header is of another format.
+pub fn history(scenario: &Scenario, header: Header) -> Result<History, BackendError> {
+    let seed = header.seed;
+    let mut backend = SimBackend::open(scenario, seed)?;
     let note = |at, ev| Event { at, by: HARNESS.into(), ev };
     let mut events = vec![note(BEGIN, What::Header(Box::new(header)))];
     run::drive(&mut backend, scenario, seed, &|| false, &mut |event| events.push(event));
     events.push(note(backend.now(), What::End));
-    let history =
-        History::from_events(events, false).map_err(|error| BackendError::Failed(error.to_string()))?;
-    Ok(check::judge(scenario, &history))
+    History::from_events(events, false).map_err(|error| BackendError::Failed(error.to_string()))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

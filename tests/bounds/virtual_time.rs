@@ -2,15 +2,11 @@
 
 use std::path::PathBuf;
 
-use syncope::backend::Backend as _;
 use syncope::check::{self, Judged, Verdict};
 use syncope::history::log::History;
-use syncope::history::{Event, FORMAT, Header, What};
-use syncope::names::HARNESS;
-use syncope::run;
+use syncope::history::{FORMAT, Header};
+use syncope::run::ensemble;
 use syncope::scenario::{Overrides, Scenario, Source, resolve};
-use syncope::sim::SimBackend;
-use syncope::sim::world::BEGIN;
 
 /// `Err` with every reason, if the text is no scenario.
 pub fn read(text: &str) -> Result<Scenario, String> {
@@ -26,7 +22,6 @@ pub fn read(text: &str) -> Result<Scenario, String> {
 }
 
 pub fn history_of(text: &str, scenario: &Scenario, seed: u64) -> History {
-    let mut backend = SimBackend::open(scenario, seed).expect("a reference system can be simulated");
     let header = Header {
         format: FORMAT,
         run_id: "bounds".into(),
@@ -39,11 +34,7 @@ pub fn history_of(text: &str, scenario: &Scenario, seed: u64) -> History {
         repeat: 1,
         replay: String::new(),
     };
-    let note = |at, ev| Event { at, by: HARNESS.into(), ev };
-    let mut events = vec![note(BEGIN, What::Header(Box::new(header)))];
-    run::drive(&mut backend, scenario, seed, &|| false, &mut |event| events.push(event));
-    events.push(note(backend.now(), What::End));
-    History::from_events(events, false).expect("a history begins with its header")
+    ensemble::history(scenario, header).expect("a reference system can be simulated")
 }
 
 pub fn simulate(text: &str, scenario: &Scenario, seed: u64) -> (Judged, History) {
