@@ -162,3 +162,35 @@ fn clean_removes_what_a_run_left_whose_watchdog_was_killed_too() {
     assert_eq!(traces(&id, "process"), Vec::<String>::new());
     assert!(segments.iter().all(|segment| !segment.is_there()), "{segments:?}");
 }
+
+/// An engine with a busy disk answers late: what it makes after the watchdog's quiet looks goes too.
+#[cfg(feature = "docker")]
+#[test]
+fn docker_a_container_that_the_engine_makes_late_goes_after_a_killed_harness() {
+    let run = format!("test-late-{}", std::process::id());
+    let (owner, name) = ("1-1", format!("syncope-{run}-redis"));
+    let directory = tempfile::tempdir().unwrap();
+    let journal = directory.path().join("journal.jsonl");
+    let entries = format!(
+        "{{\"owner\":{{\"run\":\"{run}\",\"owner\":\"{owner}\"}}}}\n{{\"asked\":{{\"container\":\"{name}\"}}}}\n"
+    );
+    std::fs::write(&journal, entries).unwrap();
+    let mut watchdog = Command::new(env!("CARGO_BIN_EXE_syncope"))
+        .arg("__watchdog")
+        .arg(&journal)
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    // The looks that have to find nothing span 2 s.
+    std::thread::sleep(Duration::from_secs(4));
+    assert!(watchdog.try_wait().unwrap().is_none(), "it waits for what was asked for");
+    let labels = [format!("syncope.run={run}"), format!("syncope.owner={owner}")];
+    let created = Command::new("docker")
+        .args(["create", "--name", &name, "--label", &labels[0], "--label", &labels[1], "syncope/redis:7"])
+        .stdout(Stdio::null())
+        .status();
+    assert!(created.unwrap().success());
+    assert!(watchdog.wait().unwrap().success());
+    assert_eq!(traces(&run, "docker"), Vec::<String>::new());
+    assert!(!journal.exists());
+}

@@ -21,9 +21,11 @@ pub const WATCHDOG_COMMAND: &str = "__watchdog";
 const DONE: &[u8] = b"done";
 /// A watchdog ends in every case: this long after the harness, at the latest.
 const WATCHDOG_TIME_MAX: Duration = Duration::from_secs(60);
-/// The last looks must have found nothing. A container whose creation was under way when the harness
-/// died appears within the time that they span.
+/// The last looks must have found nothing.
 const QUIET_LOOKS: u32 = 4;
+/// How long a container is waited for whose making was under way when the harness died. It is mostly
+/// there at once; an engine with a busy disk takes seconds; one that noticed the death makes none.
+const AWAITED_TIME_MAX: Duration = Duration::from_secs(30);
 const LOOK_EVERY_PROCESSES: Duration = Duration::from_millis(50);
 const LOOK_EVERY_CONTAINERS: Duration = Duration::from_millis(500);
 
@@ -149,9 +151,10 @@ fn carry_out(journal: &Path) -> Cleaned {
     let begun = Instant::now();
     let mut cleaned = Cleaned::default();
     let mut quiet = 0;
-    let Ok(undo) = Undo::read(journal) else { return cleaned };
+    let Ok(mut undo) = Undo::read(journal) else { return cleaned };
     let pace = if undo.containers { LOOK_EVERY_CONTAINERS } else { LOOK_EVERY_PROCESSES };
-    while quiet < QUIET_LOOKS && begun.elapsed() < WATCHDOG_TIME_MAX {
+    let awaits = |undo: &Undo| !undo.awaited.is_empty() && begun.elapsed() < AWAITED_TIME_MAX;
+    while (quiet < QUIET_LOOKS || awaits(&undo)) && begun.elapsed() < WATCHDOG_TIME_MAX {
         let round = undo.round();
         quiet = if round.is_empty() { quiet + 1 } else { 0 };
         // What could not be removed is tried again: only the last look's failures stand.

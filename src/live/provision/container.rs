@@ -19,8 +19,10 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
 
+use super::cleanup::Guard;
 use super::output::OutputStream;
-use super::{Exit, pidfd_info};
+use super::undo::Entry;
+use super::{Exit, pidfd_info, process};
 use crate::backend::BackendError;
 use crate::live::clock;
 use crate::time::Instant;
@@ -55,7 +57,22 @@ pub(super) struct Started {
     pub at: Instant,
 }
 
-pub(super) async fn create(docker: &Docker, spec: ContainerSpec) -> Result<String, BackendError> {
+/// The journal knows of it before the engine does, and of the answer: a container whose making was under
+/// way when the harness died is waited for by the watchdog.
+pub(super) async fn create(
+    docker: &Docker,
+    guard: &Guard,
+    spec: ContainerSpec,
+) -> Result<String, BackendError> {
+    let container = spec.name.clone();
+    let unwritten = |error| process::failed("write the journal", &error);
+    guard.record(&Entry::Asked { container: container.clone() }).map_err(unwritten)?;
+    let created = ask_for(docker, spec).await;
+    guard.record(&Entry::Answered { container }).map_err(unwritten)?;
+    created
+}
+
+async fn ask_for(docker: &Docker, spec: ContainerSpec) -> Result<String, BackendError> {
     let failed = |error: &Error| failed(&format!("create the container {}", spec.name), error);
     let log = (!spec.keeps_log).then(|| HostConfigLogConfig { typ: Some("none".into()), config: None });
     let body = ContainerCreateBody {

@@ -112,7 +112,8 @@ impl DockerSite {
     async fn start_one_store(&self, store: Store) -> Result<StoreInstance, BackendError> {
         let image = self.images.store(store)?;
         let spec = self.container_spec(store.as_str(), image);
-        let started = StoreContainer::start(&self.engine.docker, store, &self.stack, spec).await?;
+        let started =
+            StoreContainer::start(&self.engine.docker, &self.run.guard, store, &self.stack, spec).await?;
         let instance = started.instance();
         self.state().stores.insert(store, Arc::new(started));
         Ok(instance)
@@ -170,7 +171,7 @@ impl DockerSite {
         }
         self.add_clock(spec, &mut container)
             .map_err(|error| super::process::failed(&format!("give {} a clock", spec.name), &error))?;
-        container::create(&self.engine.docker, container).await
+        container::create(&self.engine.docker, &self.run.guard, container).await
     }
 
     fn add_clock(&self, spec: &ProcessSpec, container: &mut ContainerSpec) -> std::io::Result<()> {

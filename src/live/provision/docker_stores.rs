@@ -10,6 +10,7 @@ use rustix::process::{Signal, pidfd_send_signal};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
+use super::cleanup::Guard;
 use super::container::{self, ContainerSpec};
 use super::servers::{self, POSTGRES_SETTINGS};
 use super::{Exit, StoreInstance, process, tree, wait_for_exit};
@@ -42,6 +43,7 @@ struct Running {
 impl StoreContainer {
     pub(super) async fn start(
         docker: &Docker,
+        guard: &Guard,
         store: Store,
         stack: &Stack,
         mut spec: ContainerSpec,
@@ -54,7 +56,7 @@ impl StoreContainer {
             spec.env.insert("POSTGRES_HOST_AUTH_METHOD".into(), "trust".into());
         }
         let name = spec.name.clone();
-        let container = container::create(docker, spec).await?;
+        let container = container::create(docker, guard, spec).await?;
         let running = run(docker, store, &container, &name).await?;
         let running = Mutex::new(running);
         Ok(Self { docker: docker.clone(), store, container, name, running })

@@ -75,8 +75,6 @@ const POSTGRES_BASE: &str = "syncope/postgres-base:15";
 /// The data directory is initialised here, once, so that a container starts with it.
 async fn build_postgres(docker: &Docker, guard: &Guard, layer: &Path) -> Result<(), BackendError> {
     import(docker, layer, POSTGRES_BASE, POSTGRES_CONFIG).await?;
-    let journalled = guard.record(&Entry::Containers);
-    journalled.map_err(|error| process::failed("write the journal", &error))?;
     let initialise = format!(
         "initdb --auth=trust --no-sync --encoding=UTF8 --locale=C --wal-segsize=1 --username={POSTGRES_USER} \
          && echo 'host all all all trust' >> \"$PGDATA/pg_hba.conf\""
@@ -93,7 +91,7 @@ async fn build_postgres(docker: &Docker, guard: &Guard, layer: &Path) -> Result<
         keeps_log: true,
         ..ContainerSpec::default()
     };
-    let id = container::create(docker, spec).await?;
+    let id = container::create(docker, guard, spec).await?;
     let committed = match container::run_to_end(docker, &id).await {
         Ok(exit) if exit.code == Some(0) => commit(docker, &id).await,
         Ok(exit) => Err(BackendError::Failed(format!("{name} failed to initialise Postgres: {exit}"))),

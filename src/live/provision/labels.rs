@@ -11,7 +11,7 @@ use bollard::query_parameters::{
 use futures_util::future::join_all;
 
 use super::engine;
-use super::undo::{Cleaned, owner_lives};
+use super::undo::{Cleaned, container_text, owner_lives};
 
 pub(super) const RUN_LABEL: &str = "syncope.run";
 pub(super) const OWNER_LABEL: &str = "syncope.owner";
@@ -77,8 +77,11 @@ pub(super) async fn remove(docker: &Docker, which: Which<'_>) -> Cleaned {
     let listed = ListContainersOptionsBuilder::default().all(true).filters(&which.filters()).build();
     match docker.list_containers(Some(listed)).await {
         Ok(containers) => {
-            let ids = containers.into_iter().filter(|container| which.takes(container.labels.as_ref()));
-            let removals = ids.filter_map(|container| container.id).map(|id| remove_container(docker, id));
+            let taken = containers.into_iter().filter(|container| which.takes(container.labels.as_ref()));
+            let removals = taken.filter_map(|container| {
+                let name = container.names.unwrap_or_default().into_iter().next();
+                Some(remove_container(docker, container.id?, name.unwrap_or_default()))
+            });
             join_all(removals).await.into_iter().for_each(|one| cleaned.add(one));
         }
         Err(error) => cleaned.failed.push(format!("containers: {error}")),
@@ -108,10 +111,10 @@ pub(super) async fn remove(docker: &Docker, which: Which<'_>) -> Cleaned {
     cleaned
 }
 
-async fn remove_container(docker: &Docker, id: String) -> Cleaned {
+async fn remove_container(docker: &Docker, id: String, name: String) -> Cleaned {
     let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
     let removed = docker.remove_container(&id, Some(options)).await;
-    outcome(format!("container {}", &id[..id.len().min(12)]), removed)
+    outcome(container_text(name.trim_start_matches('/')), removed)
 }
 
 /// What somebody else removed, or is removing, counts as removed.

@@ -40,6 +40,14 @@ pub(super) enum Entry {
     },
     /// Containers, networks and volumes with the run's labels may exist from here on.
     Containers,
+    /// The engine is about to be asked for a container of this name …
+    Asked {
+        container: String,
+    },
+    /// … and has answered.
+    Answered {
+        container: String,
+    },
 }
 
 /// What was, or could not be, removed. Texts for a person.
@@ -58,6 +66,12 @@ impl Cleaned {
     pub(super) fn is_empty(&self) -> bool {
         self.removed.is_empty() && self.failed.is_empty()
     }
+}
+
+/// How a removed container is named in [`Cleaned`].
+#[cfg(feature = "docker")]
+pub(super) fn container_text(name: &str) -> String {
+    format!("container {name}")
 }
 
 /// Who owns a run: a harness process, not to be mistaken for a later one with its pid.
@@ -80,6 +94,9 @@ pub(super) struct Undo {
     pub directories: BTreeSet<PathBuf>,
     pub processes: BTreeSet<Identity>,
     pub containers: bool,
+    /// Containers that the engine was asked for and had not answered about when the harness died. They
+    /// appear when it has made them, which takes a loaded engine many seconds.
+    pub awaited: BTreeSet<String>,
 }
 
 impl Undo {
@@ -97,6 +114,13 @@ impl Undo {
                     undo.processes.insert(Identity { pid, start });
                 }
                 (Entry::Containers, Some(undo)) => undo.containers = true,
+                (Entry::Asked { container }, Some(undo)) => {
+                    undo.containers = true;
+                    undo.awaited.insert(container);
+                }
+                (Entry::Answered { container }, Some(undo)) => {
+                    undo.awaited.remove(&container);
+                }
                 (Entry::Owner { .. }, Some(_)) | (_, None) => {}
             }
         }
@@ -104,11 +128,18 @@ impl Undo {
     }
 
     pub(super) fn of(run: String, owner: String) -> Self {
-        Self { run, owner, directories: BTreeSet::new(), processes: BTreeSet::new(), containers: false }
+        Self {
+            run,
+            owner,
+            directories: BTreeSet::new(),
+            processes: BTreeSet::new(),
+            containers: false,
+            awaited: BTreeSet::new(),
+        }
     }
 
     /// One look for everything of the run, removing what is found. Nothing found: empty.
-    pub(super) fn round(&self) -> Cleaned {
+    pub(super) fn round(&mut self) -> Cleaned {
         let mut cleaned =
             kill_marked(|env| env.has(RUN_VARIABLE, &self.run) && env.has(OWNER_VARIABLE, &self.owner));
         cleaned.add(kill_strays(&self.processes, &self.directories));
@@ -118,6 +149,7 @@ impl Undo {
                 run: &self.run,
                 owner: &self.owner,
             }));
+            self.awaited.retain(|name| !cleaned.removed.contains(&container_text(name)));
         }
         for directory in &self.directories {
             cleaned.add(remove_directory(directory));
@@ -242,6 +274,9 @@ mod tests {
             Entry::Directory { path: "/x".into() },
             Entry::Process { pid: 7, start: 9 },
             Entry::Containers,
+            Entry::Asked { container: "made".into() },
+            Entry::Answered { container: "made".into() },
+            Entry::Asked { container: "in the making".into() },
         ];
         let mut text: String =
             lines.iter().map(|entry| serde_json::to_string(entry).unwrap() + "\n").collect();
@@ -251,6 +286,7 @@ mod tests {
         assert_eq!(undo.directories, BTreeSet::from(["/x".into()]));
         assert_eq!(undo.processes, BTreeSet::from([Identity { pid: 7, start: 9 }]));
         assert!(undo.containers);
+        assert_eq!(undo.awaited, BTreeSet::from(["in the making".into()]));
     }
 
     #[test]
