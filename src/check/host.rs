@@ -7,6 +7,9 @@ use crate::history::log::History;
 use crate::scenario::Scenario;
 use crate::time::Span;
 
+/// The check's name.
+pub(super) const HOST_QUIET: &str = "host_quiet";
+
 #[derive(Debug, Default)]
 pub(super) struct Host {
     /// In the history's order.
@@ -62,7 +65,7 @@ pub(super) fn check(scenario: &Scenario, host: &Host, run: Moment) -> CheckResul
         )
     };
     CheckResult {
-        name: "host_quiet".to_owned(),
+        name: HOST_QUIET.to_owned(),
         verdict: if quiet { Verdict::Pass } else { Verdict::Inconclusive },
         measured: format!("{longest} (wall)"),
         bound: Bound { min: None, max: Some(scale.to_model(limit).as_millis_f64()) },
@@ -71,9 +74,11 @@ pub(super) fn check(scenario: &Scenario, host: &Host, run: Moment) -> CheckResul
     }
 }
 
-/// A tenth of the shortest duration that a stall would disturb: the effective expiry of a beat; for
+/// How long a stall of the host a run of the scenario can bear, wall time: a tenth of the shortest
+/// duration that it would disturb: the effective expiry of a beat; for
 /// a fleet without a pipeline ten of its probes; without those the time that it has to settle.
-fn stall_bearable(scenario: &Scenario) -> Span {
+#[must_use]
+pub fn stall_bearable(scenario: &Scenario) -> Span {
     match (&scenario.fleet.pipeline, &scenario.fleet.liveness) {
         (Some(pipeline), _) => bearable(pipeline.expiry.effective()),
         (None, Some(probe)) => probe.every.saturating_mul(10),

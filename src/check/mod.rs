@@ -20,6 +20,7 @@ mod suspicion;
 #[cfg(test)]
 mod tests;
 
+pub use host::stall_bearable;
 pub use judge::judge;
 pub use simulated::{Gap, Outcome, Simulated, Spread, kolmogorov_smirnov};
 
@@ -74,6 +75,16 @@ pub struct Judged {
     pub host: HostFigures,
     pub versions: Vec<(String, String)>,
     pub claims: Vec<String>,
+}
+
+impl Judged {
+    /// The note of its check, if the host's stalls are why it is inconclusive.
+    #[must_use]
+    pub fn stalled_host(&self) -> Option<&str> {
+        let host = self.checks.iter().find(|check| check.name == host::HOST_QUIET)?;
+        let stalled = self.verdict == Verdict::Inconclusive && host.verdict == Verdict::Inconclusive;
+        stalled.then_some(&host.note)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]

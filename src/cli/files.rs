@@ -68,6 +68,8 @@ pub struct StoredRun {
     interrupted: bool,
     command: String,
     not_run: Vec<NotRun>,
+    #[serde(default)]
+    host_notes: Vec<String>,
     /// Of the histories, in the order of the report.
     pub folders: Vec<String>,
 }
@@ -81,6 +83,7 @@ impl From<StoredRun> for RunInfo {
             interrupted: stored.interrupted,
             command: stored.command,
             not_run: stored.not_run,
+            host_notes: stored.host_notes,
         }
     }
 }
@@ -95,6 +98,7 @@ pub fn write_run_info(directory: &Path, info: &RunInfo, folders: Vec<String>) ->
         interrupted: info.interrupted,
         command: info.command.clone(),
         not_run: info.not_run.clone(),
+        host_notes: info.host_notes.clone(),
         folders,
     };
     fs::write(directory.join(RUN_FILE), serde_json::to_vec_pretty(&stored)?)

@@ -15,6 +15,7 @@ use crate::history::{FORMAT, Header};
 use crate::live::clock;
 use crate::report::console::{Console, Mode};
 use crate::report::{self, NotRun, RunInfo};
+use crate::run::pace::SuiteProgress;
 use crate::run::suite::{Case, Outcome, Suite};
 use crate::scenario::{Diagnostic, Overrides, Scenario, Source, load, render};
 use crate::time::Scale;
@@ -51,6 +52,10 @@ pub struct Args {
     /// Leave stores and processes as they are at the end; `syncope clean` removes them.
     #[arg(long)]
     keep: bool,
+    /// How often a scenario is run again that a stall of the host made inconclusive, at the end and with
+    /// less beside it. Nothing else is ever run again, and the report says so.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=10))]
+    host_retries: u32,
     /// Start nothing more after the first scenario that does not pass.
     #[arg(long)]
     fail_fast: bool,
@@ -153,6 +158,7 @@ fn execute(args: &Args, scenarios: Vec<(Source, Scenario)>, console: &Console) -
         interrupted: false,
         command: command_line(),
         not_run: Vec::new(),
+        host_notes: Vec::new(),
     };
     let cases = cases(args, scenarios, &ground, seed, &run_id, started);
     let mut ran = Ran::default();
@@ -201,16 +207,32 @@ impl Stage<'_> {
             clock: ground.clock(),
             on_event: &|index, event| console.event(&cases[index].folder, event),
             on_outcome: &|index, outcome| tell(console, &cases[index], outcome),
+            on_progress: &|progress| {
+                if progress.ended < progress.total {
+                    console.progress(&suite_line(progress));
+                }
+            },
             interrupted,
             at_once: args.jobs.map_or_else(|| ground.at_once(), usize::from),
+            host_retries: args.host_retries,
             fail_fast: args.fail_fast,
             keep: args.keep,
             directory,
         };
-        let outcomes = suite.run(cases).map_err(|error| Trouble::io("write the histories", &error))?;
-        sort_out(cases, outcomes, ran, info);
+        let ended = suite.run(cases).map_err(|error| Trouble::io("write the histories", &error))?;
+        info.host_notes.extend(ended.host_notes);
+        sort_out(cases, ended.outcomes, ran, info);
         Ok(())
     }
+}
+
+fn suite_line(progress: SuiteProgress) -> String {
+    let SuiteProgress { ended, running, total, left } = progress;
+    let left = left.map_or_else(String::new, |left| match left.as_secs_f64().round() {
+        seconds if seconds < 90.0 => format!(", about {seconds:.0} s left"),
+        seconds => format!(", about {:.0} min left", seconds / 60.0),
+    });
+    format!("{ended} of {total} done, {running} running{left}")
 }
 
 /// Seeds of a simulated run that did not pass, a few of each scenario, to be run with their histories.

@@ -45,6 +45,8 @@ pub struct Console {
 struct State {
     screen: Screen,
     running: BTreeMap<String, Running>,
+    /// The line of the whole suite, on a screen that is redrawn.
+    suite: Option<ProgressBar>,
 }
 
 enum Screen {
@@ -73,7 +75,7 @@ impl Console {
     }
 
     fn on(screen: Screen) -> Self {
-        Self { state: Mutex::new(State { screen, running: BTreeMap::new() }) }
+        Self { state: Mutex::new(State { screen, running: BTreeMap::new(), suite: None }) }
     }
 
     /// A line about the run as a whole: which backend was taken, and why.
@@ -101,7 +103,7 @@ impl Console {
             return;
         }
         let mut state = self.lock();
-        let State { screen, running } = &mut *state;
+        let State { screen, running, .. } = &mut *state;
         let Some(Running { progress, bar }) = running.get_mut(scenario) else { return };
         let news = progress.take(event);
         match (bar, news) {
@@ -115,6 +117,18 @@ impl Console {
         self.end(scenario, &table::verdict_line(scenario, judged));
     }
 
+    /// How far the whole suite is, in words.
+    pub fn progress(&self, words: &str) {
+        let mut state = self.lock();
+        if state.suite.is_none() {
+            state.suite = state.screen.begin("suite");
+        }
+        match &state.suite {
+            Some(bar) => bar.set_message(words.to_owned()),
+            None => state.screen.say(words),
+        }
+    }
+
     /// The scenario cannot be run here.
     pub fn not_run(&self, not_run: &NotRun) {
         let line = format!("{}: not run: {}", text::clean(&not_run.name, 100), text::line(&not_run.reason));
@@ -124,6 +138,9 @@ impl Console {
     /// Prints the table of verdicts and where the reports are to the output stream.
     pub fn finish(&self, summary: &Summary, paths: &Paths) {
         let mut state = self.lock();
+        if let Some(bar) = state.suite.take() {
+            bar.finish_and_clear();
+        }
         for (_, running) in std::mem::take(&mut state.running) {
             if let Some(bar) = running.bar {
                 bar.finish_and_clear();

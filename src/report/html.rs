@@ -24,6 +24,7 @@ struct Page {
     rows: Vec<Row>,
     findings: Vec<Finding>,
     not_run: Vec<NotRunView>,
+    host_notes: Vec<String>,
     scenarios: Vec<ScenarioView>,
     glossary: Vec<Term>,
 }
@@ -70,6 +71,7 @@ pub fn render(summary: &Summary, histories: &[History]) -> Vec<u8> {
         rows: in_order.iter().zip(&scenarios).map(|(judged, view)| Row::new(judged, view)).collect(),
         findings,
         not_run: summary.not_run.iter().map(NotRunView::new).collect(),
+        host_notes: summary.host_notes.iter().map(|note| text::line(note)).collect(),
         scenarios,
         glossary: glossary(),
     };

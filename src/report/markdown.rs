@@ -13,6 +13,9 @@ pub fn render(summary: &Summary) -> Vec<u8> {
         push(&mut out, format_args!("> **Interrupted.** {}\n\n", text::INTERRUPTED));
     }
     push(&mut out, format_args!("{}\n\n", escape(&text::sentence(summary))));
+    for note in &summary.host_notes {
+        push(&mut out, format_args!("> {}\n\n", escape(&text::line(note))));
+    }
     verdict_table(&mut out, summary);
     findings(&mut out, summary);
     not_run_table(&mut out, summary);

@@ -18,6 +18,8 @@ pub struct RunInfo {
     /// The command line of the run, without absolute paths.
     pub command: String,
     pub not_run: Vec<NotRun>,
+    /// What was done to keep the host quiet, in sentences.
+    pub host_notes: Vec<String>,
 }
 
 /// A scenario that was asked for and could not be run: named, never skipped in silence.
@@ -48,6 +50,9 @@ pub struct Summary {
     /// In the order in which they were given.
     pub scenarios: Vec<Judged>,
     pub not_run: Vec<NotRun>,
+    /// What was done to keep the host quiet: scenarios held back, or run again after a stall.
+    #[serde(default)]
+    pub host_notes: Vec<String>,
     pub claims: Vec<Claim>,
 }
 
@@ -82,6 +87,7 @@ pub fn merge(run: &RunInfo, scenarios: Vec<Judged>) -> Summary {
         versions: merge_versions(&scenarios),
         scenarios,
         not_run: run.not_run.clone(),
+        host_notes: run.host_notes.clone(),
         claims: Vec::new(),
     }
 }
@@ -102,6 +108,7 @@ impl From<&Summary> for RunInfo {
             interrupted: summary.interrupted,
             command: summary.command.clone(),
             not_run: summary.not_run.clone(),
+            host_notes: summary.host_notes.clone(),
         }
     }
 }

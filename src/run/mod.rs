@@ -1,8 +1,10 @@
 //! Running a scenario on a backend: phases, workload, faults.
 
+pub mod admission;
 pub mod conductor;
 pub mod ensemble;
 pub mod faults;
+pub mod pace;
 pub mod suite;
 pub mod targets;
 #[cfg(test)]

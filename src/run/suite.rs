@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use crate::backend::{Backend, BackendError};
 use crate::check::{self, Judged, Verdict};
@@ -14,8 +15,13 @@ use crate::history::log::{History, LogWriter};
 use crate::history::{Event, Header, Phase, What};
 use crate::names::HARNESS;
 use crate::run;
+use crate::run::admission::Admission;
+use crate::run::pace::{Pace, SuiteProgress};
 use crate::scenario::Scenario;
 use crate::time::{Instant, Span};
+
+/// In each scenario's folder.
+const HISTORY: &str = "history.jsonl";
 
 /// One run of one scenario.
 #[derive(Debug, Clone)]
@@ -68,61 +74,154 @@ pub struct Suite<'a> {
     /// Told of every event, with the case's index.
     pub on_event: &'a (dyn Fn(usize, &Event) + Sync),
     pub on_outcome: &'a (dyn Fn(usize, &Outcome) + Sync),
+    pub on_progress: &'a (dyn Fn(SuiteProgress) + Sync),
     pub interrupted: &'a AtomicBool,
     /// At once, at least 1.
     pub at_once: usize,
+    /// How often a case is run again that the host's stalls made inconclusive.
+    pub host_retries: u32,
     pub fail_fast: bool,
     /// Leave the stacks as they are at the end.
     pub keep: bool,
     pub directory: &'a Path,
 }
 
+/// What became of a suite.
+#[derive(Debug)]
+pub struct SuiteOutcome {
+    /// In the order of the cases.
+    pub outcomes: Vec<Outcome>,
+    /// What was done to keep the host quiet, in sentences.
+    pub host_notes: Vec<String>,
+}
+
+/// What the threads of a suite share.
+struct Floor {
+    queue: VecDeque<usize>,
+    admission: Admission,
+    pace: Pace,
+    outcomes: Vec<Option<Outcome>>,
+    stop: bool,
+    failure: Option<io::Error>,
+}
+
+/// How often a thread that is held back looks again.
+const HELD_BACK: Duration = Duration::from_millis(100);
+
 impl Suite<'_> {
-    /// Runs all cases, the longest first; the outcomes are in the order of `cases`.
+    /// Runs all cases, the longest first, side by side as far as the host bears it. Then those that the
+    /// host's stalls made inconclusive once more, with half as many at once, and so on: a stall is
+    /// nothing that the fleet did, and nothing else is ever run again.
     ///
     /// # Errors
     /// If a history cannot be written.
-    pub fn run(&self, cases: &[Case]) -> io::Result<Vec<Outcome>> {
-        let mut order: Vec<usize> = (0..cases.len()).collect();
-        order.sort_by_key(|&index| std::cmp::Reverse(cases[index].estimate()));
-        let queue = Mutex::new(VecDeque::from(order));
-        let outcomes: Mutex<Vec<Option<Outcome>>> = Mutex::new(cases.iter().map(|_| None).collect());
-        let failure: Mutex<Option<io::Error>> = Mutex::new(None);
-        let stop = AtomicBool::new(false);
-        let work = || {
-            while !stop.load(Ordering::SeqCst) && !self.interrupted.load(Ordering::SeqCst) {
-                let Some(index) = lock(&queue).pop_front() else { return };
-                match self.run_case(index, &cases[index]) {
-                    Ok(outcome) => {
-                        if self.fail_fast && ends_the_suite(&outcome) {
-                            stop.store(true, Ordering::SeqCst);
-                        }
-                        (self.on_outcome)(index, &outcome);
-                        lock(&outcomes)[index] = Some(outcome);
-                    }
-                    Err(error) => {
-                        stop.store(true, Ordering::SeqCst);
-                        lock(&failure).get_or_insert(error);
-                    }
+    pub fn run(&self, cases: &[Case]) -> io::Result<SuiteOutcome> {
+        let mut at_once = self.at_once.clamp(1, cases.len().max(1));
+        let (mut outcomes, mut host_notes) = self.round(cases, (0..cases.len()).collect(), at_once)?;
+        for attempt in 1..=self.host_retries {
+            let stalled: Vec<usize> =
+                (0..cases.len()).filter(|&index| host_stalled(&outcomes[index]).is_some()).collect();
+            if stalled.is_empty() || self.fail_fast || self.interrupted.load(Ordering::SeqCst) {
+                break;
+            }
+            for &index in &stalled {
+                let (folder, note) = (&cases[index].folder, host_stalled(&outcomes[index]));
+                host_notes.push(format!("{folder} was run again. {}", note.unwrap_or_default()));
+                let folder = self.directory.join(folder);
+                fs::rename(folder.join(HISTORY), folder.join(format!("history.{attempt}.jsonl")))?;
+            }
+            at_once = (at_once / 2).max(1);
+            let (again, notes) = self.round(cases, stalled, at_once)?;
+            host_notes.extend(notes);
+            for (outcome, again) in outcomes.iter_mut().zip(again) {
+                if again.is_some() {
+                    *outcome = again;
                 }
             }
-        };
-        thread::scope(|scope| {
-            for _ in 0..self.at_once.clamp(1, cases.len().max(1)) {
-                scope.spawn(work);
-            }
-        });
-        if let Some(error) = lock(&failure).take() {
-            return Err(error);
         }
-        let outcomes = outcomes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Skipped)).collect())
+        let outcomes = outcomes.into_iter().map(|outcome| outcome.unwrap_or(Outcome::Skipped)).collect();
+        Ok(SuiteOutcome { outcomes, host_notes })
     }
 
-    fn run_case(&self, index: usize, case: &Case) -> io::Result<Outcome> {
+    /// Runs these of the cases; outcomes for all, `None` for those that did not run.
+    fn round(
+        &self,
+        cases: &[Case],
+        mut order: Vec<usize>,
+        at_once: usize,
+    ) -> io::Result<(Vec<Option<Outcome>>, Vec<String>)> {
+        order.sort_by_key(|&index| std::cmp::Reverse(cases[index].estimate()));
+        let now = (self.clock)();
+        let estimates = order.iter().map(|&index| (index, cases[index].estimate())).collect();
+        let floor = Mutex::new(Floor {
+            queue: VecDeque::from(order),
+            admission: Admission::new(at_once, now),
+            pace: Pace::new(estimates, at_once),
+            outcomes: cases.iter().map(|_| None).collect(),
+            stop: false,
+            failure: None,
+        });
+        thread::scope(|scope| {
+            for _ in 0..at_once {
+                scope.spawn(|| {
+                    while let Some(index) = self.next(&floor, cases) {
+                        self.take(index, &cases[index], &floor);
+                    }
+                });
+            }
+        });
+        let floor = floor.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let notes = floor.admission.account().into_iter().collect();
+        floor.failure.map_or(Ok((floor.outcomes, notes)), Err)
+    }
+
+    /// The next case to run, once the host bears it; `None` when there is nothing more to do.
+    fn next(&self, floor: &Mutex<Floor>, cases: &[Case]) -> Option<usize> {
+        loop {
+            let now = (self.clock)();
+            let mut at = lock(floor);
+            if at.stop || self.interrupted.load(Ordering::SeqCst) || at.queue.is_empty() {
+                return None;
+            }
+            if at.admission.admits(now) {
+                let index = at.queue.pop_front()?;
+                at.admission.started(index, check::stall_bearable(&cases[index].scenario));
+                at.pace.started(index, now);
+                return Some(index);
+            }
+            drop(at);
+            thread::sleep(HELD_BACK);
+        }
+    }
+
+    fn take(&self, index: usize, case: &Case, floor: &Mutex<Floor>) {
+        let stalled = |now, stall| lock(floor).admission.stalled(now, stall);
+        let ran = self.run_case(index, case, &stalled);
+        if let Ok(outcome) = &ran {
+            (self.on_outcome)(index, outcome);
+        }
+        let now = (self.clock)();
+        let mut at = lock(floor);
+        at.admission.ended(index);
+        at.pace.ended(index, now);
+        match ran {
+            Ok(outcome) => {
+                at.stop |= self.fail_fast && ends_the_suite(&outcome);
+                at.outcomes[index] = Some(outcome);
+            }
+            Err(error) => {
+                at.stop = true;
+                at.failure.get_or_insert(error);
+            }
+        }
+        (self.on_progress)(at.pace.progress(now));
+    }
+
+    /// `stalled` is told of every stall of the host, and when.
+    fn run_case(&self, index: usize, case: &Case, stalled: &dyn Fn(Instant, Span)) -> io::Result<Outcome> {
         let folder: PathBuf = self.directory.join(&case.folder);
         fs::create_dir_all(&folder)?;
-        let mut log = LogWriter::new(BufWriter::new(File::create(folder.join("history.jsonl"))?));
+        let mut log = LogWriter::new(BufWriter::new(File::create(folder.join(HISTORY))?));
         let mut events = Vec::new();
         let mut write_error = None;
         let mut record = |event: Event| {
@@ -130,6 +229,9 @@ impl Suite<'_> {
                 write_error.get_or_insert(error);
             }
             (self.on_event)(index, &event);
+            if let What::Hiccup { stall } = event.ev {
+                stalled(event.at, stall);
+            }
             events.push(event);
         };
         let note = |at, what: What| Event { at, by: HARNESS.into(), ev: what };
@@ -169,6 +271,13 @@ impl Suite<'_> {
         let history = History::from_events(events, false).map_err(io::Error::other)?;
         let judged = Box::new(check::judge(&case.scenario, &history));
         Ok(Outcome::Judged { judged, history })
+    }
+}
+
+fn host_stalled(outcome: &Option<Outcome>) -> Option<&str> {
+    match outcome {
+        Some(Outcome::Judged { judged, .. }) => judged.stalled_host(),
+        _ => None,
     }
 }
 

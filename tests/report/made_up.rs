@@ -30,6 +30,7 @@ pub fn run() -> (Summary, Vec<History>) {
             reason: "libfaketime is not installed".into(),
             hint: Some("apt-get install libfaketime".into()),
         }],
+        host_notes: vec!["pauses was run again. <b>The host stalled</b> for 900 ms.".into()],
     };
     let judged = vec![kill_judged(), outage_judged(), pauses_judged(), hostile_judged()];
     (merge(&info, judged), vec![kill_history(), outage_history(), pauses_history(), hostile_history()])

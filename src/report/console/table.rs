@@ -48,6 +48,9 @@ pub fn render(summary: &Summary, paths: &Paths) -> String {
             out.push_str(&format!("{:14}{}\n", "", text::line(hint)));
         }
     }
+    for note in &summary.host_notes {
+        out.push_str(&format!("{}  {}\n", "host        ".yellow(), text::line(note)));
+    }
     let interrupted = if summary.interrupted { " (interrupted)" } else { "" };
     out.push_str(&format!(
         "\n{}{interrupted}: {}\nreport: {}\n",

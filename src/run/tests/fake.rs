@@ -35,6 +35,8 @@ pub(super) struct Script {
     pub ends: Vec<(&'static str, Span)>,
     /// What processes say besides, so long after the beginning.
     pub says: Vec<(&'static str, Span, FleetEvent)>,
+    /// The host stands still: how long, so long after the beginning.
+    pub stalls: Vec<(Span, Span)>,
     /// Jobs that nobody ever takes.
     pub stuck: Vec<&'static str>,
     /// Jobs whose enqueue has no acknowledgement.
@@ -52,6 +54,7 @@ impl Default for Script {
             absent: Vec::new(),
             ends: Vec::new(),
             says: Vec::new(),
+            stalls: Vec::new(),
             stuck: Vec::new(),
             unacknowledged: Vec::new(),
             alive: (true, Span::ZERO, true),
@@ -138,6 +141,9 @@ impl Fake {
         }
         for (name, after) in fake.script.ends.clone() {
             fake.plan(begin + after, Planned::End(name.into()));
+        }
+        for (after, stall) in fake.script.stalls.clone() {
+            fake.plan(begin + after, Planned::Say(HARNESS.into(), What::Hiccup { stall }));
         }
         for (name, after, says) in fake.script.says.clone() {
             fake.plan(begin + after, Planned::Say(name.into(), What::Fleet(says)));

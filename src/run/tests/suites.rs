@@ -11,7 +11,7 @@ use crate::backend::{Backend, BackendError};
 use crate::check::Verdict;
 use crate::history::{FORMAT, Header};
 use crate::run::suite::{Case, Outcome, Suite};
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 /// How bringing up the case goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,8 @@ enum Opening {
     Good,
     /// Its one job is never worked on.
     Loses,
+    /// The host stalls in the first so many runs of it.
+    Stalls(usize),
     Environment,
     Unsupported,
     Failed,
@@ -26,6 +28,7 @@ enum Opening {
 
 struct Told {
     outcomes: Vec<Outcome>,
+    host_notes: Vec<String>,
     /// In the order in which they ended.
     ended: Vec<usize>,
 }
@@ -50,10 +53,11 @@ fn run(directory: &Path, cases: &[(Opening, &'static str)], fail_fast: bool, int
     };
     let openings: Vec<Opening> = cases.iter().map(|(opening, _)| *opening).collect();
     let cases: Vec<Case> = cases.iter().enumerate().map(case).collect();
+    let opened = Mutex::new(Vec::new());
     let open = |index: usize, case: &Case| -> Result<Box<dyn Backend>, BackendError> {
         let what = "it is not there".to_owned();
         let stuck = match openings[index] {
-            Opening::Good => Vec::new(),
+            Opening::Good | Opening::Stalls(_) => Vec::new(),
             Opening::Loses => vec!["job-1"],
             Opening::Environment => {
                 return Err(BackendError::Environment { what, hint: "install it".to_owned() });
@@ -61,7 +65,14 @@ fn run(directory: &Path, cases: &[(Opening, &'static str)], fail_fast: bool, int
             Opening::Unsupported => return Err(BackendError::Unsupported(what)),
             Opening::Failed => return Err(BackendError::Failed(what)),
         };
-        Ok(Box::new(Fake::new(&case.scenario, Script { stuck, ..Script::default() })))
+        let mut runs = opened.lock().expect("nobody panicked");
+        let before = runs.iter().filter(|run| **run == index).count();
+        runs.push(index);
+        let stalls = match openings[index] {
+            Opening::Stalls(times) if before < times => vec![(Span::from_millis(50), Span::from_secs(60))],
+            _ => Vec::new(),
+        };
+        Ok(Box::new(Fake::new(&case.scenario, Script { stuck, stalls, ..Script::default() })))
     };
     let ended = Mutex::new(Vec::new());
     let suite = Suite {
@@ -69,14 +80,17 @@ fn run(directory: &Path, cases: &[(Opening, &'static str)], fail_fast: bool, int
         clock: || Instant::ZERO,
         on_event: &|_, _| {},
         on_outcome: &|index, _| ended.lock().expect("nobody panicked").push(index),
+        on_progress: &|_| {},
         interrupted: &AtomicBool::new(interrupted),
         at_once: 1,
+        host_retries: 2,
         fail_fast,
         keep: false,
         directory,
     };
-    let outcomes = suite.run(&cases).expect("histories can be written");
-    Told { outcomes, ended: ended.into_inner().expect("nobody panicked") }
+    let ended_suite = suite.run(&cases).expect("histories can be written");
+    let (outcomes, host_notes) = (ended_suite.outcomes, ended_suite.host_notes);
+    Told { outcomes, host_notes, ended: ended.into_inner().expect("nobody panicked") }
 }
 
 const SHORT: &str = "{jobs: 1, arrival: {every: 1s}, step_time: {constant: 100ms}}";
@@ -164,4 +178,30 @@ fn an_interrupted_suite_skips_its_cases() {
     let told = run(directory.path(), &[(Opening::Good, SHORT), (Opening::Good, LONG)], false, true);
     assert_eq!(describe(&told.outcomes), ["skipped", "skipped"]);
     assert_eq!(folders(directory.path()), [""; 0]);
+}
+
+#[test]
+fn only_what_the_host_s_stalls_made_inconclusive_is_run_again_and_that_is_said() {
+    let directory = tempfile::tempdir().expect("a folder can be made");
+    let cases = [
+        (Opening::Loses, SHORT),
+        (Opening::Stalls(1), SHORT),
+        (Opening::Failed, SHORT),
+        (Opening::Good, SHORT),
+    ];
+    let told = run(directory.path(), &cases, false, false);
+    assert_eq!(describe(&told.outcomes), ["fail", "pass", "inconclusive", "pass"]);
+    assert_eq!(told.ended, [0, 1, 2, 3, 1]);
+    let first = directory.path().join("case-1").join("history.1.jsonl");
+    assert!(fs::read_to_string(first).is_ok_and(|history| history.contains("hiccup")));
+    let said = |what: &str| told.host_notes.iter().filter(|note| note.contains(what)).count();
+    assert_eq!((said("case-1 was run again"), said("was run again")), (1, 1), "{:?}", told.host_notes);
+}
+
+#[test]
+fn a_host_that_never_keeps_quiet_leaves_it_inconclusive() {
+    let directory = tempfile::tempdir().expect("a folder can be made");
+    let told = run(directory.path(), &[(Opening::Stalls(99), SHORT)], false, false);
+    assert_eq!(describe(&told.outcomes), ["inconclusive"]);
+    assert_eq!(told.ended, [0, 0, 0]);
 }
