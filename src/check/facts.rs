@@ -163,7 +163,7 @@ fn workers(scenario: &Scenario) -> BTreeSet<ProcessName> {
 fn subject(scenario: &Scenario) -> Subject {
     match (&scenario.fleet.pipeline, scenario.fleet.liveness.as_ref().map(|probe| &probe.ask)) {
         (Some(pipeline), _) => pipeline.subject,
-        (None, Some(Ask::RedisStalls { .. })) => Subject::Holder,
+        (None, Some(Ask::RedisStalls { .. } | Ask::SqlStalls { .. })) => Subject::Holder,
         (None, _) => Subject::Fleet,
     }
 }
@@ -174,7 +174,7 @@ fn beat_store(scenario: &Scenario) -> Option<Store> {
     let stack = &scenario.stack;
     match scenario.fleet.liveness.as_ref().map(|probe| &probe.ask) {
         Some(Ask::Redis { .. } | Ask::RedisStalls { .. }) => Some(Store::Redis),
-        Some(Ask::Sql { .. }) => Some(Store::Postgres),
+        Some(Ask::Sql { .. } | Ask::SqlStalls { .. }) => Some(Store::Postgres),
         Some(Ask::Http { .. }) | None if stack.redis.is_some() => Some(Store::Redis),
         Some(Ask::Http { .. }) | None => stack.postgres.as_ref().map(|_| Store::Postgres),
     }

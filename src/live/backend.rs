@@ -21,10 +21,10 @@ use crate::live::provision::cleanup::Guard;
 use crate::live::provision::{self, BackendKind, RunContext, RunningProcess, Site, StoreInstance};
 use crate::live::readings::Readings;
 use crate::live::sink::Sink;
-use crate::live::store::{Limits, RedisStore};
+use crate::live::store::{Limits, PostgresStore, RedisStore};
 use crate::live::wires::Wires;
 use crate::names::{Endpoint, ProcessName, Store};
-use crate::protocol::{Command, JobSpec, Reply};
+use crate::protocol::{Command, JobSpec, Reply, StoreError, TableCommand};
 use crate::scenario::{Enqueue, Fleet, ProcessSpec, Scenario};
 use crate::time::{Instant, Span};
 
@@ -307,6 +307,14 @@ fn producer_links(scenario: &Scenario, stage: &Stage) -> Links {
         Enqueue::Http { .. } => links.http = listener,
         Enqueue::Redis { .. } => links.redis = through(Store::Redis),
         Enqueue::Sql { .. } => links.postgres = through(Store::Postgres),
+        Enqueue::Table => {
+            links.queue = listener
+                .and_then(|address| {
+                    let url = environment::postgres_url(address, &stage.credentials);
+                    PostgresStore::connect(&url, Limits::default()).ok()
+                })
+                .map(|store| Arc::new(store) as Arc<dyn QueueClient>);
+        }
         Enqueue::Queue { prefix, .. } => {
             links.queue = listener
                 .and_then(|address| {
@@ -322,14 +330,22 @@ fn producer_links(scenario: &Scenario, stage: &Stage) -> Links {
 impl QueueClient for RedisStore {
     fn enqueue(&self, queue: &str, job: &JobSpec) -> BoxFuture<'_, Result<bool, String>> {
         let command = Command::Enqueue { queue: queue.into(), job: job.clone() };
-        async move {
-            match self.execute(&command).await {
-                Ok(Reply::Enqueued(new)) => Ok(new),
-                Ok(other) => Err(format!("an unexpected answer: {other:?}")),
-                Err(error) => Err(error.to_string()),
-            }
-        }
-        .boxed()
+        async move { is_new(self.execute(&command).await) }.boxed()
+    }
+}
+
+impl QueueClient for PostgresStore {
+    fn enqueue(&self, _: &str, job: &JobSpec) -> BoxFuture<'_, Result<bool, String>> {
+        let command = Command::Table(TableCommand::Enqueue { job: job.clone() });
+        async move { is_new(self.execute(&command).await) }.boxed()
+    }
+}
+
+fn is_new(answer: Result<Reply, StoreError>) -> Result<bool, String> {
+    match answer {
+        Ok(Reply::Enqueued(new)) => Ok(new),
+        Ok(other) => Err(format!("an unexpected answer: {other:?}")),
+        Err(error) => Err(error.to_string()),
     }
 }
 

@@ -5,7 +5,7 @@
 //! reply for the same state. Expiries run on the store's clock.
 
 use crate::names::{JobId, Store, Text};
-use crate::protocol::{ClaimedJob, JobSpec};
+use crate::protocol::{ClaimedJob, JobSpec, TableCommand};
 use crate::time::{Span, UnixMillis};
 
 /// Pairs a reply with its command. Unique within one machine's life.
@@ -60,6 +60,9 @@ pub enum Command {
     DropSteps { job: JobId },
     /// Postgres: records that the job's work was done, one row an execution. → `Done`
     RecordEffect { job: JobId, worker: Text, attempt: u32 },
+
+    /// Postgres: of a fleet whose jobs are there.
+    Table(TableCommand),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,7 +121,8 @@ impl Command {
             | Self::LoadSteps { .. }
             | Self::SaveStep { .. }
             | Self::DropSteps { .. }
-            | Self::RecordEffect { .. } => Store::Postgres,
+            | Self::RecordEffect { .. }
+            | Self::Table(_) => Store::Postgres,
             _ => Store::Redis,
         }
     }

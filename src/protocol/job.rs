@@ -42,3 +42,15 @@ pub struct ClaimedJob {
     /// How often the job was found without a lock while active.
     pub stalls: u32,
 }
+
+impl JobSpec {
+    /// Steps are numbered from 1.
+    pub(super) fn step_numbers(&self) -> std::ops::RangeInclusive<u32> {
+        1..=u32::try_from(self.steps.len()).unwrap_or(u32::MAX)
+    }
+
+    pub(super) fn step_time(&self, step: u32) -> Span {
+        debug_assert!(step >= 1, "steps are numbered from 1");
+        self.steps.get(step as usize - 1).copied().unwrap_or_default()
+    }
+}

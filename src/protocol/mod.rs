@@ -19,6 +19,7 @@ pub mod settings;
 mod slot;
 mod stalled;
 mod status;
+pub mod table;
 #[cfg(test)]
 mod testing;
 pub mod worker;
@@ -33,4 +34,5 @@ pub use machine::{Input, Machine, Output};
 pub use settings::{FleetRole, FleetSettings, HeartbeatSettings, PlantedBug, QueueSettings};
 pub use slot::PLANNED_FAILURE;
 pub use status::STALLED_TOO_OFTEN;
+pub use table::{Sweeper, TableCommand, TableRole, TableSettings, TableWorker};
 pub use worker::Worker;

@@ -7,7 +7,7 @@ use crate::protocol::queue::Claimed;
 use crate::protocol::status::FinalFailure;
 use crate::protocol::worker::{Owner, Rules, Timer, WorkerDesk};
 use crate::protocol::{
-    ClaimedJob, Command, CommandId, FleetEvent, JobSpec, Output, PlantedBug, Reply, StoreError,
+    ClaimedJob, Command, CommandId, FleetEvent, Output, PlantedBug, Reply, StoreError,
 };
 use crate::time::{Instant, Now, Span};
 
@@ -399,17 +399,5 @@ impl Active {
             }
             Stage::Releasing => Command::Release { queue, job, token },
         }
-    }
-}
-
-impl JobSpec {
-    /// Steps are numbered from 1.
-    fn step_numbers(&self) -> std::ops::RangeInclusive<u32> {
-        1..=u32::try_from(self.steps.len()).unwrap_or(u32::MAX)
-    }
-
-    fn step_time(&self, step: u32) -> Span {
-        debug_assert!(step >= 1, "steps are numbered from 1");
-        self.steps.get(step as usize - 1).copied().unwrap_or_default()
     }
 }

@@ -13,7 +13,7 @@ use crate::protocol::FleetEvent;
 use crate::run::faults::{Dated, FaultRun};
 use crate::run::targets::Targets;
 use crate::run::workload::{Arrival, arrivals};
-use crate::scenario::{Program, Scenario};
+use crate::scenario::Scenario;
 use crate::time::{Instant, Span};
 use crate::timing::{Pipeline, Subject};
 
@@ -206,7 +206,7 @@ impl<'s> Conductor<'s> {
             .fleet
             .processes
             .iter()
-            .any(|spec| spec.name == *process && matches!(spec.program, Program::Reference { .. }))
+            .any(|spec| spec.name == *process && spec.program.is_reference())
     }
 
     fn advance(&mut self) {

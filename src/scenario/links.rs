@@ -1,7 +1,7 @@
 //! The links of a fleet: who connects to what.
 
 use crate::names::{Endpoint, Link, PRODUCER, Store};
-use crate::scenario::{Enqueue, Fleet, Program};
+use crate::scenario::{Enqueue, Fleet};
 
 impl Fleet {
     /// Every link: each process's, and the producer's.
@@ -23,7 +23,7 @@ impl Fleet {
     pub fn producer_link(&self) -> Link {
         let to = match &self.enqueue {
             Enqueue::Queue { .. } | Enqueue::Redis { .. } => Endpoint::Store(Store::Redis),
-            Enqueue::Sql { .. } => Endpoint::Store(Store::Postgres),
+            Enqueue::Sql { .. } | Enqueue::Table => Endpoint::Store(Store::Postgres),
             Enqueue::Http { process, .. } => Endpoint::Process(process.clone()),
         };
         Link { from: PRODUCER.into(), to }
@@ -32,6 +32,6 @@ impl Fleet {
     /// Whether the fleet is the reference fleet, whose tables the harness makes.
     #[must_use]
     pub fn is_reference(&self) -> bool {
-        self.processes.iter().any(|process| matches!(process.program, Program::Reference { .. }))
+        self.processes.iter().any(|process| process.program.is_reference())
     }
 }

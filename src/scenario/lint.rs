@@ -202,7 +202,7 @@ impl Linter<'_> {
     /// ended after the timeout t saves at most `⌊t / s⌋` steps of at least s: `a` attempts together save
     /// `a·⌊t / s⌋`, and the job needs all.
     fn attempts(&self, found: &mut Vec<(Place, Lint)>) {
-        if self.reference().is_none() || !self.expects_no_failure() {
+        if !self.scenario.fleet.is_reference() || !self.expects_no_failure() {
             return;
         }
         let (workload, raw) = (&self.scenario.workload, self.raw.workload.given());
@@ -306,11 +306,11 @@ impl Linter<'_> {
         matches!(self.scenario.expect.mistakes, MistakeExpect::Count(count) if count.min > 0)
     }
 
-    /// None for a foreign fleet.
+    /// None for a foreign fleet, and for one without Redis.
     fn reference(&self) -> Option<&FleetSettings> {
         self.scenario.fleet.processes.iter().find_map(|process| match &process.program {
             Program::Reference { settings, .. } => Some(&**settings),
-            Program::External { .. } => None,
+            Program::Table { .. } | Program::External { .. } => None,
         })
     }
 

@@ -27,6 +27,7 @@ use crate::fault::Fault;
 use crate::names::{Endpoint, ProcessName};
 use crate::protocol::Backoff;
 pub use crate::protocol::settings::{FleetRole, FleetSettings, HeartbeatSettings, PlantedBug, QueueSettings};
+pub use crate::protocol::{TableRole, TableSettings};
 use crate::time::{Interval, Scale, Span};
 use crate::timing::Pipeline;
 
@@ -61,7 +62,7 @@ pub struct Scenario {
 /// The system under test, as everything outside `live::fleet` sees it: processes, and ways to ask.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fleet {
-    /// `redis-heartbeat`, `redis-queue` or `external`.
+    /// A reference system's name, or `external`.
     pub system: String,
     /// Every process, in the order of start. At least one. Names are unique.
     pub processes: Vec<ProcessSpec>,
@@ -80,7 +81,7 @@ pub struct Fleet {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProcessSpec {
     pub name: ProcessName,
-    /// `worker`, `api`, `catalogue`, or a role of an external fleet.
+    /// `worker`, `api`, `catalogue`, `sweeper`, or a role of an external fleet.
     pub role: String,
     /// From 1 within the role.
     pub index: u32,
@@ -101,6 +102,8 @@ pub struct ProcessSpec {
 pub enum Program {
     /// `syncope-fleet ROLE`, its settings as JSON in the environment variable `SYNCOPE_FLEET`.
     Reference { role: FleetRole, settings: Box<FleetSettings> },
+    /// The same, of a fleet whose jobs are in Postgres.
+    Table { role: TableRole, settings: Box<TableSettings> },
     /// Somebody else's. The process backend needs `command`, docker needs `image` (whose own command
     /// is replaced by `command`, if that is given too).
     External { command: Option<Vec<String>>, image: Option<String>, working_directory: Option<String> },
@@ -110,6 +113,14 @@ pub enum Program {
 pub enum Prepare {
     Sql(String),
     Redis(Vec<String>),
+}
+
+impl Program {
+    /// A process of ours: it says when it is ready, and its store has our tables.
+    #[must_use]
+    pub const fn is_reference(&self) -> bool {
+        matches!(self, Self::Reference { .. } | Self::Table { .. })
+    }
 }
 
 /// How a job gets into the system. Texts may hold `${job}` and `${spec}` (the job as JSON).
@@ -124,6 +135,8 @@ pub enum Enqueue {
     },
     /// POST to the process; a 2xx with `{"acknowledged": true}` acknowledges, with `false` declines
     /// (`"reason"` says why).
+    /// The reference fleet's own statement, through the producer's link to Postgres.
+    Table,
     Http {
         process: ProcessName,
         path: String,
@@ -152,6 +165,8 @@ pub enum Ask {
     Http { process: ProcessName, path: String, pointer: String },
     /// A Redis command whose flat array or map of job, count gives the stalls so far.
     RedisStalls { command: Vec<String> },
+    /// A query whose rows of job text, count integer give how often each was taken from its holder so far.
+    SqlStalls { query: String },
     /// Alive if the answer is neither nil, nor 0, nor empty.
     Redis { command: Vec<String> },
     /// Alive if the first column of the first row is true.

@@ -12,16 +12,16 @@ use tokio::time::sleep_until;
 use super::{Ended, FleetError};
 use crate::live::clock;
 use crate::live::fleet::emit::{emit, emit_clock};
-use crate::live::store::Stores;
+use crate::live::store::Execute;
 use crate::protocol::{CommandId, Input, Machine, Output, Reply, StoreError};
 use crate::time::{Instant, Now};
 
 /// Questions that may wait for the machine before the askers have to.
 const QUESTIONS_MAX: usize = 64;
 
-pub(super) struct Driver<M> {
+pub(super) struct Driver<M, S> {
     machine: M,
-    stores: Stores,
+    stores: S,
     signals: Option<Signals>,
     commands: FuturesUnordered<BoxFuture<'static, (CommandId, Result<Reply, StoreError>)>>,
     /// When the work on each slot is over.
@@ -78,9 +78,9 @@ impl Signals {
     }
 }
 
-impl<M: Machine> Driver<M> {
+impl<M: Machine, S: Execute> Driver<M, S> {
     /// Without `signals`, somebody else obeys them.
-    pub fn new(machine: M, stores: Stores, signals: Option<Signals>) -> (Self, Asker) {
+    pub fn new(machine: M, stores: S, signals: Option<Signals>) -> (Self, Asker) {
         let (ask, questions) = mpsc::channel(QUESTIONS_MAX);
         let driver = Self {
             machine,
@@ -124,7 +124,7 @@ impl<M: Machine> Driver<M> {
         match output {
             Output::Send { id, command } => {
                 let stores = self.stores.clone();
-                self.commands.push(Box::pin(async move { (id, stores.execute(&command).await) }));
+                self.commands.push(Box::pin(async move { (id, stores.execute(command).await) }));
             }
             Output::Work { slot, lasting, .. } => {
                 self.works.insert(slot, clock::monotonic() + lasting);

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use crate::live::store::{AddressError, Limits, PostgresStore, RedisStore, Stores};
 use crate::names::ProcessName;
-use crate::protocol::FleetSettings;
+use crate::protocol::{FleetSettings, TableSettings};
 
 /// The variables, as they were when the process started. Each is looked at when a role needs it.
 #[derive(Debug, Clone)]
@@ -25,6 +25,24 @@ impl Environment {
     pub(super) fn settings(&self) -> Result<FleetSettings, EnvironmentError> {
         const NAME: &str = "SYNCOPE_FLEET";
         serde_json::from_str(self.text(NAME)?).map_err(|error| invalid(NAME, error))
+    }
+
+    /// Of a fleet whose jobs are in Postgres.
+    pub(super) fn table_settings(&self) -> Result<TableSettings, EnvironmentError> {
+        const NAME: &str = "SYNCOPE_FLEET";
+        serde_json::from_str(self.text(NAME)?).map_err(|error| invalid(NAME, error))
+    }
+
+    /// The one store of such a fleet, with the rights of the role.
+    pub(super) fn database(
+        &self,
+        role: Option<&str>,
+        settings: &TableSettings,
+    ) -> Result<PostgresStore, EnvironmentError> {
+        const NAME: &str = "DATABASE_URL";
+        let patience = settings.patience.to_std();
+        let limits = Limits { connect: patience, command: patience };
+        PostgresStore::connect_as(role, self.text(NAME)?, limits).map_err(|error| invalid(NAME, error))
     }
 
     pub(super) fn name(&self) -> Result<ProcessName, EnvironmentError> {

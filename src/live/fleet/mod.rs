@@ -9,11 +9,12 @@ mod driver;
 pub mod emit;
 mod environment;
 mod http;
+mod table;
 mod worker;
 
 pub use environment::{Environment, EnvironmentError};
 
-use crate::protocol::FleetRole;
+use crate::protocol::{FleetRole, TableRole};
 
 /// How a process ended by its own will.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +33,14 @@ pub async fn run(role: FleetRole, environment: &Environment) -> Result<Ended, Fl
         FleetRole::Api => api::run(environment).await,
         FleetRole::Catalogue => catalogue::run(environment).await,
     }
+}
+
+/// Runs one process of a fleet whose jobs are in Postgres, until it is told to stop.
+///
+/// # Errors
+/// If the environment lacks something.
+pub async fn run_table(role: TableRole, environment: &Environment) -> Result<Ended, FleetError> {
+    table::run(role, environment).await
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -91,6 +91,7 @@ enum Way {
     Http { client: Result<reqwest::Client, String>, process: ProcessName, path: String, pointer: String },
     RedisStalls { redis: Redis, command: redis::Cmd },
     Redis { redis: Redis, command: redis::Cmd },
+    SqlStalls { postgres: Postgres, query: String },
     Sql { postgres: Postgres, query: String },
 }
 
@@ -106,6 +107,9 @@ impl Asker {
             },
             Ask::RedisStalls { command } => Way::RedisStalls { redis: redis(), command: cmd(command) },
             Ask::Redis { command } => Way::Redis { redis: redis(), command: cmd(command) },
+            Ask::SqlStalls { query } => {
+                Way::SqlStalls { postgres: Postgres::new(probe.timeout), query: query.clone() }
+            }
             Ask::Sql { query } => Way::Sql { postgres: Postgres::new(probe.timeout), query: query.clone() },
         };
         Self { site, way }
@@ -125,6 +129,11 @@ impl Asker {
             Way::Redis { redis, command } => {
                 let answer = redis.ask::<Value>(&self.store(Store::Redis)?, command).await?;
                 Ok(alive(is_something(&answer)))
+            }
+            Way::SqlStalls { postgres, query } => {
+                let store = self.store(Store::Postgres)?;
+                let rows = postgres.query(&store, query, super::effects::ROWS_MAX).await?;
+                stalls_of_rows(rows.iter().map(|row| (row.get(0), row.get(1))))
             }
             Way::Sql { postgres, query } => {
                 let rows = postgres.query(&self.store(Store::Postgres)?, query, 1_000).await?;
@@ -219,6 +228,22 @@ fn stalls(answer: &Value) -> Result<Sample, String> {
     Ok(Sample::Stalls(stalls))
 }
 
+/// Columns of job, count.
+fn stalls_of_rows<'r>(
+    rows: impl Iterator<Item = (Option<&'r str>, Option<&'r str>)>,
+) -> Result<Sample, String> {
+    let mut stalls: Vec<(JobId, u32)> = rows
+        .map(|(job, count)| {
+            let (job, count) = (job.ok_or("a job is null")?, count.ok_or("a count is null")?);
+            let count = count.parse().map_err(|_| format!("`{count}` is not a count"))?;
+            Ok((JobId::from(job), count))
+        })
+        .collect::<Result<_, String>>()
+        .map_err(|error| format!("postgres: {error}"))?;
+    stalls.sort();
+    Ok(Sample::Stalls(stalls))
+}
+
 pub(super) fn pairs(answer: &Value) -> Result<Vec<(&Value, &Value)>, String> {
     let pairs: Vec<_> = match answer {
         Value::Nil => Vec::new(),
@@ -272,6 +297,16 @@ mod tests {
             [Value::Okay, Value::Array(vec![bulk("job-1")]), Value::Array(vec![bulk("a"), bulk("x")])]
         {
             assert!(stalls(&answer).is_err(), "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn stalls_are_read_from_rows_and_sorted() {
+        let rows = [(Some("job-2"), Some("1")), (Some("job-1"), Some("2"))];
+        let expected = Sample::Stalls(vec![("job-1".into(), 2), ("job-2".into(), 1)]);
+        assert_eq!(stalls_of_rows(rows.into_iter()), Ok(expected));
+        for wrong in [(None, Some("1")), (Some("job-1"), None), (Some("job-1"), Some("x"))] {
+            assert!(stalls_of_rows([wrong].into_iter()).is_err(), "{wrong:?}");
         }
     }
 

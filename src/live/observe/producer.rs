@@ -21,9 +21,10 @@ use crate::time::Span;
 /// Asks without an answer at the same time; more wait their turn, unasked.
 const IN_FLIGHT_MAX: usize = 256;
 
-/// The reference queue's own enqueue script, on the producer's link to Redis.
+/// The reference fleet's own way to enqueue, on the producer's link to the store.
 pub trait QueueClient: Send + Sync {
-    /// False: a job of this id exists.
+    /// Where jobs are in Postgres there is one table, and the queue has no name. False: a job of this
+    /// id exists.
     fn enqueue(&self, queue: &str, job: &JobSpec) -> BoxFuture<'_, Result<bool, String>>;
 }
 
@@ -101,10 +102,11 @@ impl Shared {
             Enqueue::Queue { queues, large_over, .. } => {
                 let queue = choose_queue(spec, queues, *large_over).ok_or("the system has no queue")?;
                 let client = self.links.queue.as_ref().ok_or("the producer has no client for the queue")?;
-                Ok(match client.enqueue(queue, spec).await? {
-                    true => EnqueueOutcome::Acknowledged,
-                    false => EnqueueOutcome::Declined("a job of this id exists".to_owned()),
-                })
+                enqueued(client.enqueue(queue, spec).await?)
+            }
+            Enqueue::Table => {
+                let client = self.links.queue.as_ref().ok_or("the producer has no client for the table")?;
+                enqueued(client.enqueue("", spec).await?)
             }
             Enqueue::Http { path, body, .. } => {
                 let address = self.links.http.ok_or("the producer has no link to the process")?;
@@ -124,6 +126,13 @@ impl Shared {
             }
         }
     }
+}
+
+fn enqueued(new: bool) -> Answer {
+    Ok(match new {
+        true => EnqueueOutcome::Acknowledged,
+        false => EnqueueOutcome::Declined("a job of this id exists".to_owned()),
+    })
 }
 
 /// The second queue takes the jobs that work for longer than `large_over`.

@@ -18,7 +18,7 @@ use super::engine::{self, Engine};
 use super::images::{self, Image};
 use super::labels::{self, OWNER_LABEL, RUN_LABEL, SCENARIO_LABEL, SITE_LABEL, Which};
 use super::output::OutputStream;
-use super::reference::{FLEET_VARIABLE, faketime_environment, fleet_settings, role_argument};
+use super::reference::{FLEET_VARIABLE, faketime_environment, fleet_settings, role_of};
 use super::undo::{self, Entry, OWNER_FILE, OWNER_VARIABLE, RUN_VARIABLE};
 use super::{RunContext, RunningProcess, Site, StoreInstance, places, start_side_by_side};
 use crate::backend::BackendError;
@@ -160,7 +160,9 @@ impl DockerSite {
         let mut container = self.container_spec(spec.name.as_str(), image);
         container.env.extend(env);
         match &spec.program {
-            Program::Reference { role, .. } => container.command = Some(vec![role_argument(*role).into()]),
+            Program::Reference { .. } | Program::Table { .. } => {
+                container.command = role_of(&spec.program).map(|role| vec![role.into()]);
+            }
             Program::External { command, working_directory, .. } => {
                 container.command.clone_from(command);
                 container.working_directory.clone_from(working_directory);

@@ -40,7 +40,7 @@ impl Resolved {
 
     pub(super) fn process(&self, spec: &ProcessSpec) -> Result<&Image, BackendError> {
         let image = match &spec.program {
-            Program::Reference { .. } => self.fleet.as_ref(),
+            Program::Reference { .. } | Program::Table { .. } => self.fleet.as_ref(),
             Program::External { image, .. } => image.as_ref().and_then(|image| self.external.get(image)),
         };
         image.ok_or_else(|| {
@@ -94,7 +94,7 @@ pub(super) async fn resolve(
     }
     for spec in &scenario.fleet.processes {
         match &spec.program {
-            Program::Reference { .. } if resolved.fleet.is_none() => {
+            Program::Reference { .. } | Program::Table { .. } if resolved.fleet.is_none() => {
                 let image = fleet_image::current(&engine.docker, guard, progress).await?;
                 resolved.fleet = Some(image);
             }

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::child::{self, Child, Launch, Output};
 use super::output::OutputStream;
 use super::process_stores::{Installed, StoreServer};
-use super::reference::{FLEET_VARIABLE, faketime_environment, fleet_settings, role_argument};
+use super::reference::{FLEET_VARIABLE, faketime_environment, fleet_settings, role_of};
 use super::tree::Identity;
 use super::undo::{self, Entry, OWNER_FILE, OWNER_VARIABLE, RUN_VARIABLE};
 use super::{
@@ -293,12 +293,12 @@ type CommandLine = (PathBuf, Vec<OsString>, Option<PathBuf>);
 /// Program, arguments, and the directory that it is started in.
 fn command_of(spec: &ProcessSpec) -> Result<CommandLine, BackendError> {
     match &spec.program {
-        Program::Reference { role, .. } => {
+        Program::Reference { .. } | Program::Table { .. } => {
             let program = places::own_program("syncope-fleet", "SYNCOPE_FLEET_BIN").map_err(|error| {
                 let hint = "cargo build --bins, or set SYNCOPE_FLEET_BIN".into();
                 BackendError::Environment { what: error.to_string(), hint }
             })?;
-            Ok((program, vec![role_argument(*role).into()], None))
+            Ok((program, role_of(&spec.program).map(OsString::from).into_iter().collect(), None))
         }
         Program::External { command: Some(command), working_directory, .. } if !command.is_empty() => {
             let arguments = command[1..].iter().map(OsString::from).collect();

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use crate::scenario::{FleetRole, ProcessSpec, Program};
+use crate::scenario::{FleetRole, ProcessSpec, Program, TableRole};
 
 /// The reference fleet's settings, as JSON.
 pub(super) const FLEET_VARIABLE: &str = "SYNCOPE_FLEET";
@@ -12,11 +12,22 @@ pub(super) const FLEET_VARIABLE: &str = "SYNCOPE_FLEET";
 pub(super) fn fleet_settings(spec: &ProcessSpec) -> Option<String> {
     match &spec.program {
         Program::Reference { settings, .. } => serde_json::to_string(settings).ok(),
+        Program::Table { settings, .. } => serde_json::to_string(settings).ok(),
         Program::External { .. } => None,
     }
 }
 
-pub(super) const fn role_argument(role: FleetRole) -> &'static str {
+/// The first argument of the fleet's program; `None` for somebody else's program.
+pub(super) const fn role_of(program: &Program) -> Option<&'static str> {
+    match program {
+        Program::Reference { role, .. } => Some(role_argument(*role)),
+        Program::Table { role: TableRole::Worker, .. } => Some("table-worker"),
+        Program::Table { role: TableRole::Sweeper, .. } => Some("sweeper"),
+        Program::External { .. } => None,
+    }
+}
+
+const fn role_argument(role: FleetRole) -> &'static str {
     match role {
         FleetRole::Worker => "worker",
         FleetRole::Api => "api",

@@ -15,6 +15,25 @@ pub use redis::RedisStore;
 use crate::names::Store;
 use crate::protocol::{Command, Reply, StoreError};
 
+/// What carries out a machine's commands. Cheap to clone.
+pub trait Execute: Clone + Send + Sync + 'static {
+    /// # Errors
+    /// See [`StoreError`]; whether the command took effect is then unknown.
+    fn execute(&self, command: Command) -> impl Future<Output = Result<Reply, StoreError>> + Send;
+}
+
+impl Execute for Stores {
+    async fn execute(&self, command: Command) -> Result<Reply, StoreError> {
+        Self::execute(self, &command).await
+    }
+}
+
+impl Execute for PostgresStore {
+    async fn execute(&self, command: Command) -> Result<Reply, StoreError> {
+        Self::execute(self, &command).await
+    }
+}
+
 /// Both stores of one process of the fleet. Cheap to clone.
 #[derive(Clone)]
 pub struct Stores {

@@ -1,5 +1,7 @@
 //! The protocol's commands on Postgres. Each is one statement, and so one transaction.
 
+mod table;
+
 use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +18,7 @@ use crate::protocol::command::JobStatus;
 use crate::protocol::{Command, Reply, StoreError};
 
 /// The tables of the reference fleet. Idempotent; may be run by several callers at once.
-pub const SCHEMA: &str = include_str!("schema.sql");
+pub const SCHEMA: &str = concat!(include_str!("schema.sql"), include_str!("table.sql"));
 
 /// One client of one Postgres. Cheap to clone; all clones share the connection.
 #[derive(Clone)]
@@ -31,10 +33,25 @@ impl PostgresStore {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn connect(url: &str, limits: Limits) -> Result<Self, AddressError> {
+        Self::connect_as(None, url, limits)
+    }
+
+    /// As [`Self::connect`], with the rights of the role from the session's begin.
+    ///
+    /// # Errors
+    /// If `url` is not such an address.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn connect_as(role: Option<&str>, url: &str, limits: Limits) -> Result<Self, AddressError> {
         let mut config: Config = url
             .parse()
             .map_err(|error: Error| AddressError { store: Store::Postgres, reason: describe(&error) })?;
-        config.options(format!("-c statement_timeout={}", statement_timeout(limits.command).as_millis()));
+        let role = role.map_or_else(String::new, |role| format!(" -c role={role}"));
+        config.options(format!(
+            "-c statement_timeout={}{role}",
+            statement_timeout(limits.command).as_millis()
+        ));
         config.application_name("syncope-fleet");
         Ok(Self(Arc::new(Link::open(Dialer(config), limits))))
     }
@@ -140,6 +157,7 @@ async fn run(client: Arc<Client>, command: &Command) -> Result<Reply, StoreError
             execute(&client, RECORD_EFFECT, values).await?;
             Ok(Reply::Done)
         }
+        Command::Table(command) => table::run(client, command).await,
         _ => Err(StoreError::Rejected(format!("not a Postgres command: {command:?}"))),
     }
 }

@@ -150,7 +150,8 @@ impl Inner {
             | Command::LoadSteps { .. }
             | Command::SaveStep { .. }
             | Command::DropSteps { .. }
-            | Command::RecordEffect { .. } => {
+            | Command::RecordEffect { .. }
+            | Command::Table(_) => {
                 Err(StoreError::Rejected(format!("not a Redis command: {command:?}")))
             }
         }

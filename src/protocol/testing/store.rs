@@ -190,7 +190,10 @@ impl MiniStore {
                 self.effects.push((job.clone(), *attempt));
                 Reply::Done
             }
-            Command::AwaitReady { .. } | Command::ReadBeat { .. } | Command::Enqueue { .. } => {
+            Command::AwaitReady { .. }
+            | Command::ReadBeat { .. }
+            | Command::Enqueue { .. }
+            | Command::Table(_) => {
                 panic!("no worker sends {command:?} to a store")
             }
         }

@@ -11,7 +11,7 @@ record! {
     /// (`external`).
     Fleet {
         /// Which reference system. Its processes are `worker-1` to `worker-n`; `redis-heartbeat` has
-        /// `api` and `catalogue` too.
+        /// `api` and `catalogue` too, `postgres-heartbeat` has `sweeper`.
         optional system: System,
         /// How many workers it has. 1 unless given.
         optional workers: Whole<1, WORKERS_MAX>,
@@ -53,11 +53,12 @@ record! {
         optional prefix: KeyPrefix,
         /// A defect on purpose, to prove that the checks see it. For tests only.
         optional planted_bug: PlantedBug,
-        /// `redis-heartbeat`: the time between two beats. 15s.
+        /// `redis-heartbeat`, `postgres-heartbeat`: the time between two beats. 15s, 30s.
         optional interval: Duration,
         /// `redis-heartbeat`: the heartbeat key's time to live. 30s.
         optional ttl: Duration,
-        /// `redis-heartbeat`: the age from which the api calls a beat stale. 45s.
+        /// `redis-heartbeat`: the age from which the api calls a beat stale. 45s. `postgres-heartbeat`:
+        /// the age from which the sweeper takes a worker for dead. 2m.
         optional threshold: Duration,
         /// `redis-heartbeat`: how often the api asks again before it says offline. 2.
         optional retries: Whole<0, 100>,
@@ -69,6 +70,16 @@ record! {
         optional lock_ttl: Duration,
         /// `redis-heartbeat`: how often a worker takes or renews the global lock. 20s.
         optional lock_interval: Duration,
+        /// `postgres-heartbeat`: the time from one look of the sweeper to the next. 60s.
+        optional check_interval: Duration,
+        /// `postgres-heartbeat`: how long a process waits for a connection, and for an answer. 10s.
+        optional patience: Duration,
+        /// `postgres-heartbeat`: a completion counts only while the job is the worker's. false.
+        optional fencing: Flag,
+        /// `postgres-heartbeat`: there is a sweeper. true.
+        optional sweeper: Flag,
+        /// `postgres-heartbeat`: the sweeper's role in the database may change jobs. true.
+        optional sweeper_may_update: Flag,
     }
 }
 

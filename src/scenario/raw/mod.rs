@@ -62,6 +62,8 @@ pub(crate) enum System {
     RedisHeartbeat,
     /// A queue in the manner of BullMQ: locks that are renewed, and a check for stalled jobs.
     RedisQueue,
+    /// Jobs in a table of Postgres, a beat of each worker, and a sweeper that fails the jobs of the dead.
+    PostgresHeartbeat,
 }
 
 record! {

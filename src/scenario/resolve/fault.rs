@@ -223,7 +223,7 @@ fn require_store(store: Store, place: Place, world: &World<'_>, report: &mut Rep
 pub(super) fn all_links(fleet: &Fleet) -> Vec<(ProcessName, Endpoint)> {
     let producer = match &fleet.enqueue {
         Enqueue::Queue { .. } | Enqueue::Redis { .. } => Endpoint::Store(Store::Redis),
-        Enqueue::Sql { .. } => Endpoint::Store(Store::Postgres),
+        Enqueue::Sql { .. } | Enqueue::Table => Endpoint::Store(Store::Postgres),
         Enqueue::Http { process, .. } => Endpoint::Process(process.clone()),
     };
     let of_processes = fleet

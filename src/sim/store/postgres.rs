@@ -1,13 +1,16 @@
-//! The modelled Postgres: the three tables of the reference fleet. Each command is one transaction.
+//! The modelled Postgres: the tables of the reference fleet. Each command is one transaction.
+
+mod table;
 
 use crate::history::FinalState;
 use crate::names::JobId;
 use crate::protocol::command::JobStatus;
-use crate::protocol::{Command, Reply, StoreError};
+use crate::protocol::{Command, Reply, StoreError, TableCommand};
 use crate::time::Instant;
 
 use super::down;
 use super::hash::Index;
+pub use table::{Execution, ExecutionStatus};
 
 /// One server. A crash of it keeps every committed row, as on the live one: the log is written before
 /// a commit is acknowledged, and what was written survives the process. The live one runs without
@@ -17,7 +20,10 @@ pub struct Postgres {
     index: Index<JobId, u32>,
     /// In the order in which they were first named.
     jobs: Vec<Job>,
+    tables: table::Tables,
     running: bool,
+    /// The sweeper's role may not update.
+    sweeps_refused: bool,
 }
 
 /// The rows that name one job.
@@ -30,6 +36,8 @@ pub struct Job {
     pub steps: Vec<StepRow>,
     /// The rows of `effects`, the oldest first.
     pub effects: Vec<EffectRow>,
+    /// The row of `executions`.
+    pub execution: Option<Execution>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +81,13 @@ impl Postgres {
     /// A running server with empty tables.
     #[must_use]
     pub fn new() -> Self {
-        Self { index: Index::default(), jobs: Vec::new(), running: true }
+        Self {
+            index: Index::default(),
+            jobs: Vec::new(),
+            tables: table::Tables::default(),
+            running: true,
+            sweeps_refused: false,
+        }
     }
 
     /// `now` is the time that the server stamps rows with.
@@ -118,6 +132,10 @@ impl Postgres {
                 self.job(job).effects.push(EffectRow { worker: worker.as_str().into(), attempt, at: now });
                 Reply::Done
             }
+            Command::Table(TableCommand::FailJobsOfTheDead { .. }) if self.sweeps_refused => {
+                return Err(StoreError::Rejected("permission denied for table executions".to_owned()));
+            }
+            Command::Table(command) => return self.execute_on_tables(now, command),
             _ => return Err(StoreError::Rejected(format!("not a Postgres command: {command:?}"))),
         })
     }
@@ -154,6 +172,11 @@ impl Postgres {
         self.running
     }
 
+    /// The sweeper's role has been granted no more than to read.
+    pub const fn refuse_sweeps(&mut self) {
+        self.sweeps_refused = true;
+    }
+
     /// The server's processes are killed.
     pub const fn crash(&mut self) {
         self.running = false;
@@ -178,7 +201,8 @@ impl Postgres {
             None => {
                 let place = self.jobs.len();
                 self.index.insert(id.clone(), place as u32);
-                self.jobs.push(Job { id: id.clone(), status: None, steps: Vec::new(), effects: Vec::new() });
+                let (steps, effects) = (Vec::new(), Vec::new());
+                self.jobs.push(Job { id: id.clone(), status: None, steps, effects, execution: None });
                 place
             }
         };
@@ -188,13 +212,17 @@ impl Postgres {
 
 impl Job {
     fn has_rows(&self) -> bool {
-        self.status.is_some() || !self.steps.is_empty() || !self.effects.is_empty()
+        self.status.is_some()
+            || !self.steps.is_empty()
+            || !self.effects.is_empty()
+            || self.execution.is_some()
     }
 
     fn final_state(&self) -> FinalState {
         FinalState {
             effects: u32::try_from(self.effects.len()).unwrap_or(u32::MAX),
-            failed: self.status.as_ref().is_some_and(|row| row.name == StatusName::Failed),
+            failed: self.status.as_ref().is_some_and(|row| row.name == StatusName::Failed)
+                || self.execution.as_ref().is_some_and(|row| row.status == ExecutionStatus::Failed),
             steps: self.steps.iter().map(|row| row.step).collect(),
         }
     }

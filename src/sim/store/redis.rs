@@ -240,7 +240,8 @@ impl Redis {
             | Command::LoadSteps { .. }
             | Command::SaveStep { .. }
             | Command::DropSteps { .. }
-            | Command::RecordEffect { .. } => {
+            | Command::RecordEffect { .. }
+            | Command::Table(_) => {
                 return Err(StoreError::Rejected(format!("not a Redis command: {command:?}")));
             }
         })

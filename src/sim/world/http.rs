@@ -223,7 +223,7 @@ impl World {
             }
             (Asker::Exchange { .. }, Some(job)) if online => {
                 let command = Command::Enqueue {
-                    queue: it.settings.queue.queues.first().map_or("", String::as_str).into(),
+                    queue: it.duty.first_queue().into(),
                     job: (**job).clone(),
                 };
                 match it.client(Store::Redis) {
@@ -232,7 +232,7 @@ impl World {
                 }
             }
             (Asker::Exchange { .. }, _) => {
-                let (life, patience) = (it.life, it.settings.patience());
+                let (life, patience) = (it.life, it.duty.patience());
                 match it.catalogue {
                     Some(wire) => {
                         let from = From::Api { process, life, request };

@@ -8,6 +8,7 @@ mod http;
 mod inject;
 mod observe;
 mod process;
+mod program;
 mod server;
 mod wire;
 
@@ -19,6 +20,7 @@ use delays::Delays;
 use http::Exchange;
 use observe::{Collector, Prober, Producer, Saw};
 use process::Process;
+use program::Duty;
 use server::{Server, Stores};
 use wire::{Conn, Message, Peer, Wire};
 
@@ -27,8 +29,8 @@ use crate::dist::Random;
 use crate::fault::Order;
 use crate::history::{Event, What};
 use crate::names::{Endpoint, HARNESS, ProcessName, Store};
-use crate::protocol::{FleetSettings, Reply, StoreError};
-use crate::scenario::{Ask, Enqueue, Program, RedisDurability, Scenario};
+use crate::protocol::{Reply, StoreError};
+use crate::scenario::{Ask, Enqueue, RedisDurability, Scenario};
 use crate::sim::agenda::Agenda;
 use crate::sim::store::{Postgres, Redis};
 use crate::time::{Instant, Span};
@@ -150,16 +152,14 @@ impl World {
         let fleet = &scenario.fleet;
         let mut processes = Vec::new();
         for spec in &fleet.processes {
-            let Program::Reference { role, settings } = &spec.program else {
-                return Err(unsupported("programs of its own, which do not run in virtual time"));
-            };
-            processes.push(Process::new(spec, *role, settings));
+            let duty = Duty::of(&spec.program)
+                .ok_or_else(|| unsupported("programs of its own, which do not run in virtual time"))?;
+            processes.push(Process::new(spec, duty));
         }
         if matches!(fleet.enqueue, Enqueue::Redis { .. } | Enqueue::Sql { .. }) {
             return Err(unsupported("an enqueue of its own, which is not modelled"));
         }
-        let settings = processes.first().map(|process| process.settings.clone());
-        let settings = settings.ok_or_else(|| unsupported("no process"))?;
+        let stores = stores(scenario, processes.first().ok_or_else(|| unsupported("no process"))?);
         let mut world = Self {
             now: BEGIN,
             agenda: Agenda::new(),
@@ -170,7 +170,7 @@ impl World {
             clients: Vec::new(),
             processes,
             exchanges: Vec::new(),
-            stores: stores(scenario, &settings),
+            stores,
             enqueue_by: fleet.enqueue.clone(),
             producer: Producer::default(),
             prober: Prober::new(fleet.liveness.as_ref(), None),
@@ -203,7 +203,7 @@ impl World {
             self.wires.push(Wire::new(link.clone(), peer));
             let end = match (peer, from) {
                 (Peer::Store(store), _) => {
-                    let patience = from.map_or(Span::from_secs(1), |p| self.processes[p].settings.patience());
+                    let patience = from.map_or(Span::from_secs(1), |p| self.processes[p].duty.patience());
                     let owner = from.map_or(Owner::Producer, Owner::Process);
                     self.clients.push(Client::new(owner, wire, store, patience));
                     self.clients.len() - 1
@@ -301,11 +301,16 @@ impl World {
     }
 }
 
-fn stores(scenario: &Scenario, settings: &FleetSettings) -> Stores {
+fn stores(scenario: &Scenario, first: &Process) -> Stores {
+    let (prefix, keep_failed) = first.duty.keys();
+    let mut postgres = Postgres::new();
+    if first.duty.sweeps_are_refused() {
+        postgres.refuse_sweeps();
+    }
     let durability = scenario.stack.redis.as_ref().map_or(RedisDurability::None, |redis| redis.durability);
     Stores {
-        redis: Redis::new(&settings.prefix, settings.queue.keep_failed, durability),
-        postgres: Postgres::new(),
+        redis: Redis::new(prefix, keep_failed, durability),
+        postgres,
         servers: BTreeMap::from(Store::ALL.map(|store| (store, Server::new()))),
     }
 }

@@ -8,8 +8,8 @@ use super::server::Health;
 use super::{Planned, World};
 use crate::history::{EnqueueOutcome, FinalState, Sample, What};
 use crate::names::{JobId, PRODUCER, Store};
-use crate::protocol::{Command, JobSpec, Reply, StoreError};
-use crate::scenario::{Enqueue, Probe};
+use crate::protocol::{Command, JobSpec, Reply, StoreError, TableCommand};
+use crate::scenario::{self, Enqueue, Probe};
 use crate::time::{Instant, Span};
 
 /// Probes are asked no more often than this, as in `live`.
@@ -34,6 +34,7 @@ pub(super) struct Prober {
     limit: Span,
     /// The process whose api is asked; none: the store is.
     api: Option<usize>,
+    store: Store,
     /// The asks so far, and how many wait for an answer.
     asks: Vec<ProbeAsk>,
     waiting: usize,
@@ -43,7 +44,9 @@ impl Prober {
     pub fn new(probe: Option<&Probe>, api: Option<usize>) -> Self {
         let every = probe.map_or(Span::MAX, |probe| probe.every.max(PROBE_INTERVAL_MIN));
         let limit = probe.map_or(Span::MAX, |probe| probe.timeout);
-        Self { on: false, every, limit, api, asks: Vec::new(), waiting: 0 }
+        let in_postgres = probe.is_some_and(|probe| matches!(probe.ask, scenario::Ask::SqlStalls { .. }));
+        let store = if in_postgres { Store::Postgres } else { Store::Redis };
+        Self { on: false, every, limit, api, store, asks: Vec::new(), waiting: 0 }
     }
 }
 
@@ -78,6 +81,10 @@ impl World {
                 let queue = queues.get(usize::from(is_large)).or_else(|| queues.first());
                 let queue = queue.map_or("", String::as_str).into();
                 let command = Command::Enqueue { queue, job };
+                self.call(client, Who::Enqueue(number), Ask::Command(command));
+            }
+            (Enqueue::Table, Some(client)) => {
+                let command = Command::Table(TableCommand::Enqueue { job });
                 self.call(client, Who::Enqueue(number), Ask::Command(command));
             }
             _ => {
@@ -138,9 +145,10 @@ impl World {
     /// The ask is at the process, or at the store; no link carries it.
     pub(super) fn ask_arrives(&mut self, ask: usize) {
         let Some(process) = self.prober.api else {
-            return match self.health(Store::Redis) {
+            let store = self.prober.store;
+            return match self.health(store) {
                 Health::Up => self.answer_stalls(ask),
-                Health::Hanging => self.server(Store::Redis).asks.push(ask),
+                Health::Hanging => self.server(store).asks.push(ask),
                 Health::Down => self.ask_failed(ask, "connection refused"),
             };
         };
@@ -152,7 +160,12 @@ impl World {
     }
 
     pub(super) fn answer_stalls(&mut self, ask: usize) {
-        let stalls = self.stores.redis.stalls().map(|(job, count)| (job.clone(), count)).collect();
+        let owned = |(job, count): (&JobId, u32)| (job.clone(), count);
+        let mut stalls: Vec<_> = match self.prober.store {
+            Store::Redis => self.stores.redis.stalls().map(owned).collect(),
+            Store::Postgres => self.stores.postgres.stalls().map(owned).collect(),
+        };
+        stalls.sort_unstable();
         self.plan_after_message(Planned::Sampled { ask, saw: Saw::Stalls(stalls) });
     }
 

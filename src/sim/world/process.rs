@@ -6,14 +6,13 @@ use super::client::{Ask, Owner, Who};
 use super::clock::WallClock;
 use super::delays::TICK;
 use super::http::Api;
+use super::program::{Duty, Program};
 use super::wire::Peer;
 use super::{Planned, World};
 use crate::fault::{Order, Signal};
 use crate::history::What;
 use crate::names::{Endpoint, ProcessName, Store};
-use crate::protocol::{
-    Detector, FleetEvent, FleetRole, FleetSettings, Input, Machine, Output, Reply, StoreError, Worker,
-};
+use crate::protocol::{FleetEvent, Input, Output, Reply, StoreError};
 use crate::scenario::ProcessSpec;
 use crate::time::{Instant, Now, Span};
 
@@ -23,8 +22,7 @@ const FIRST_PID: u32 = 1_001;
 #[derive(Debug)]
 pub(super) struct Process {
     pub name: ProcessName,
-    role: FleetRole,
-    pub settings: FleetSettings,
+    pub duty: Duty,
     /// Its clients of the stores, by [`Store`].
     clients: [Option<usize>; Store::ALL.len()],
     pub catalogue: Option<usize>,
@@ -57,29 +55,11 @@ pub(super) enum State {
     Draining,
 }
 
-#[derive(Debug)]
-enum Program {
-    Worker(Box<Worker>),
-    Detector(Box<Detector>),
-    Catalogue,
-}
-
-impl Program {
-    fn machine(&mut self) -> Option<&mut dyn Machine> {
-        match self {
-            Self::Worker(worker) => Some(&mut **worker),
-            Self::Detector(detector) => Some(&mut **detector),
-            Self::Catalogue => None,
-        }
-    }
-}
-
 impl Process {
-    pub fn new(spec: &ProcessSpec, role: FleetRole, settings: &FleetSettings) -> Self {
+    pub fn new(spec: &ProcessSpec, duty: Duty) -> Self {
         Self {
             name: spec.name.clone(),
-            role,
-            settings: settings.clone(),
+            duty,
             clients: [None; Store::ALL.len()],
             catalogue: None,
             life: 0,
@@ -151,16 +131,8 @@ impl World {
         it.state = State::Running;
         it.booted = now.mono;
         let instance = format!("sim-{life}");
-        it.machine = Some(match (it.role, &it.settings.heartbeat) {
-            (FleetRole::Worker, _) => {
-                Program::Worker(Box::new(Worker::new(&it.settings, &it.name, it.pid, &instance, now)))
-            }
-            (FleetRole::Api, Some(heartbeat)) => {
-                Program::Detector(Box::new(Detector::new(heartbeat, &it.settings.prefix)))
-            }
-            (FleetRole::Api | FleetRole::Catalogue, _) => Program::Catalogue,
-        });
-        if it.role != FleetRole::Worker {
+        it.machine = Some(it.duty.program(&it.name, it.pid, &instance, now));
+        if it.duty.serves_http() {
             let (name, pid) = (it.name.clone(), it.pid);
             self.say(name, What::Fleet(FleetEvent::Ready { pid }));
         }
@@ -356,7 +328,7 @@ impl World {
         if self.unless_paused(Some(process), (), |()| Planned::Terminate { process }).is_none() {
             return;
         }
-        if self.processes[process].role == FleetRole::Worker {
+        if !self.processes[process].duty.serves_http() {
             return self.input(process, Input::Shutdown);
         }
         let it = &mut self.processes[process];
@@ -364,7 +336,7 @@ impl World {
             return;
         }
         it.state = State::Draining;
-        let (name, life, grace) = (it.name.clone(), it.life, it.settings.queue.shutdown_grace);
+        let (name, life, grace) = (it.name.clone(), it.life, it.duty.shutdown_grace());
         self.say(name, What::Fleet(FleetEvent::ShuttingDown { active: 0 }));
         self.plan_after(grace, Planned::Grace { process, life });
         self.leave_if_done(process);

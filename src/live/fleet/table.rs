@@ -1,0 +1,24 @@
+//! The processes of a fleet whose jobs are in Postgres.
+
+use super::driver::{Driver, Signals};
+use super::{Ended, Environment, FleetError};
+use crate::protocol::table::{SWEEPER_ROLE, Sweeper, TableRole, TableWorker};
+
+pub(super) async fn run(role: TableRole, environment: &Environment) -> Result<Ended, FleetError> {
+    let signals = Signals::catch()?;
+    let settings = environment.table_settings()?;
+    let pid = std::process::id();
+    match role {
+        TableRole::Worker => {
+            let (name, instance) = (environment.name()?, environment.instance());
+            let database = environment.database(None, &settings)?;
+            let worker = TableWorker::new(&settings, &name, pid, &instance);
+            Ok(Driver::new(worker, database, Some(signals)).0.run().await)
+        }
+        TableRole::Sweeper => {
+            let role = (!settings.sweep.may_update).then_some(SWEEPER_ROLE);
+            let database = environment.database(role, &settings)?;
+            Ok(Driver::new(Sweeper::new(&settings.sweep, pid), database, Some(signals)).0.run().await)
+        }
+    }
+}

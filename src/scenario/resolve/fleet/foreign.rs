@@ -1,0 +1,52 @@
+//! Which settings a reference system has: one that belongs to another would have no effect, and is
+//! refused.
+
+use super::super::Context;
+use crate::scenario::decode::list;
+use crate::scenario::diagnostic::{Code, Place};
+use crate::scenario::raw::System;
+use crate::scenario::raw::fleet::Settings;
+
+/// Reports every setting that the system does not have.
+pub(super) fn refuse(system: System, settings: &Settings, context: &mut Context<'_, '_>) {
+    for (key, place, owners) in owned(settings) {
+        let Some(place) = place.filter(|_| !owners.contains(&system)) else { continue };
+        let owners: Vec<&str> = owners.iter().map(|owner| owner.as_str()).collect();
+        context
+            .report
+            .add(Code::ForeignSetting, place, format!("`{}` has no setting `{key}`", system.as_str()))
+            .hint(format!("`{key}` belongs to {}", list(&owners)));
+    }
+}
+
+/// Key, place where it is given, and the systems that have it; what every system has is not listed.
+fn owned(s: &Settings) -> [(&'static str, Option<Place>, &'static [System]); 21] {
+    const HEARTBEAT: &[System] = &[System::RedisHeartbeat];
+    const QUEUE: &[System] = &[System::RedisQueue];
+    const IN_REDIS: &[System] = &[System::RedisHeartbeat, System::RedisQueue];
+    const SWEPT: &[System] = &[System::PostgresHeartbeat];
+    const BEATING: &[System] = &[System::RedisHeartbeat, System::PostgresHeartbeat];
+    [
+        ("interval", s.interval.place(), BEATING),
+        ("ttl", s.ttl.place(), HEARTBEAT),
+        ("threshold", s.threshold.place(), BEATING),
+        ("retries", s.retries.place(), HEARTBEAT),
+        ("retry_backoff", s.retry_backoff.place(), HEARTBEAT),
+        ("ready_wait", s.ready_wait.place(), HEARTBEAT),
+        ("lock_ttl", s.lock_ttl.place(), HEARTBEAT),
+        ("lock_interval", s.lock_interval.place(), HEARTBEAT),
+        ("large_over", s.large_over.place(), QUEUE),
+        ("lock_duration", s.lock_duration.place(), IN_REDIS),
+        ("lock_renew", s.lock_renew.place(), IN_REDIS),
+        ("stalled_interval", s.stalled_interval.place(), IN_REDIS),
+        ("max_stalled_count", s.max_stalled_count.place(), IN_REDIS),
+        ("keep_failed", s.keep_failed.place(), IN_REDIS),
+        ("prefix", s.prefix.place(), IN_REDIS),
+        ("planted_bug", s.planted_bug.place(), IN_REDIS),
+        ("check_interval", s.check_interval.place(), SWEPT),
+        ("patience", s.patience.place(), SWEPT),
+        ("fencing", s.fencing.place(), SWEPT),
+        ("sweeper", s.sweeper.place(), SWEPT),
+        ("sweeper_may_update", s.sweeper_may_update.place(), SWEPT),
+    ]
+}

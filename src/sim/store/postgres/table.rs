@@ -1,0 +1,226 @@
+//! The modelled tables of fleets whose jobs are in Postgres: `executions` and `worker_heartbeats`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{EffectRow, Postgres, integer};
+use crate::names::{JobId, Text};
+use crate::protocol::command::StalledReport;
+use crate::protocol::table::WORKER_DIED;
+use crate::protocol::{ClaimedJob, JobSpec, Reply, StoreError, TableCommand};
+use crate::time::{Instant, Span};
+
+/// What finds rows, beside the rows themselves.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tables {
+    queued: BTreeSet<(Instant, JobId)>,
+    running: BTreeSet<JobId>,
+    beats: BTreeMap<Text, Instant>,
+}
+
+/// A row of `executions`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Execution {
+    pub status: ExecutionStatus,
+    pub worker: Option<Text>,
+    pub error: Option<Box<str>>,
+    pub spec: JobSpec,
+    pub attempts: u32,
+    pub stalls: u32,
+    pub run_at: Instant,
+    pub updated: Instant,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExecutionStatus {
+    Queued,
+    Running,
+    Completed,
+    Failed,
+}
+
+impl Execution {
+    fn is_attempt(&self, worker: &Text, attempt: u32) -> bool {
+        self.worker.as_ref() == Some(worker) && self.attempts == attempt
+    }
+
+    fn runs_as(&self, worker: &Text, attempt: u32) -> bool {
+        self.status == ExecutionStatus::Running && self.is_attempt(worker, attempt)
+    }
+}
+
+impl Postgres {
+    /// The workers' beats, by worker.
+    #[must_use]
+    pub const fn beats(&self) -> &BTreeMap<Text, Instant> {
+        &self.tables.beats
+    }
+
+    /// How often each job was taken from its worker, of those that were.
+    pub fn stalls(&self) -> impl Iterator<Item = (&JobId, u32)> {
+        self.jobs.iter().filter_map(|job| {
+            let stalls = job.execution.as_ref()?.stalls;
+            (stalls > 0).then_some((&job.id, stalls))
+        })
+    }
+
+    pub(super) fn execute_on_tables(
+        &mut self,
+        now: Instant,
+        command: &TableCommand,
+    ) -> Result<Reply, StoreError> {
+        Ok(match command {
+            TableCommand::Enqueue { job } => Reply::Enqueued(self.enqueue(now, job)),
+            TableCommand::Beat { worker } => {
+                self.tables.beats.insert(worker.clone(), now);
+                Reply::Done
+            }
+            TableCommand::Claim { worker, holding } => {
+                Reply::Claimed(self.claim(now, worker, holding).map(Box::new))
+            }
+            TableCommand::Finish { job, worker, attempt, fenced } => {
+                Reply::Held(self.finish(now, job, worker, integer(*attempt)?, *fenced))
+            }
+            TableCommand::Fail { job, worker, attempt, error, retry_in } => {
+                let attempt = integer(*attempt)?;
+                Reply::Held(self.change(now, job, |row| {
+                    let held = row.runs_as(worker, attempt);
+                    if held {
+                        row.error = Some(error.as_str().into());
+                        match retry_in {
+                            Some(wait) => row.requeue(now + *wait),
+                            None => row.status = ExecutionStatus::Failed,
+                        }
+                    }
+                    held
+                }))
+            }
+            TableCommand::Release { job, worker, attempt } => {
+                let attempt = integer(*attempt)?;
+                Reply::Held(self.change(now, job, |row| {
+                    let held = row.runs_as(worker, attempt);
+                    if held {
+                        row.requeue(now);
+                        row.attempts -= 1;
+                    }
+                    held
+                }))
+            }
+            TableCommand::FailJobsOfTheDead { stale } => {
+                let failed = self.fail_jobs_of_the_dead(now, *stale);
+                Reply::StalledCheck(StalledReport { ran: true, requeued: Vec::new(), failed })
+            }
+        })
+    }
+
+    fn enqueue(&mut self, now: Instant, spec: &JobSpec) -> bool {
+        let row = &mut self.job(&spec.id).execution;
+        if row.is_some() {
+            return false;
+        }
+        let run_at = now + spec.delay;
+        *row = Some(Execution {
+            status: ExecutionStatus::Queued,
+            worker: None,
+            error: None,
+            spec: spec.clone(),
+            attempts: 0,
+            stalls: 0,
+            run_at,
+            updated: now,
+        });
+        self.tables.queued.insert((run_at, spec.id.clone()));
+        true
+    }
+
+    fn claim(&mut self, now: Instant, worker: &Text, holding: &[JobId]) -> Option<ClaimedJob> {
+        let ours = |id: &&JobId| {
+            let row = self.find(id).and_then(|job| job.execution.as_ref());
+            row.is_some_and(|row| row.worker.as_ref() == Some(worker)) && !holding.contains(id)
+        };
+        let unanswered = self.tables.running.iter().filter(ours);
+        let due_at = |id: &&JobId| Some(self.find(id)?.execution.as_ref()?.run_at);
+        let due = self.tables.queued.iter().take_while(|(run_at, _)| *run_at <= now).map(|(_, id)| id);
+        let id = unanswered
+            .min_by_key(|id| (due_at(id), (*id).clone()))
+            .or_else(|| due.into_iter().find(|id| !holding.contains(id)))?
+            .clone();
+        self.change(now, &id, |row| {
+            row.attempts += u32::from(row.status == ExecutionStatus::Queued);
+            row.status = ExecutionStatus::Running;
+            row.worker = Some(worker.clone());
+            true
+        });
+        let row = self.find(&id)?.execution.as_ref()?;
+        Some(ClaimedJob { spec: row.spec.clone(), attempt: row.attempts, stalls: row.stalls })
+    }
+
+    fn finish(&mut self, now: Instant, id: &JobId, worker: &Text, attempt: u32, fenced: bool) -> bool {
+        let mut was_finished = false;
+        let finished = self.change(now, id, |row| {
+            was_finished = row.status == ExecutionStatus::Completed && row.is_attempt(worker, attempt);
+            let counts = !fenced || row.runs_as(worker, attempt);
+            if counts {
+                row.status = ExecutionStatus::Completed;
+                row.error = None;
+            }
+            counts
+        });
+        if finished {
+            let effects = &mut self.job(id).effects;
+            let is_this = |row: &EffectRow| *row.worker == **worker && row.attempt == attempt;
+            if !effects.iter().any(is_this) {
+                effects.push(EffectRow { worker: worker.as_str().into(), attempt, at: now });
+            }
+        }
+        finished || was_finished
+    }
+
+    fn fail_jobs_of_the_dead(&mut self, now: Instant, stale: Span) -> Vec<JobId> {
+        let is_dead = |id: &&JobId| {
+            let worker = self.find(id).and_then(|job| job.execution.as_ref()?.worker.as_ref());
+            let beat = worker.and_then(|worker| self.tables.beats.get(worker));
+            beat.is_some_and(|beat| now.since(*beat) > stale)
+        };
+        let dead: Vec<JobId> = self.tables.running.iter().filter(is_dead).cloned().collect();
+        for id in &dead {
+            self.change(now, id, |row| {
+                row.status = ExecutionStatus::Failed;
+                row.error = Some(WORKER_DIED.into());
+                row.stalls += 1;
+                true
+            });
+        }
+        dead
+    }
+
+    /// Changes the row, if there is one and the change wants to; what finds rows follows it.
+    fn change(&mut self, now: Instant, id: &JobId, change: impl FnOnce(&mut Execution) -> bool) -> bool {
+        let Some(place) = self.index.get(id) else { return false };
+        let Some(row) = &mut self.jobs[*place as usize].execution else { return false };
+        let before = (row.status, row.run_at);
+        if !change(row) {
+            return false;
+        }
+        row.updated = now;
+        let tables = &mut self.tables;
+        match before.0 {
+            ExecutionStatus::Queued => drop(tables.queued.remove(&(before.1, id.clone()))),
+            ExecutionStatus::Running => drop(tables.running.remove(id)),
+            ExecutionStatus::Completed | ExecutionStatus::Failed => {}
+        }
+        match row.status {
+            ExecutionStatus::Queued => drop(tables.queued.insert((row.run_at, id.clone()))),
+            ExecutionStatus::Running => drop(tables.running.insert(id.clone())),
+            ExecutionStatus::Completed | ExecutionStatus::Failed => {}
+        }
+        true
+    }
+}
+
+impl Execution {
+    fn requeue(&mut self, run_at: Instant) {
+        self.status = ExecutionStatus::Queued;
+        self.worker = None;
+        self.run_at = run_at;
+    }
+}

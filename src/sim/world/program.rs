@@ -1,0 +1,117 @@
+//! What the fleet's processes run: a machine of `protocol`, by role and settings.
+
+use crate::names::ProcessName;
+use crate::protocol::{
+    Detector, FleetRole, FleetSettings, Machine, Sweeper, TableRole, TableSettings, TableWorker, Worker,
+};
+use crate::scenario;
+use crate::time::{Now, Span};
+
+/// What a process was told: its role, and the settings of its fleet.
+#[derive(Debug, Clone)]
+pub(super) enum Duty {
+    Fleet { role: FleetRole, settings: Box<FleetSettings> },
+    Table { role: TableRole, settings: Box<TableSettings> },
+}
+
+/// A program that runs.
+#[derive(Debug)]
+pub(super) enum Program {
+    Worker(Box<Worker>),
+    Detector(Box<Detector>),
+    TableWorker(Box<TableWorker>),
+    Sweeper(Box<Sweeper>),
+    Catalogue,
+}
+
+impl Duty {
+    /// `None` for somebody else's program.
+    pub fn of(program: &scenario::Program) -> Option<Self> {
+        match program {
+            scenario::Program::Reference { role, settings } => {
+                Some(Self::Fleet { role: *role, settings: settings.clone() })
+            }
+            scenario::Program::Table { role, settings } => {
+                Some(Self::Table { role: *role, settings: settings.clone() })
+            }
+            scenario::Program::External { .. } => None,
+        }
+    }
+
+    /// At the process's start.
+    pub fn program(&self, name: &ProcessName, pid: u32, instance: &str, now: Now) -> Program {
+        match self {
+            Self::Fleet { role, settings } => match (role, &settings.heartbeat) {
+                (FleetRole::Worker, _) => {
+                    Program::Worker(Box::new(Worker::new(settings, name, pid, instance, now)))
+                }
+                (FleetRole::Api, Some(heartbeat)) => {
+                    Program::Detector(Box::new(Detector::new(heartbeat, &settings.prefix)))
+                }
+                (FleetRole::Api | FleetRole::Catalogue, _) => Program::Catalogue,
+            },
+            Self::Table { role: TableRole::Worker, settings } => {
+                Program::TableWorker(Box::new(TableWorker::new(settings, name, pid, instance)))
+            }
+            Self::Table { role: TableRole::Sweeper, settings } => {
+                Program::Sweeper(Box::new(Sweeper::new(&settings.sweep, pid)))
+            }
+        }
+    }
+
+    /// Such a process is ready when it listens, and drains when it is told to stop; any other does both
+    /// by its machine.
+    pub const fn serves_http(&self) -> bool {
+        matches!(self, Self::Fleet { role: FleetRole::Api | FleetRole::Catalogue, .. })
+    }
+
+    /// Of a store's client.
+    pub fn patience(&self) -> Span {
+        match self {
+            Self::Fleet { settings, .. } => settings.patience(),
+            Self::Table { settings, .. } => settings.patience,
+        }
+    }
+
+    pub fn shutdown_grace(&self) -> Span {
+        match self {
+            Self::Fleet { settings, .. } => settings.queue.shutdown_grace,
+            Self::Table { settings, .. } => settings.shutdown_grace,
+        }
+    }
+
+    /// The prefix of the keys in Redis, and how long failed jobs are kept there.
+    pub fn keys(&self) -> (&str, Span) {
+        match self {
+            Self::Fleet { settings, .. } => (&settings.prefix, settings.queue.keep_failed),
+            Self::Table { .. } => ("", Span::ZERO),
+        }
+    }
+
+    /// The queue that an api's refreshes go to.
+    pub fn first_queue(&self) -> &str {
+        match self {
+            Self::Fleet { settings, .. } => settings.queue.queues.first().map_or("", String::as_str),
+            Self::Table { .. } => "",
+        }
+    }
+
+    pub fn sweeps_are_refused(&self) -> bool {
+        match self {
+            Self::Fleet { .. } => false,
+            Self::Table { settings, .. } => !settings.sweep.may_update,
+        }
+    }
+}
+
+impl Program {
+    pub fn machine(&mut self) -> Option<&mut dyn Machine> {
+        match self {
+            Self::Worker(worker) => Some(&mut **worker),
+            Self::Detector(detector) => Some(&mut **detector),
+            Self::TableWorker(worker) => Some(&mut **worker),
+            Self::Sweeper(sweeper) => Some(&mut **sweeper),
+            Self::Catalogue => None,
+        }
+    }
+}
