@@ -12,6 +12,7 @@ mod decode;
 mod diagnostic;
 mod links;
 mod lint;
+mod promql;
 mod raw;
 mod resolve;
 mod scalar;
@@ -188,6 +189,27 @@ pub struct EffectQuery {
 pub struct Stack {
     pub redis: Option<RedisSpec>,
     pub postgres: Option<PostgresSpec>,
+    pub prometheus: Option<PrometheusSpec>,
+}
+
+/// A real Prometheus that scrapes the fleet. Durations are wall time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PrometheusSpec {
+    pub scrape_interval: Span,
+    pub evaluation_interval: Span,
+    /// Each at `/metrics`.
+    pub scrape: Vec<ProcessName>,
+    pub rules: Vec<AlertRule>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct AlertRule {
+    pub name: String,
+    /// As it stands in the file.
+    pub written: String,
+    /// As Prometheus gets it.
+    pub expression: String,
+    pub lasting: Span,
 }
 
 #[derive(Debug, Clone, PartialEq)]

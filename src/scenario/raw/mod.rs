@@ -5,6 +5,7 @@ pub(crate) mod distribution;
 pub(crate) mod expect;
 pub(crate) mod fault;
 pub(crate) mod fleet;
+pub(crate) mod prometheus;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -18,6 +19,7 @@ pub(crate) use distribution::Distribution;
 use expect::Expect;
 use fault::FaultEntry;
 use fleet::Fleet;
+use prometheus::Prometheus;
 
 record! {
     /// A scenario: a fleet of background workers with its stores, the jobs that it works on, the faults
@@ -73,6 +75,8 @@ record! {
         optional redis: Redis,
         /// A Postgres server.
         optional postgres: Postgres,
+        /// A Prometheus server, with alert rules. Runs beside the harness, from the PATH.
+        optional prometheus: Prometheus,
     }
 }
 

@@ -7,6 +7,7 @@ mod fault;
 mod fleet;
 mod length;
 mod overlap;
+mod prometheus;
 mod timing;
 mod workload;
 
@@ -66,10 +67,13 @@ fn assemble(raw: &raw::Scenario, overrides: &Overrides, report: &mut Report<'_>)
     let time_scale = overrides.time_scale.or(raw.time_scale.value().copied()).unwrap_or(Scale::ONE);
     let mut context = Context { scale: time_scale, report };
 
-    let stack = context.stack(raw);
+    let mut stack = context.stack(raw);
     let fleet = fleet::resolve(raw, stack.as_ref(), &mut context);
     let defaults = fleet.as_ref().map_or_else(fleet::JobDefaults::default, |(_, defaults)| *defaults);
     let mut fleet = fleet.map(|(fleet, _)| fleet);
+    if let Some(stack) = &mut stack {
+        stack.prometheus = prometheus::resolve(raw, fleet.as_ref(), &mut context);
+    }
     let workload = workload::resolve(raw, defaults, &mut context);
 
     let world = fault::World {
@@ -171,6 +175,7 @@ impl Context<'_, '_> {
         let both = raw::Stack {
             redis: Field::Given(Placed { value: raw::Redis::default(), place: Place::default() }),
             postgres: Field::Given(Placed { value: raw::Postgres::default(), place: Place::default() }),
+            prometheus: Field::Absent,
         };
         let stack = match &raw.stack {
             Field::Absent => &both,
@@ -186,6 +191,6 @@ impl Context<'_, '_> {
             .value()
             .map(|postgres| PostgresSpec { image: postgres.image.value().map(|image| image.0.clone()) });
         let is_bad = matches!(stack.redis, Field::Bad) || matches!(stack.postgres, Field::Bad);
-        (!is_bad).then_some(Stack { redis, postgres })
+        (!is_bad).then_some(Stack { redis, postgres, prometheus: None })
     }
 }
