@@ -1,4 +1,4 @@
-//! A process of the reference fleet: `syncope-fleet worker|api|catalogue`.
+//! A process of the reference fleet: `syncope-fleet worker|api|catalogue|pool|site`.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -17,7 +17,9 @@ fn main() -> ExitCode {
         ["worker"] => FleetRole::Worker,
         ["api"] => FleetRole::Api,
         ["catalogue"] => FleetRole::Catalogue,
-        _ => return complain(USAGE, "usage: syncope-fleet worker|api|catalogue"),
+        ["pool"] => FleetRole::Pool,
+        ["site"] => FleetRole::Site,
+        _ => return complain(USAGE, "usage: syncope-fleet worker|api|catalogue|pool|site"),
     };
     // One thread, as the fleet's processes are many and small.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

@@ -30,6 +30,8 @@ pub use crate::protocol::settings::{FleetRole, FleetSettings, HeartbeatSettings,
 use crate::time::{Interval, Scale, Span};
 use crate::timing::Pipeline;
 
+pub use links::is_worker_role;
+
 pub use diagnostic::{Code, Diagnostic, Place, Severity, Source, render};
 pub use lint::Lint;
 pub use resolve::{Loaded, Overrides, load, resolve};
@@ -61,7 +63,7 @@ pub struct Scenario {
 /// The system under test, as everything outside `live::fleet` sees it: processes, and ways to ask.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fleet {
-    /// `redis-heartbeat`, `redis-queue` or `external`.
+    /// A reference system, as the scenario names it, or `external`.
     pub system: String,
     /// Every process, in the order of start. At least one. Names are unique.
     pub processes: Vec<ProcessSpec>,
@@ -80,7 +82,7 @@ pub struct Fleet {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProcessSpec {
     pub name: ProcessName,
-    /// `worker`, `api`, `catalogue`, or a role of an external fleet.
+    /// `worker`, `api`, `catalogue`, `pool`, `site`, or a role of an external fleet.
     pub role: String,
     /// From 1 within the role.
     pub index: u32,

@@ -141,7 +141,7 @@ pub fn reference(name: &str) -> ProcessSpec {
         shutdown_grace: Span::ZERO,
         keep_failed: Span::ZERO,
     };
-    let settings = FleetSettings { prefix: "app:test".into(), queue, heartbeat: None, planted_bug: None };
+    let settings = FleetSettings { prefix: "app:test".into(), queue, heartbeat: None, pool: None, planted_bug: None };
     let program = Program::Reference { role: FleetRole::Worker, settings: Box::new(settings) };
     ProcessSpec { program, ..shell(name, "", None) }
 }

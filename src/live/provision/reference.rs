@@ -21,6 +21,8 @@ pub(super) const fn role_argument(role: FleetRole) -> &'static str {
         FleetRole::Worker => "worker",
         FleetRole::Api => "api",
         FleetRole::Catalogue => "catalogue",
+        FleetRole::Pool => "pool",
+        FleetRole::Site => "site",
     }
 }
 

@@ -62,6 +62,8 @@ pub(crate) enum System {
     RedisHeartbeat,
     /// A queue in the manner of BullMQ: locks that are renewed, and a check for stalled jobs.
     RedisQueue,
+    /// Processes of several workers each on such a queue, whose jobs fetch pages from a web site.
+    WorkerPool,
 }
 
 record! {

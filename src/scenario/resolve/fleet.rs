@@ -1,10 +1,13 @@
 //! The processes under test: a reference system by its settings.
 
+mod pool;
+
 use super::{Context, external};
 use std::collections::BTreeMap;
 
 use crate::names::{Endpoint, ProcessName, Store};
 use crate::protocol::Backoff;
+use crate::protocol::pool::settings::{CONCURRENCY, QUEUE_NAME};
 use crate::scenario::decode::Field;
 use crate::scenario::diagnostic::{Code, Place};
 use crate::scenario::raw::System;
@@ -61,13 +64,14 @@ pub(super) fn resolve(
         context
             .report
             .add(Code::OneOf, placed.place, "the fleet is neither a reference system nor external")
-            .hint("`system: redis-heartbeat`, `system: redis-queue`, or `external: {…}`");
+            .hint("`system: redis-queue` or another reference system, or `external: {…}`");
     }
     let system = fleet.system.value()?;
     if let Some(stack) = stack {
         require_stores(*system, stack, raw.stack.place().unwrap_or(placed.place), context);
     }
     let workers = match &fleet.workers {
+        Field::Absent if *system == System::WorkerPool => pool::REPLICAS,
         Field::Absent => 1,
         workers => workers.value()?.0 as u32,
     };
@@ -92,6 +96,7 @@ impl System {
         match self {
             Self::RedisHeartbeat => "redis-heartbeat",
             Self::RedisQueue => "redis-queue",
+            Self::WorkerPool => "worker-pool",
         }
     }
 }
@@ -123,9 +128,13 @@ impl Reference<'_> {
             prefix,
             queue,
             heartbeat,
+            pool: (self.system == System::WorkerPool).then(|| self.pool(context)),
             planted_bug: self.settings.planted_bug.value().copied(),
         };
-        let timeout = context.positive(&self.settings.timeout, secs(30 * 60), "timeout", self.place);
+        let timeout = match &settings.pool {
+            Some(pool) => pool.max_job_duration,
+            None => context.positive(&self.settings.timeout, secs(30 * 60), "timeout", self.place),
+        };
         let defaults = JobDefaults {
             attempts: self.settings.attempts.value().map_or(3, |Whole(n)| *n as u32),
             backoff: self.settings.backoff.value().map_or_else(
@@ -134,9 +143,10 @@ impl Reference<'_> {
             ),
             timeout: Some(timeout),
         };
-        let fleet = match &settings.heartbeat {
-            Some(heartbeat) => self.heartbeat_fleet(&settings, heartbeat),
-            None => self.queue_fleet(&settings, context),
+        let fleet = match (&settings.heartbeat, &settings.pool) {
+            (Some(heartbeat), _) => self.heartbeat_fleet(&settings, heartbeat),
+            (None, Some(pool)) => self.pool_fleet(&settings, pool, context),
+            (None, None) => self.queue_fleet(&settings, context),
         };
         (fleet, defaults)
     }
@@ -154,11 +164,18 @@ impl Reference<'_> {
             ("lock_interval", s.lock_interval.place()),
         ];
         let queue = [("large_over", s.large_over.place())];
-        let (foreign, owner): (&[_], _) = match self.system {
-            System::RedisHeartbeat => (&queue, System::RedisQueue),
-            System::RedisQueue => (&heartbeat, System::RedisHeartbeat),
-        };
-        for (key, place) in foreign {
+        let timeout = [("timeout", s.timeout.place())];
+        let pool = pool::places(s);
+        let owners: [(&[_], System); 4] = [
+            (&heartbeat, System::RedisHeartbeat),
+            (&queue, System::RedisQueue),
+            (&timeout, System::RedisQueue),
+            (&pool, System::WorkerPool),
+        ];
+        // What the queue has, all of them have; but a pool has a limit of its own on an attempt.
+        let has = |owner, key| self.system == owner || key == "timeout" && self.system != System::WorkerPool;
+        let of_others = owners.iter().flat_map(|(keys, owner)| keys.iter().map(move |key| (key, *owner)));
+        for ((key, place), owner) in of_others.filter(|((key, _), owner)| !has(*owner, *key)) {
             if let Some(place) = place {
                 context
                     .report
@@ -179,10 +196,12 @@ impl Reference<'_> {
         let queues: &[&str] = match self.system {
             System::RedisHeartbeat => &["regular"],
             System::RedisQueue => &["regular", "large"],
+            System::WorkerPool => &[QUEUE_NAME],
         };
+        let concurrency = if self.system == System::WorkerPool { CONCURRENCY } else { 1 };
         QueueSettings {
             queues: queues.iter().map(|&queue| queue.to_owned()).collect(),
-            concurrency: s.concurrency.value().map_or(1, |Whole(n)| *n as u32),
+            concurrency: s.concurrency.value().map_or(concurrency, |Whole(n)| *n as u32),
             lock_duration: context.positive(&s.lock_duration, lock, "lock_duration", self.place),
             lock_renew: context.positive(&s.lock_renew, half, "lock_renew", self.place),
             stalled_interval: context.positive(&s.stalled_interval, secs(30), "stalled_interval", self.place),
