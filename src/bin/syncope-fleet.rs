@@ -1,4 +1,4 @@
-//! A process of the reference fleet: `syncope-fleet worker|api|catalogue|table-worker|sweeper`.
+//! A process of the reference fleet: `syncope-fleet worker|api|catalogue|pool|site|table-worker|sweeper`.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -17,9 +17,16 @@ fn main() -> ExitCode {
         ["worker"] => Role::Fleet(FleetRole::Worker),
         ["api"] => Role::Fleet(FleetRole::Api),
         ["catalogue"] => Role::Fleet(FleetRole::Catalogue),
+        ["pool"] => Role::Fleet(FleetRole::Pool),
+        ["site"] => Role::Fleet(FleetRole::Site),
         ["table-worker"] => Role::Table(TableRole::Worker),
         ["sweeper"] => Role::Table(TableRole::Sweeper),
-        _ => return complain(USAGE, "usage: syncope-fleet worker|api|catalogue|table-worker|sweeper"),
+        _ => {
+            return complain(
+                USAGE,
+                "usage: syncope-fleet worker|api|catalogue|pool|site|table-worker|sweeper",
+            );
+        }
     };
     // One thread, as the fleet's processes are many and small.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

@@ -177,22 +177,18 @@ fn holders(facts: &Facts<'_>, taken: &[Taken<'_>], detection: &mut Detection) {
     }
     for (&job, story) in &facts.stories {
         for (index, claim) in story.claims.iter().enumerate() {
-            if !matches!(claim.end, Some((_, ClaimEnd::Died))) {
-                continue;
-            }
-            let crash =
-                crashes.iter().find(|(name, at)| *name == claim.by && claim_ends_at(facts, claim, *at));
-            if let Some((name, crash)) = crash {
-                measure_claim(
-                    facts,
-                    &format!("{job} of {name}"),
-                    job,
-                    story,
-                    index,
-                    *crash,
-                    taken,
-                    detection,
-                );
+            let crash = match claim.end {
+                // A holder crashed within a process that lives on.
+                Some((at, ClaimEnd::Abandoned)) => Some(Moment::exactly(at)),
+                Some((_, ClaimEnd::Died)) => crashes
+                    .iter()
+                    .find(|(name, at)| *name == claim.by && claim_ends_at(facts, claim, *at))
+                    .map(|(_, at)| *at),
+                _ => None,
+            };
+            if let Some(crash) = crash {
+                let what = format!("{job} of {}", claim.by);
+                measure_claim(facts, &what, job, story, index, crash, taken, detection);
             }
         }
     }

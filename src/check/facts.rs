@@ -149,13 +149,13 @@ fn judged_window(history: &History) -> Moment {
     Moment { lo: from, hi: to.max(from) }
 }
 
-/// Processes of the role `worker`; in a fleet that has none, those that serve no HTTP, or all.
+/// Processes whose role is to work on jobs; in a fleet that has none, those that serve no HTTP, or all.
 fn workers(scenario: &Scenario) -> BTreeSet<ProcessName> {
     let processes = &scenario.fleet.processes;
     let names = |wanted: &dyn Fn(&crate::scenario::ProcessSpec) -> bool| -> BTreeSet<ProcessName> {
         processes.iter().filter(|process| wanted(process)).map(|process| process.name.clone()).collect()
     };
-    let by_role = names(&|process| process.role == "worker");
+    let by_role = names(&crate::scenario::ProcessSpec::works_on_jobs);
     let by_shape = names(&|process| !process.serves_http);
     [by_role, by_shape].into_iter().find(|names| !names.is_empty()).unwrap_or_else(|| names(&|_| true))
 }

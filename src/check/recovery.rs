@@ -166,9 +166,14 @@ fn blows<'s>(facts: &Facts<'_>, job: &JobId, story: &'s Story<'_>, taken: &[Take
 }
 
 fn crash_of(facts: &Facts<'_>, claim: &Claim<'_>) -> Option<Moment> {
-    let (_, ClaimEnd::Died) = claim.end? else { return None };
-    let end = facts.lives.get(claim.by)?.get(claim.life)?.end?;
-    end.crash.then_some(end.at)
+    match claim.end? {
+        (at, ClaimEnd::Abandoned) => Some(Moment::exactly(at)),
+        (_, ClaimEnd::Died) => {
+            let end = facts.lives.get(claim.by)?.get(claim.life)?.end?;
+            end.crash.then_some(end.at)
+        }
+        _ => None,
+    }
 }
 
 /// The fault of which an onset like that took effect last, at or before `at`.

@@ -52,6 +52,8 @@ pub(super) enum ClaimEnd {
     /// The same worker claimed the job again.
     Claimed,
     Died,
+    /// The part of its process that worked on it is gone, and the process lives.
+    Abandoned,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -143,6 +145,9 @@ fn hear<'a>(stories: &mut Stories<'a>, lives: &Lives, event: &'a Event, said: &'
         }
         FleetEvent::LockLost { job } => {
             end_claim(stories.entry(job).or_default(), lives, event, ClaimEnd::LockLost);
+        }
+        FleetEvent::Abandoned { job } => {
+            end_claim(stories.entry(job).or_default(), lives, event, ClaimEnd::Abandoned);
         }
         FleetEvent::Stalled { requeued, failed, sent } => {
             for job in requeued.iter().chain(failed) {

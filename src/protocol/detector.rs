@@ -137,7 +137,9 @@ impl Machine for Detector {
                 }
             }
             Input::Timeout | Input::Shutdown => {}
-            Input::WorkDone { .. } => debug_assert!(false, "a detector asks for no work"),
+            Input::WorkDone { .. } | Input::WorkFailed { .. } | Input::Memory { .. } | Input::Panic => {
+                debug_assert!(false, "a detector asks for no work and looks after nobody");
+            }
         }
         while let Some((query, _)) = self.desk.pop_due(now) {
             self.begin_try(query);

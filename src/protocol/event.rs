@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::names::{JobId, Store};
+use crate::protocol::pool::event::PoolEvent;
 use crate::time::{Instant, Span, UnixMillis};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +57,10 @@ pub enum FleetEvent {
     LockLost {
         job: JobId,
     },
+    /// The part of this process that held the job is gone: nobody works on it until its lock lapses.
+    Abandoned {
+        job: JobId,
+    },
     /// A stalled check that this worker ran and that found something.
     Stalled {
         requeued: Vec<JobId>,
@@ -79,6 +84,8 @@ pub enum FleetEvent {
         store: Store,
         error: String,
     },
+    /// What a pool says of itself (S4).
+    Pool(PoolEvent),
     ShuttingDown {
         active: u32,
     },

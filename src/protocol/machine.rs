@@ -26,6 +26,19 @@ pub enum Input {
     WorkDone {
         slot: u32,
     },
+    /// The work asked for cannot be done: the step has failed.
+    WorkFailed {
+        slot: u32,
+        error: String,
+    },
+    /// The answer to `Output::MeasureMemory`, in bytes; `limit`: what the process may use, if anything
+    /// limits it.
+    Memory {
+        used: u64,
+        limit: Option<u64>,
+    },
+    /// The task of one of the pool's workers panics: a planted error.
+    Panic,
     /// A user of the api asks whether workers are online (detector).
     Query {
         query: u64,
@@ -45,12 +58,16 @@ pub enum Output {
     Work {
         slot: u32,
         job: JobId,
+        /// From 1.
+        step: u32,
         lasting: crate::time::Span,
     },
     /// Ends the slot's work without a `WorkDone`; one that is already on its way is ignored.
     CancelWork {
         slot: u32,
     },
+    /// Asks how much memory the process uses.
+    MeasureMemory,
     Emit(FleetEvent),
     /// The answer to a `Query`; `stale`: a beat was there, and older than the threshold.
     Answer {

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::protocol::pool::settings::PoolSettings;
 use crate::time::Span;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,6 +12,10 @@ pub enum FleetRole {
     Worker,
     Api,
     Catalogue,
+    /// Several workers in one process (S4).
+    Pool,
+    /// The web site that a pool's jobs fetch their pages from (S4).
+    Site,
 }
 
 /// Everything that a reference process is told. Durations are wall time.
@@ -21,6 +26,9 @@ pub struct FleetSettings {
     pub queue: QueueSettings,
     /// S0 only.
     pub heartbeat: Option<HeartbeatSettings>,
+    /// S4 only.
+    #[serde(default)]
+    pub pool: Option<PoolSettings>,
     /// A defect planted on purpose, to prove that the checks see it. Scenarios under `tests/` only.
     pub planted_bug: Option<PlantedBug>,
 }

@@ -6,9 +6,7 @@ use crate::protocol::desk::next_due;
 use crate::protocol::queue::Claimed;
 use crate::protocol::status::FinalFailure;
 use crate::protocol::worker::{Owner, Rules, Timer, WorkerDesk};
-use crate::protocol::{
-    ClaimedJob, Command, CommandId, FleetEvent, Output, PlantedBug, Reply, StoreError,
-};
+use crate::protocol::{ClaimedJob, Command, CommandId, FleetEvent, Output, PlantedBug, Reply, StoreError};
 use crate::time::{Instant, Now, Span};
 
 /// The error of an attempt that the job's description wants to fail.
@@ -105,7 +103,14 @@ impl Slot {
         self.active.is_none()
     }
 
-    pub fn begin(&mut self, now: Now, claimed: Claimed, rules: &Rules, desk: &mut WorkerDesk) {
+    /// The job in work.
+    pub fn job(&self) -> Option<&JobId> {
+        self.active.as_ref().map(|active| &active.job.spec.id)
+    }
+
+    pub fn begin(&mut self, now: Now, mut claimed: Claimed, rules: &Rules, desk: &mut WorkerDesk) {
+        let timeout = &mut claimed.job.spec.timeout;
+        *timeout = [*timeout, rules.longest_attempt].into_iter().flatten().min();
         let active = self.install(claimed);
         let ClaimedJob { spec, attempt, stalls } = &active.job;
         desk.emit(FleetEvent::Claimed { job: spec.id.clone(), attempt: *attempt, stalls: *stalls });
@@ -193,6 +198,20 @@ impl Slot {
             _ => {}
         }
         None
+    }
+
+    /// The work that was asked for cannot be done.
+    pub fn work_failed(
+        &mut self,
+        error: String,
+        rules: &Rules,
+        desk: &mut WorkerDesk,
+    ) -> Option<FinalFailure> {
+        let active = self.active.as_mut()?;
+        let Stage::Working { step, .. } = active.stage else { return None };
+        // There is no work any more that could be cancelled.
+        active.stage = Stage::Saving { step };
+        self.fail(error, rules, desk)
     }
 
     /// The attempt has taken too long.
@@ -297,7 +316,8 @@ impl Slot {
             Some(step) => {
                 let lasting = active.job.spec.step_time(step);
                 active.stage = Stage::Working { step, until: now.mono + lasting };
-                desk.output(Output::Work { slot: self.index, job: active.job.spec.id.clone(), lasting });
+                let job = active.job.spec.id.clone();
+                desk.output(Output::Work { slot: self.index, job, step, lasting });
             }
             // Every step was saved before: there is no first step to fail at.
             None if active.is_to_fail() => return self.fail(PLANNED_FAILURE.to_owned(), rules, desk),

@@ -42,6 +42,8 @@ pub struct Worker {
     stalled: Vec<StalledCheck>,
     slots: Vec<Slot>,
     statuses: FinalStatuses,
+    /// No job is claimed while so many are in work.
+    limit: u32,
     /// Whether it claimed jobs after the last input.
     operating: bool,
     desk: WorkerDesk,
@@ -88,6 +90,8 @@ pub(super) struct Rules {
     pub lock_renew: Span,
     /// The wait before a command whose answer is needed is sent again.
     pub retry: Span,
+    /// No attempt may take longer, whatever the job allows.
+    pub longest_attempt: Option<Span>,
     pub bug: Option<PlantedBug>,
 }
 
@@ -132,6 +136,7 @@ impl Worker {
                 lock_duration: queue.lock_duration,
                 lock_renew: queue.lock_renew,
                 retry,
+                longest_attempt: settings.pool.as_ref().map(|pool| pool.max_job_duration),
                 bug: settings.planted_bug,
             },
             shutdown_grace: queue.shutdown_grace,
@@ -141,6 +146,7 @@ impl Worker {
             stalled: (0..).zip(&queue.queues).map(|(i, name)| StalledCheck::new(i, name, queue)).collect(),
             slots: (0..queue.concurrency).map(Slot::new).collect(),
             statuses: FinalStatuses::new(retry),
+            limit: queue.concurrency,
             operating: false,
             desk: Desk::new(),
         };
@@ -309,7 +315,7 @@ impl Worker {
             }
         }
         self.operating = operates;
-        if operates && self.slots.iter().any(Slot::is_free) {
+        if operates && self.active() < self.limit && self.slots.iter().any(Slot::is_free) {
             self.claims.ask(&mut self.desk);
         }
         match self.life {
@@ -386,8 +392,13 @@ impl Machine for Worker {
             Input::WorkDone { slot } => {
                 self.in_slot(slot, |slot, rules, desk| slot.work_done(now, rules, desk));
             }
+            Input::WorkFailed { slot, error } => {
+                self.in_slot(slot, |slot, rules, desk| slot.work_failed(error, rules, desk));
+            }
             Input::Shutdown => self.shut_down(now),
-            Input::Query { .. } => debug_assert!(false, "a worker answers no queries"),
+            Input::Query { .. } | Input::Memory { .. } | Input::Panic => {
+                debug_assert!(false, "a worker alone answers no queries and looks after nobody");
+            }
         }
         // Timers that are due are served after any input, so a driver that is behind, or a process
         // that was paused, catches up in one turn. Each is set again later than `now`.
@@ -406,5 +417,6 @@ impl Machine for Worker {
     }
 }
 
+mod pooled;
 #[cfg(test)]
 mod tests;

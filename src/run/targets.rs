@@ -43,7 +43,8 @@ impl Targets {
             What::Fleet(
                 FleetEvent::Completed { job }
                 | FleetEvent::AttemptFailed { job, .. }
-                | FleetEvent::LockLost { job },
+                | FleetEvent::LockLost { job }
+                | FleetEvent::Abandoned { job },
             ) if self.holders.get(job) == Some(&event.by) => {
                 self.holders.remove(job);
             }

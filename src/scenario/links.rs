@@ -1,7 +1,24 @@
-//! The links of a fleet: who connects to what.
+//! The links of a fleet: who connects to what; and who of it works on jobs.
 
 use crate::names::{Endpoint, Link, PRODUCER, Store};
-use crate::scenario::{Enqueue, Fleet};
+use crate::scenario::{Enqueue, Fleet, ProcessSpec};
+
+impl ProcessSpec {
+    /// Whether its role is to work on jobs. A foreign fleet's may do so under any name.
+    #[must_use]
+    pub fn works_on_jobs(&self) -> bool {
+        is_worker_role(&self.role)
+    }
+}
+
+/// The role of a reference system's process that tells its metrics.
+pub const EXPORTER: &str = "exporter";
+
+/// Roles whose processes work on jobs.
+#[must_use]
+pub fn is_worker_role(role: &str) -> bool {
+    matches!(role, "worker" | "pool")
+}
 
 impl Fleet {
     /// Every link: each process's, and the producer's.

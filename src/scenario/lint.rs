@@ -5,7 +5,7 @@
 
 use super::diagnostic::{Code, Diagnostic, Place, Source};
 use super::resolve::backoffs;
-use super::{FleetSettings, MistakeExpect, Program, Scenario, raw};
+use super::{FleetSettings, MistakeExpect, Program, Scenario, is_worker_role, raw};
 use crate::fault::{FaultKind, OutageKind, Target, Toxic};
 use crate::names::{Endpoint, Store};
 use crate::time::Span;
@@ -269,7 +269,7 @@ impl Linter<'_> {
                 let to_postgres = links.to.as_ref().is_none_or(|to| *to == Endpoint::Store(Store::Postgres));
                 let from_all = match &links.from {
                     None => true,
-                    Some(Target::Role(role)) => role == "worker",
+                    Some(Target::Role(role)) => is_worker_role(role),
                     Some(_) => false,
                 };
                 let hangs = match toxic {
@@ -289,9 +289,9 @@ impl Linter<'_> {
         let tolerance = pipeline.skew_tolerated(Span::ZERO)?;
         let is_worker = match target {
             Target::Process(name) => {
-                self.scenario.fleet.processes.iter().any(|p| p.name == *name && p.role == "worker")
+                self.scenario.fleet.processes.iter().any(|p| p.name == *name && p.works_on_jobs())
             }
-            Target::Role(role) | Target::AnyOf(role) => role == "worker",
+            Target::Role(role) | Target::AnyOf(role) => is_worker_role(role),
             Target::HolderOf(_) => true,
         };
         (ahead != is_worker && skew >= tolerance && !self.expects_mistakes())

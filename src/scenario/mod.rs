@@ -32,6 +32,8 @@ pub use crate::protocol::{TableRole, TableSettings};
 use crate::time::{Interval, Scale, Span};
 use crate::timing::Pipeline;
 
+pub use links::{EXPORTER, is_worker_role};
+
 pub use diagnostic::{Code, Diagnostic, Place, Severity, Source, render};
 pub use lint::Lint;
 pub use resolve::{Loaded, Overrides, load, resolve};
@@ -63,7 +65,7 @@ pub struct Scenario {
 /// The system under test, as everything outside `live::fleet` sees it: processes, and ways to ask.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fleet {
-    /// A reference system's name, or `external`.
+    /// A reference system, as the scenario names it, or `external`.
     pub system: String,
     /// Every process, in the order of start. At least one. Names are unique.
     pub processes: Vec<ProcessSpec>,
@@ -82,7 +84,7 @@ pub struct Fleet {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProcessSpec {
     pub name: ProcessName,
-    /// `worker`, `api`, `catalogue`, `sweeper`, or a role of an external fleet.
+    /// `worker`, `api`, `catalogue`, `sweeper`, `pool`, `site`, or a role of an external fleet.
     pub role: String,
     /// From 1 within the role.
     pub index: u32,

@@ -21,7 +21,8 @@ pub(super) fn scaled(expression: &str, scale: Scale) -> Result<String, String> {
                 length
             }
             '$' => {
-                let body = rest.strip_prefix("${").ok_or("a `$` begins a time or a rate: `${600s}`, `${0.5/s}`")?;
+                let body =
+                    rest.strip_prefix("${").ok_or("a `$` begins a time or a rate: `${600s}`, `${0.5/s}`")?;
                 let end = body.find('}').ok_or("a `${` without its `}`")?;
                 out.push_str(&quantity(&body[..end], scale)?);
                 end + 3
@@ -102,13 +103,15 @@ fn quantity(text: &str, scale: Scale) -> Result<String, String> {
         let rate: f64 = rate.trim().parse().map_err(|_| format!("`{text}` is no rate like `0.5/s`"))?;
         return Ok(format!("{}", rate / scale.as_f64()));
     }
-    let span = duration(text).ok_or_else(|| format!("`{text}` is no time like `600s`, nor a rate like `0.5/s`"))?;
+    let span =
+        duration(text).ok_or_else(|| format!("`{text}` is no time like `600s`, nor a rate like `0.5/s`"))?;
     Ok(format!("{}", scale.to_wall(span).as_secs_f64()))
 }
 
 fn wall(text: &str, scale: Scale) -> Result<String, String> {
     let span = duration(text).ok_or_else(|| format!("`{text}` is no duration like `5m`"))?;
-    prometheus(scale.to_wall(span)).ok_or_else(|| format!("`{text}` is less than a millisecond at this time scale"))
+    prometheus(scale.to_wall(span))
+        .ok_or_else(|| format!("`{text}` is less than a millisecond at this time scale"))
 }
 
 /// In whole milliseconds, Prometheus's resolution; `None` below.
@@ -159,9 +162,15 @@ mod tests {
     fn what_is_a_duration_is_scaled_and_nothing_else() {
         for (expression, scaled) in [
             ("workers_active == 0", "workers_active == 0"),
-            ("rate(restarts_total{container=\"worker\"}[5m]) > ${0.5/s}", "rate(restarts_total{container=\"worker\"}[30000ms]) > 5"),
+            (
+                "rate(restarts_total{container=\"worker\"}[5m]) > ${0.5/s}",
+                "rate(restarts_total{container=\"worker\"}[30000ms]) > 5",
+            ),
             ("(time() - beat_seconds) > ${600s}", "(time() - beat_seconds) > 60"),
-            ("max_over_time(x[1h30m:1m] offset -5m) > 5", "max_over_time(x[540000ms:6000ms] offset -30000ms) > 5"),
+            (
+                "max_over_time(x[1h30m:1m] offset -5m) > 5",
+                "max_over_time(x[540000ms:6000ms] offset -30000ms) > 5",
+            ),
             ("max_over_time(x[1h:])", "max_over_time(x[360000ms:])"),
             ("x{path=\"[5m] ${1s} \\\" offset 5m\"} > 5", "x{path=\"[5m] ${1s} \\\" offset 5m\"} > 5"),
             ("offset_total:rate5m > 1e3", "offset_total:rate5m > 1e3"),

@@ -164,6 +164,7 @@ pub fn settings() -> FleetSettings {
             keep_failed: Span::from_secs(60),
         },
         heartbeat: None,
+        pool: None,
         planted_bug: None,
     }
 }

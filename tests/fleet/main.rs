@@ -2,6 +2,7 @@
 
 mod fleet;
 mod outages;
+mod pool;
 mod queue;
 mod search;
 mod servers;

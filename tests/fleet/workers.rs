@@ -104,10 +104,11 @@ async fn a_worker_whose_events_nobody_reads_ends() {
 
 #[tokio::test]
 async fn a_missing_variable_is_named() {
-    let cases: [(&[&str], &str); 4] = [
+    let cases: [(&[&str], &str); 5] = [
         (&["worker"], "SYNCOPE_FLEET"),
         (&["api"], "SYNCOPE_FLEET"),
         (&["catalogue"], "PORT"),
+        (&["pool"], "SITE_URL"),
         (&["pool", "2"], "usage"),
     ];
     for (arguments, named) in cases {

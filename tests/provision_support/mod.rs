@@ -88,6 +88,7 @@ pub fn scenario(redis: Option<RedisDurability>, postgres: bool, processes: Vec<P
             concurrency: 1,
         },
         stack: Stack {
+            prometheus: None,
             redis: redis.map(|durability| RedisSpec { durability, image: None }),
             postgres: postgres.then(PostgresSpec::default),
         },
@@ -141,7 +142,8 @@ pub fn reference(name: &str) -> ProcessSpec {
         shutdown_grace: Span::ZERO,
         keep_failed: Span::ZERO,
     };
-    let settings = FleetSettings { prefix: "app:test".into(), queue, heartbeat: None, planted_bug: None };
+    let settings =
+        FleetSettings { prefix: "app:test".into(), queue, heartbeat: None, pool: None, planted_bug: None };
     let program = Program::Reference { role: FleetRole::Worker, settings: Box::new(settings) };
     ProcessSpec { program, ..shell(name, "", None) }
 }

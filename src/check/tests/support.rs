@@ -353,6 +353,7 @@ fn scenario(pipeline: Pipeline, ask: Ask) -> Scenario {
             concurrency: 1,
         },
         stack: Stack {
+            prometheus: None,
             redis: Some(RedisSpec { durability: RedisDurability::Aof, image: None }),
             postgres: None,
         },

@@ -9,7 +9,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 
-use super::{Ended, FleetError};
+use super::labour::{Labour, Site};
+use super::{Ended, FleetError, memory};
 use crate::live::clock;
 use crate::live::fleet::emit::{emit, emit_clock};
 use crate::live::store::Execute;
@@ -24,8 +25,9 @@ pub(super) struct Driver<M, S> {
     stores: S,
     signals: Option<Signals>,
     commands: FuturesUnordered<BoxFuture<'static, (CommandId, Result<Reply, StoreError>)>>,
-    /// When the work on each slot is over.
-    works: BTreeMap<u32, Instant>,
+    labour: Labour,
+    /// Sees the machine after each turn.
+    watcher: Option<Watcher<M>>,
     questions: mpsc::Receiver<oneshot::Sender<Belief>>,
     /// The askers, by the query's number.
     askers: BTreeMap<u64, oneshot::Sender<Belief>>,
@@ -33,6 +35,9 @@ pub(super) struct Driver<M, S> {
     /// The machine's wish to exit.
     ended: Option<Ended>,
 }
+
+/// Looks at a machine.
+type Watcher<M> = Box<dyn Fn(&M) + Send>;
 
 /// A detector's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -59,20 +64,38 @@ impl Asker {
 pub(super) struct Signals {
     terminate: Signal,
     clock: Signal,
+    panic: Option<Signal>,
+}
+
+/// What a signal tells the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    Terminate,
+    Panic,
 }
 
 impl Signals {
     pub fn catch() -> Result<Self, FleetError> {
-        let catch = |kind| signal(kind).map_err(|source| FleetError::Io { what: "catch signals", source });
-        Ok(Self { terminate: catch(SignalKind::terminate())?, clock: catch(SignalKind::user_defined1())? })
+        let clock = catch(SignalKind::user_defined1())?;
+        Ok(Self { terminate: catch(SignalKind::terminate())?, clock, panic: None })
+    }
+
+    /// SIGUSR2 as well: a worker's task panics.
+    pub fn with_panics(self) -> Result<Self, FleetError> {
+        Ok(Self { panic: Some(catch(SignalKind::user_defined2())?), ..self })
     }
 
     /// Until SIGTERM; meanwhile SIGUSR1 is answered.
     pub async fn terminated(&mut self) {
+        while self.told().await != Told::Terminate {}
+    }
+
+    async fn told(&mut self) -> Told {
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return,
+                _ = self.terminate.recv() => return Told::Terminate,
                 _ = self.clock.recv() => emit_clock(),
+                () = received(&mut self.panic) => return Told::Panic,
             }
         }
     }
@@ -87,13 +110,25 @@ impl<M: Machine, S: Execute> Driver<M, S> {
             stores,
             signals,
             commands: FuturesUnordered::new(),
-            works: BTreeMap::new(),
+            labour: Labour::default(),
+            watcher: None,
             questions,
             askers: BTreeMap::new(),
             last_query: 0,
             ended: None,
         };
         (driver, Asker(ask))
+    }
+
+    /// The machine's work is to fetch pages.
+    pub fn fetching(mut self, site: Site) -> Self {
+        self.labour = Labour::fetching(site);
+        self
+    }
+
+    pub fn watched(mut self, watcher: impl Fn(&M) + Send + 'static) -> Self {
+        self.watcher = Some(Box::new(watcher));
+        self
     }
 
     /// Runs until the machine wishes to exit.
@@ -118,6 +153,9 @@ impl<M: Machine, S: Execute> Driver<M, S> {
         while let Some(output) = self.machine.poll() {
             self.obey(output);
         }
+        if let Some(watcher) = &self.watcher {
+            watcher(&self.machine);
+        }
     }
 
     fn obey(&mut self, output: Output) {
@@ -126,11 +164,13 @@ impl<M: Machine, S: Execute> Driver<M, S> {
                 let stores = self.stores.clone();
                 self.commands.push(Box::pin(async move { (id, stores.execute(command).await) }));
             }
-            Output::Work { slot, lasting, .. } => {
-                self.works.insert(slot, clock::monotonic() + lasting);
-            }
-            Output::CancelWork { slot } => {
-                self.works.remove(&slot);
+            Output::Work { slot, job, step, lasting } => self.labour.begin(slot, &job, step, lasting),
+            Output::CancelWork { slot } => self.labour.cancel(slot),
+            Output::MeasureMemory => {
+                if let Some(memory) = memory::read() {
+                    let input = Input::Memory { used: memory.used, limit: memory.limit };
+                    self.machine.handle(clock::now(), input);
+                }
             }
             Output::Emit(event) => emit(event),
             Output::Answer { query, online, stale } => {
@@ -148,13 +188,20 @@ impl<M: Machine, S: Execute> Driver<M, S> {
         let due = self.next_due();
         let input = tokio::select! {
             biased;
-            () = terminated(&mut self.signals) => Some(Input::Shutdown),
+            told = told(&mut self.signals) => Some(match told {
+                Told::Terminate => Input::Shutdown,
+                Told::Panic => Input::Panic,
+            }),
             Some((id, result)) = self.commands.next() => Some(Input::Reply { id, result }),
             Some(asker) = self.questions.recv() => {
                 self.last_query += 1;
                 self.askers.insert(self.last_query, asker);
                 Some(Input::Query { query: self.last_query })
             }
+            (slot, result) = self.labour.fetched() => Some(match result {
+                Ok(()) => Input::WorkDone { slot },
+                Err(error) => Input::WorkFailed { slot, error },
+            }),
             () = until(due) => None,
         };
         if let Some(input) = input {
@@ -164,7 +211,7 @@ impl<M: Machine, S: Execute> Driver<M, S> {
     }
 
     fn next_due(&self) -> Option<Instant> {
-        self.works.values().copied().chain(self.machine.next_timeout()).min()
+        self.labour.next_due().into_iter().chain(self.machine.next_timeout()).min()
     }
 
     fn fire_due(&mut self) {
@@ -173,8 +220,7 @@ impl<M: Machine, S: Execute> Driver<M, S> {
         if self.machine.next_timeout().is_some_and(|due| due <= now.mono) {
             self.feed(now, Input::Timeout);
         }
-        while let Some((&slot, _)) = self.works.iter().find(|&(_, &end)| end <= now.mono) {
-            self.works.remove(&slot);
+        while let Some(slot) = self.labour.pop_due(now.mono) {
             self.feed(now, Input::WorkDone { slot });
         }
     }
@@ -188,9 +234,22 @@ async fn until(due: Option<Instant>) {
     }
 }
 
-async fn terminated(signals: &mut Option<Signals>) {
+async fn told(signals: &mut Option<Signals>) -> Told {
     match signals {
-        Some(signals) => signals.terminated().await,
+        Some(signals) => signals.told().await,
         None => std::future::pending().await,
     }
+}
+
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn catch(kind: SignalKind) -> Result<Signal, FleetError> {
+    signal(kind).map_err(|source| FleetError::Io { what: "catch signals", source })
 }

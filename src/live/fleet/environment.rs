@@ -1,5 +1,7 @@
 //! What a process is told through its environment.
 
+mod pool;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;

@@ -13,6 +13,12 @@ use super::emit::emit;
 use super::{Ended, FleetError};
 use crate::protocol::FleetEvent;
 
+/// On all addresses, as a container must.
+pub(super) async fn listen(port: u16) -> Result<TcpListener, FleetError> {
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await;
+    listener.map_err(|source| FleetError::Io { what: "listen on PORT", source })
+}
+
 /// Serves on all addresses, as a container must. After SIGTERM the requests under way have `grace`.
 pub(super) async fn serve(
     port: u16,
@@ -21,8 +27,7 @@ pub(super) async fn serve(
     grace: Duration,
 ) -> Result<Ended, FleetError> {
     let failed = |what| move |source| FleetError::Io { what, source };
-    let listener =
-        TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await.map_err(failed("listen on PORT"))?;
+    let listener = listen(port).await?;
     let (stop, stopped) = oneshot::channel::<()>();
     let serving = axum::serve(listener, routes).with_graceful_shutdown(async {
         // Dropped or sent: both mean stop.

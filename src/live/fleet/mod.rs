@@ -1,7 +1,7 @@
 //! The reference fleet's processes: `protocol`'s machines on tokio, against real stores.
 //!
 //! Each process writes one JSON line per event on its standard output ([`emit`]), ends gracefully on
-//! SIGTERM, and says its wall clock on SIGUSR1.
+//! SIGTERM, and says its wall clock on SIGUSR1. On SIGUSR2 the task of one of a pool's workers panics.
 
 mod api;
 mod catalogue;
@@ -9,6 +9,10 @@ mod driver;
 pub mod emit;
 mod environment;
 mod http;
+mod labour;
+mod memory;
+mod pool;
+mod site;
 mod table;
 mod worker;
 
@@ -32,6 +36,8 @@ pub async fn run(role: FleetRole, environment: &Environment) -> Result<Ended, Fl
         FleetRole::Worker => worker::run(environment).await,
         FleetRole::Api => api::run(environment).await,
         FleetRole::Catalogue => catalogue::run(environment).await,
+        FleetRole::Pool => pool::run(environment).await,
+        FleetRole::Site => site::run(environment).await,
     }
 }
 

@@ -32,6 +32,8 @@ const fn role_argument(role: FleetRole) -> &'static str {
         FleetRole::Worker => "worker",
         FleetRole::Api => "api",
         FleetRole::Catalogue => "catalogue",
+        FleetRole::Pool => "pool",
+        FleetRole::Site => "site",
     }
 }
 

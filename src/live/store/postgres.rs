@@ -48,10 +48,8 @@ impl PostgresStore {
             .parse()
             .map_err(|error: Error| AddressError { store: Store::Postgres, reason: describe(&error) })?;
         let role = role.map_or_else(String::new, |role| format!(" -c role={role}"));
-        config.options(format!(
-            "-c statement_timeout={}{role}",
-            statement_timeout(limits.command).as_millis()
-        ));
+        config
+            .options(format!("-c statement_timeout={}{role}", statement_timeout(limits.command).as_millis()));
         config.application_name("syncope-fleet");
         Ok(Self(Arc::new(Link::open(Dialer(config), limits))))
     }

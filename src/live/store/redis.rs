@@ -151,9 +151,7 @@ impl Inner {
             | Command::SaveStep { .. }
             | Command::DropSteps { .. }
             | Command::RecordEffect { .. }
-            | Command::Table(_) => {
-                Err(StoreError::Rejected(format!("not a Redis command: {command:?}")))
-            }
+            | Command::Table(_) => Err(StoreError::Rejected(format!("not a Redis command: {command:?}"))),
         }
     }
 

@@ -173,7 +173,7 @@ impl Slot {
             Some(step) => {
                 let lasting = active.job.spec.step_time(step);
                 active.stage = Stage::Working { step, until: now.mono + lasting };
-                desk.output(Output::Work { slot: self.index, job: active.id(), lasting });
+                desk.output(Output::Work { slot: self.index, job: active.id(), step, lasting });
             }
             // Every step was saved before: there is no first step to fail at.
             None if active.is_to_fail() => self.fail(PLANNED_FAILURE.to_owned(), rules, desk),

@@ -108,7 +108,11 @@ impl Machine for Sweeper {
             Input::Timeout => {}
             Input::Reply { id, result } => self.replied(now, id, result),
             Input::Shutdown => return self.leave(),
-            Input::WorkDone { .. } | Input::Query { .. } => {
+            Input::WorkDone { .. }
+            | Input::WorkFailed { .. }
+            | Input::Memory { .. }
+            | Input::Panic
+            | Input::Query { .. } => {
                 debug_assert!(false, "a sweeper neither works nor answers");
             }
         }

@@ -239,7 +239,9 @@ impl Machine for TableWorker {
                 self.in_slot(slot, |slot, rules, desk| slot.work_done(now, rules, desk));
             }
             Input::Shutdown => self.shut_down(now),
-            Input::Query { .. } => debug_assert!(false, "a worker answers no queries"),
+            Input::Query { .. } | Input::WorkFailed { .. } | Input::Memory { .. } | Input::Panic => {
+                debug_assert!(false, "such a worker answers no queries, and its work is only waiting");
+            }
         }
         // Timers that are due are served after any input, so a process that was paused catches up in
         // one turn. Each is set again later than `now`.

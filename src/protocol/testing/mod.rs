@@ -11,7 +11,7 @@ use store::MiniStore;
 use crate::names::{JobId, ProcessName, Store};
 use crate::protocol::{
     Backoff, Command, CommandId, FleetEvent, FleetSettings, HeartbeatSettings, Input, JobSpec, Machine,
-    Output, QueueSettings, Reply, StoreError, Worker,
+    Output, Pool, QueueSettings, Reply, StoreError, Worker,
 };
 use crate::time::{Instant, Now, Span, UnixMillis};
 
@@ -45,6 +45,7 @@ pub fn settings() -> FleetSettings {
             keep_failed: secs(7 * 86_400),
         },
         heartbeat: None,
+        pool: None,
         planted_bug: None,
     }
 }
@@ -99,6 +100,10 @@ pub struct Lab {
     /// One way. Jitter is added in turn: none, half, whole.
     pub latency: Span,
     pub jitter: Span,
+    /// What a process reads of its memory: used, and the limit.
+    pub memory: (u64, Option<u64>),
+    /// Until then the work of every slot fails as soon as it begins.
+    pub work_fails_until: Instant,
     settings: FleetSettings,
     processes: Vec<Process>,
     agenda: BTreeMap<(Instant, u64), Step>,
@@ -106,7 +111,7 @@ pub struct Lab {
 }
 
 struct Process {
-    worker: Worker,
+    machine: Box<dyn Machine>,
     alive: bool,
     paused_until: Instant,
     /// The work of each slot; a cancelled one's end is not delivered.
@@ -115,13 +120,32 @@ struct Process {
 
 #[derive(Debug, Clone)]
 pub enum Step {
-    Arrive { process: usize, id: CommandId, command: Command },
-    Reply { process: usize, id: CommandId, result: Result<Reply, StoreError> },
-    WorkDone { process: usize, slot: u32, work: u64 },
+    Arrive {
+        process: usize,
+        id: CommandId,
+        command: Command,
+    },
+    Reply {
+        process: usize,
+        id: CommandId,
+        result: Result<Reply, StoreError>,
+    },
+    WorkDone {
+        process: usize,
+        slot: u32,
+        work: u64,
+    },
+    WorkFailed {
+        process: usize,
+        slot: u32,
+        work: u64,
+    },
     Start,
     Kill(usize),
     Pause(usize, Span),
     Shutdown(usize),
+    /// Of a pool's worker.
+    Panic(usize),
     Enqueue(JobSpec),
     Outage(Store, Span),
 }
@@ -136,6 +160,8 @@ impl Lab {
             exits: BTreeMap::new(),
             latency: millis(1),
             jitter: Span::ZERO,
+            memory: (0, None),
+            work_fails_until: Instant::ZERO,
             settings,
             processes: Vec::new(),
             agenda: BTreeMap::new(),
@@ -205,7 +231,7 @@ impl Lab {
 
     fn wakeup(&self, process: usize) -> Option<Instant> {
         let process = &self.processes[process];
-        process.worker.next_timeout().filter(|_| process.alive).map(|at| at.max(process.paused_until))
+        process.machine.next_timeout().filter(|_| process.alive).map(|at| at.max(process.paused_until))
     }
 
     fn plan(&mut self, when: Instant, step: Step) {
@@ -225,7 +251,14 @@ impl Lab {
                     self.deliver(process, step, Input::WorkDone { slot });
                 }
             }
+            Step::WorkFailed { process, slot, work } => {
+                if self.processes[process].works.get(&slot) == Some(&work) {
+                    let error = "no such page".to_owned();
+                    self.deliver(process, step, Input::WorkFailed { slot, error });
+                }
+            }
             Step::Shutdown(process) => self.deliver(process, step, Input::Shutdown),
+            Step::Panic(process) => self.deliver(process, step, Input::Panic),
             Step::Start => self.start(),
             Step::Kill(process) => self.processes[process].alive = false,
             Step::Pause(process, span) => self.processes[process].paused_until = self.now + span,
@@ -237,9 +270,13 @@ impl Lab {
     fn start(&mut self) {
         let process = self.processes.len();
         let name = ProcessName::from(format!("worker-{}", process + 1));
-        let worker = Worker::new(&self.settings, &name, 1, &format!("i{process}"), self.clock());
+        let (settings, instance, now) = (&self.settings, format!("i{process}"), self.clock());
+        let machine: Box<dyn Machine> = match &settings.pool {
+            Some(pool) => Box::new(Pool::new(settings, pool, &name, 1, &instance, now)),
+            None => Box::new(Worker::new(settings, &name, 1, &instance, now)),
+        };
         self.processes.push(Process {
-            worker,
+            machine,
             alive: true,
             paused_until: Instant::ZERO,
             works: BTreeMap::new(),
@@ -267,7 +304,7 @@ impl Lab {
         if paused_until > self.now {
             self.plan(paused_until, step);
         } else if self.processes[process].alive {
-            if let Input::WorkDone { slot } = &input {
+            if let Input::WorkDone { slot } | Input::WorkFailed { slot, .. } = &input {
                 self.processes[process].works.remove(slot);
             }
             self.feed(process, input);
@@ -276,14 +313,14 @@ impl Lab {
 
     fn feed(&mut self, process: usize, input: Input) {
         let now = self.clock();
-        self.processes[process].worker.handle(now, input);
+        self.processes[process].machine.handle(now, input);
         self.drain(process);
-        let next = self.processes[process].worker.next_timeout();
+        let next = self.processes[process].machine.next_timeout();
         assert!(next.is_none_or(|next| next > self.now), "an input leaves nothing due");
     }
 
     fn drain(&mut self, process: usize) {
-        while let Some(output) = self.processes[process].worker.poll() {
+        while let Some(output) = self.processes[process].machine.poll() {
             match output {
                 Output::Send { id, command } => {
                     let when = self.now + self.one_way();
@@ -293,11 +330,20 @@ impl Lab {
                     let work = self.serial;
                     let before = self.processes[process].works.insert(slot, work);
                     assert_eq!(before, None, "a slot has one work at a time");
-                    self.plan(self.now + lasting, Step::WorkDone { process, slot, work });
+                    if self.now < self.work_fails_until {
+                        self.plan(self.now + self.latency, Step::WorkFailed { process, slot, work });
+                    } else {
+                        self.plan(self.now + lasting, Step::WorkDone { process, slot, work });
+                    }
                 }
                 Output::CancelWork { slot } => {
                     let work = self.processes[process].works.remove(&slot);
                     assert!(work.is_some(), "only work that is there is cancelled");
+                }
+                Output::MeasureMemory => {
+                    let (used, limit) = self.memory;
+                    let now = self.clock();
+                    self.processes[process].machine.handle(now, Input::Memory { used, limit });
                 }
                 Output::Emit(event) => self.log.push((self.now, process, event)),
                 Output::Exit { forced } => {

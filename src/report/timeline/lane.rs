@@ -123,6 +123,7 @@ impl Lane {
             FleetEvent::Completed { job } => self.end(at, job, Outcome::Completed),
             FleetEvent::AttemptFailed { job, .. } => self.end(at, job, Outcome::AttemptFailed),
             FleetEvent::LockLost { job } => self.end(at, job, Outcome::LockLost),
+            FleetEvent::Abandoned { job } => self.end(at, job, Outcome::CutOff),
             FleetEvent::Stalled { requeued, failed, .. } => {
                 let text = format!("stalled check: {} requeued, {} failed", requeued.len(), failed.len());
                 self.marks.push(Mark { at, kind: MarkKind::Sweep, text });

@@ -3,7 +3,7 @@
 use super::{Backoff, System};
 use crate::names::Store;
 use crate::scenario::decode::{Named, Placed, record, variants};
-use crate::scenario::scalar::{Duration, Flag, KeyPrefix, Name, Text, Whole, Word};
+use crate::scenario::scalar::{Duration, Flag, KeyPrefix, Name, Share, Text, Whole, Word};
 use crate::scenario::{PlantedBug, WORKERS_MAX};
 
 record! {
@@ -11,9 +11,9 @@ record! {
     /// (`external`).
     Fleet {
         /// Which reference system. Its processes are `worker-1` to `worker-n`; `redis-heartbeat` has
-        /// `api` and `catalogue` too, `postgres-heartbeat` has `sweeper`.
+        /// `api` and `catalogue` too, `postgres-heartbeat` has `sweeper`. Those of `worker-pool` are `pool-1` to `pool-n` and `site`.
         optional system: System,
-        /// How many workers it has. 1 unless given.
+        /// How many workers it has; of `worker-pool`: how many pools. 1, or 2 pools, unless given.
         optional workers: Whole<1, WORKERS_MAX>,
         /// In place of the system's defaults.
         optional settings: Settings,
@@ -37,7 +37,7 @@ record! {
         optional attempts: Whole<1, 100>,
         /// The wait before a retry. `{exponential: 1s}`.
         optional backoff: Backoff,
-        /// Jobs that one worker works on at a time. 1.
+        /// Jobs that one worker works on at a time. 1; `worker-pool`: 2.
         optional concurrency: Whole<1, 256>,
         /// The longest wait of an idle worker between two looks for work. 1s.
         optional claim_poll: Duration,
@@ -80,6 +80,22 @@ record! {
         optional sweeper: Flag,
         /// `postgres-heartbeat`: the sweeper's role in the database may change jobs. true.
         optional sweeper_may_update: Flag,
+        /// `worker-pool`: workers in each pool. 4.
+        optional worker_count: Whole<1, 64>,
+        /// `worker-pool`: an attempt longer than this is ended by the pool and counts as failed. 600s.
+        optional max_job_duration: Duration,
+        /// `worker-pool`: a page that has not come by then is an error. 30s.
+        optional page_timeout: Duration,
+        /// `worker-pool`: whether health checks are made. true.
+        optional health_monitoring: Flag,
+        /// `worker-pool`: the time between two health checks. 30s.
+        optional health_interval: Duration,
+        /// `worker-pool`: the share of the memory from which the pool lowers its concurrency. 0.85.
+        optional memory_threshold: Share,
+        /// `worker-pool`: how long it stays lowered. 60s.
+        optional memory_relief: Duration,
+        /// `worker-pool`: from a worker's error to its next start. 1s.
+        optional worker_restart: Duration,
     }
 }
 

@@ -66,6 +66,8 @@ pub(crate) enum System {
     RedisQueue,
     /// Jobs in a table of Postgres, a beat of each worker, and a sweeper that fails the jobs of the dead.
     PostgresHeartbeat,
+    /// Processes of several workers each on such a queue, whose jobs fetch pages from a web site.
+    WorkerPool,
 }
 
 record! {

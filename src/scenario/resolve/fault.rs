@@ -67,7 +67,7 @@ pub(super) fn candidates<'f>(target: &'f Target, fleet: &'f Fleet) -> impl Itera
         Target::Process(name) => process.name == *name,
         Target::Role(role) | Target::AnyOf(role) => process.role == *role,
         // Only workers hold jobs; which of a foreign fleet's processes do is not known.
-        Target::HolderOf(_) => fleet.system == "external" || process.role == "worker",
+        Target::HolderOf(_) => fleet.system == "external" || process.works_on_jobs(),
     };
     fleet.processes.iter().filter(move |process| may_be(process)).map(|process| &process.name)
 }

@@ -85,7 +85,7 @@ fn suspicions(scenario: &Scenario) -> Span {
 /// Work that is left when the last job has arrived.
 fn backlog(scenario: &Scenario) -> Span {
     let workload = &scenario.workload;
-    let workers = scenario.fleet.processes.iter().filter(|process| process.role == "worker").count();
+    let workers = scenario.fleet.processes.iter().filter(|process| process.works_on_jobs()).count();
     let slots = (workers.max(1) as u64).saturating_mul(u64::from(scenario.fleet.concurrency));
     let work = one_job(workload).saturating_mul(u64::from(workload.jobs));
     let arrival = workload.arrival.mean().saturating_mul(u64::from(workload.jobs));

@@ -7,8 +7,13 @@ use crate::scenario::decode::Field;
 use crate::scenario::diagnostic::Code;
 use crate::scenario::raw::prometheus::Prometheus;
 use crate::scenario::resolve::Context;
-use crate::scenario::{AlertRule, Fleet, PrometheusSpec, promql, raw};
+use crate::scenario::{AlertRule, EXPORTER, Fleet, PrometheusSpec, promql, raw};
 use crate::time::Span;
+
+/// Processes of a reference system that tell their metrics.
+fn metrics_of(fleet: &Fleet) -> Vec<ProcessName> {
+    fleet.processes.iter().filter(|spec| spec.role == EXPORTER).map(|spec| spec.name.clone()).collect()
+}
 
 const INTERVAL: Span = Span::from_secs(15);
 
@@ -23,7 +28,7 @@ pub(super) fn resolve(
     let [scrape_interval, evaluation_interval] =
         [(scrape_interval, "scrape_interval"), (evaluation_interval, "evaluation_interval")]
             .map(|(field, name)| context.positive(field, INTERVAL, name, placed.place));
-    let mut scraped: Vec<ProcessName> = fleet.map(|fleet| fleet.metrics.clone()).unwrap_or_default();
+    let mut scraped: Vec<ProcessName> = fleet.map(metrics_of).unwrap_or_default();
     for name in scrape.value().into_iter().flatten() {
         let process = ProcessName::from(name.value.0.clone());
         let serves = fleet.and_then(|fleet| fleet.processes.iter().find(|spec| spec.name == process));

@@ -26,7 +26,8 @@ pub(super) fn pipeline(
         return None;
     }
     let expiry = expiry(timing, place, context)?;
-    let asks_stalls = liveness.is_some_and(|probe| matches!(probe.ask, Ask::RedisStalls { .. } | Ask::SqlStalls { .. }));
+    let asks_stalls =
+        liveness.is_some_and(|probe| matches!(probe.ask, Ask::RedisStalls { .. } | Ask::SqlStalls { .. }));
     let subject = match timing.subject.value() {
         Some(raw::Subject::Fleet) => Subject::Fleet,
         Some(raw::Subject::Holder) => Subject::Holder,

@@ -26,13 +26,15 @@ pub(super) enum From {
     Producer(u64),
     /// For the api's request of this number.
     Api { process: usize, life: u32, request: u64 },
+    /// For the work of a pool's slot.
+    Slot { process: usize, slot: u32 },
 }
 
 impl From {
     pub const fn process(self) -> Option<usize> {
         match self {
             Self::Producer(_) => None,
-            Self::Api { process, .. } => Some(process),
+            Self::Api { process, .. } | Self::Slot { process, .. } => Some(process),
         }
     }
 }
@@ -42,6 +44,8 @@ pub(super) enum Body {
     Search(Box<JobSpec>),
     /// A look into the external catalogue.
     Lookup,
+    /// A page that takes so long.
+    Page(Span),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +55,7 @@ pub(super) enum HttpAnswer {
     Declined,
     /// HTTP 503.
     Unavailable,
-    /// The catalogue's results.
+    /// The catalogue's results, or the page.
     Found,
 }
 
@@ -100,7 +104,7 @@ pub(super) enum Asker {
 
 impl World {
     /// Sends a request on a link; its answer, or `exchange_failed`, comes within `patience`.
-    pub(super) fn exchange(&mut self, from: From, wire: usize, body: Body, patience: Span) {
+    pub(super) fn exchange(&mut self, from: From, wire: usize, body: Body, patience: Span) -> usize {
         let exchange = self.exchanges.len();
         self.exchanges.push(Exchange { from, body, conn: None, over: false });
         match self.connect(User::Exchange(exchange), wire) {
@@ -110,6 +114,7 @@ impl World {
             }
             None => self.plan(self.now, Planned::ExchangeLimit { exchange }),
         }
+        exchange
     }
 
     pub(super) fn exchange_limit(&mut self, exchange: usize) {
@@ -130,6 +135,7 @@ impl World {
             match from {
                 From::Producer(job) => self.answered_producer(job, Err(reason.to_owned())),
                 From::Api { process, life, request } => self.looked_up(process, life, request),
+                From::Slot { process, slot } => self.fetched(process, slot, Err(reason.to_owned())),
             }
         }
     }
@@ -139,6 +145,7 @@ impl World {
             match from {
                 From::Producer(job) => self.answered_producer(job, Ok(answer)),
                 From::Api { process, life, request } => self.looked_up(process, life, request),
+                From::Slot { process, slot } => self.fetched(process, slot, Ok(())),
             }
         }
     }
@@ -148,13 +155,20 @@ impl World {
         if std::mem::replace(&mut it.over, true) { None } else { Some(it.from) }
     }
 
+    /// Whoever asked does not want the answer any more.
+    pub(super) fn forget_exchange(&mut self, exchange: usize) {
+        let it = &mut self.exchanges[exchange];
+        it.over = true;
+        if let Some(conn) = it.conn {
+            self.conns[conn].open = false;
+        }
+    }
+
     pub(super) fn forget_exchanges_of(&mut self, process: usize) {
-        for exchange in &mut self.exchanges {
-            if !exchange.over && exchange.from.process() == Some(process) {
-                exchange.over = true;
-                if let Some(conn) = exchange.conn {
-                    self.conns[conn].open = false;
-                }
+        for exchange in 0..self.exchanges.len() {
+            let it = &self.exchanges[exchange];
+            if !it.over && it.from.process() == Some(process) {
+                self.forget_exchange(exchange);
             }
         }
     }
@@ -172,6 +186,7 @@ impl World {
                 let answer = Message::HttpAnswer(HttpAnswer::Found);
                 self.send(conn, DOWN, answer, Span::ZERO);
             }
+            Body::Page(lasting) => self.page_asked(process, conn, lasting),
             Body::Search(job) => {
                 self.request(process, Asker::Exchange { conn }, Some(job));
             }
@@ -222,10 +237,7 @@ impl World {
                 self.leave_if_done(process);
             }
             (Asker::Exchange { .. }, Some(job)) if online => {
-                let command = Command::Enqueue {
-                    queue: it.duty.first_queue().into(),
-                    job: (**job).clone(),
-                };
+                let command = Command::Enqueue { queue: it.duty.first_queue().into(), job: (**job).clone() };
                 match it.client(Store::Redis) {
                     Some(client) => self.call(client, Who::Enqueue(request), Ask::Command(command)),
                     None => self.respond(process, request, HttpAnswer::Unavailable),
@@ -233,7 +245,7 @@ impl World {
             }
             (Asker::Exchange { .. }, _) => {
                 let (life, patience) = (it.life, it.duty.patience());
-                match it.catalogue {
+                match it.web {
                     Some(wire) => {
                         let from = From::Api { process, life, request };
                         self.exchange(from, wire, Body::Lookup, patience);

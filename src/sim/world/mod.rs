@@ -7,9 +7,11 @@ mod delays;
 mod http;
 mod inject;
 mod observe;
+mod pages;
 mod process;
 mod program;
 mod server;
+mod signal;
 mod wire;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -109,6 +111,9 @@ enum Planned {
     ClientTimer { client: usize, at: Instant },
     Answer { client: usize, life: u32, who: Who, result: Box<Result<Reply, StoreError>> },
     ExchangeLimit { exchange: usize },
+    PageDone { process: usize, life: u32, conn: usize },
+    MemoryRead { process: usize, life: u32 },
+    Panic { process: usize },
     Fire { order: Box<Order> },
     StoreReady { store: Store, order: Box<Order> },
     Tick,
@@ -263,6 +268,9 @@ impl World {
                 }
             }
             Planned::ExchangeLimit { exchange } => self.exchange_limit(exchange),
+            Planned::PageDone { process, life, conn } => self.page_done(process, life, conn),
+            Planned::MemoryRead { process, life } => self.memory_read(process, life),
+            Planned::Panic { process } => self.panic_in(process),
             Planned::Fire { order } => self.fire(*order),
             Planned::StoreReady { store, order } => self.store_ready(store, *order),
             Planned::Tick => self.tick(),

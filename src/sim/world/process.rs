@@ -7,6 +7,7 @@ use super::clock::WallClock;
 use super::delays::TICK;
 use super::http::Api;
 use super::program::{Duty, Program};
+use super::signal::number;
 use super::wire::Peer;
 use super::{Planned, World};
 use crate::fault::{Order, Signal};
@@ -25,12 +26,13 @@ pub(super) struct Process {
     pub duty: Duty,
     /// Its clients of the stores, by [`Store`].
     clients: [Option<usize>; Store::ALL.len()],
-    pub catalogue: Option<usize>,
+    /// The wire to the process that it asks over HTTP.
+    pub web: Option<usize>,
     /// Counts starts, from 1.
     pub life: u32,
     /// When its program began: its timers tick from here.
     booted: Instant,
-    pid: u32,
+    pub pid: u32,
     pub state: State,
     paused: bool,
     /// What came while it was paused.
@@ -39,6 +41,10 @@ pub(super) struct Process {
     machine: Option<Program>,
     /// When the work on each slot is over.
     works: BTreeMap<u32, Instant>,
+    /// The exchange that fetches each slot's page.
+    pub fetches: BTreeMap<u32, usize>,
+    /// Pages that it is about to serve.
+    pub pages: u32,
     /// The instant for which a wake-up is planned.
     wakes_for: Option<Instant>,
     pub api: Api,
@@ -61,7 +67,7 @@ impl Process {
             name: spec.name.clone(),
             duty,
             clients: [None; Store::ALL.len()],
-            catalogue: None,
+            web: None,
             life: 0,
             booted: Instant::ZERO,
             pid: 0,
@@ -71,6 +77,8 @@ impl Process {
             clock: WallClock::default(),
             machine: None,
             works: BTreeMap::new(),
+            fetches: BTreeMap::new(),
+            pages: 0,
             wakes_for: None,
             api: Api::default(),
             stop: None,
@@ -80,7 +88,7 @@ impl Process {
     pub fn link(&mut self, to: &Endpoint, wire_or_client: usize) {
         match to {
             Endpoint::Store(store) => self.clients[*store as usize] = Some(wire_or_client),
-            Endpoint::Process(_) => self.catalogue = Some(wire_or_client),
+            Endpoint::Process(_) => self.web = Some(wire_or_client),
         }
     }
 
@@ -92,7 +100,7 @@ impl Process {
         !matches!(self.state, State::Off)
     }
 
-    fn next_tick(&self, after: Instant) -> Instant {
+    pub fn next_tick(&self, after: Instant) -> Instant {
         let tick = TICK.as_nanos();
         self.booted + Span::from_nanos(after.since(self.booted).as_nanos().div_ceil(tick) * tick)
     }
@@ -132,7 +140,7 @@ impl World {
         it.booted = now.mono;
         let instance = format!("sim-{life}");
         it.machine = Some(it.duty.program(&it.name, it.pid, &instance, now));
-        if it.duty.serves_http() {
+        if it.duty.only_serves() {
             let (name, pid) = (it.name.clone(), it.pid);
             self.say(name, What::Fleet(FleetEvent::Ready { pid }));
         }
@@ -140,7 +148,7 @@ impl World {
     }
 
     /// Its monotonic clock is the host's, its wall clock is its own.
-    fn now_of(&self, process: usize) -> Now {
+    pub(super) fn now_of(&self, process: usize) -> Now {
         Now { mono: self.now, wall: self.processes[process].clock.read(self.now) }
     }
 
@@ -245,12 +253,20 @@ impl World {
                     self.call(client, Who::Machine(id), Ask::Command(command));
                 }
             }
+            Output::Work { slot, lasting, .. } if self.processes[process].duty.pool().is_some() => {
+                self.fetch(process, slot, lasting);
+            }
             Output::Work { slot, lasting, .. } => {
                 let end = self.now + lasting;
                 self.processes[process].works.insert(slot, end);
             }
             Output::CancelWork { slot } => {
                 self.processes[process].works.remove(&slot);
+                self.cancel_fetch(process, slot);
+            }
+            Output::MeasureMemory => {
+                let life = self.processes[process].life;
+                self.plan(self.now, Planned::MemoryRead { process, life });
             }
             Output::Emit(event) => {
                 let name = self.processes[process].name.clone();
@@ -283,6 +299,8 @@ impl World {
         it.machine = None;
         it.inbox.clear();
         it.works.clear();
+        it.fetches.clear();
+        it.pages = 0;
         it.wakes_for = None;
         it.api = Api::default();
         let (name, generation, clients) = (it.name.clone(), it.life, it.clients);
@@ -298,37 +316,12 @@ impl World {
         }
     }
 
-    /// What the kernel, or the process itself, makes of a signal.
-    pub(super) fn signal(&mut self, process: usize, signal: Signal) -> Result<String, String> {
-        let it = &self.processes[process];
-        let (name, pid) = (it.name.clone(), it.pid);
-        if !it.is_on() {
-            return Err(format!("{name} is gone already"));
-        }
-        match signal {
-            Signal::Term => {
-                self.terminate(process);
-                Ok(format!("virtual time: pid {pid} took SIGTERM and handles it"))
-            }
-            Signal::Usr1 => {
-                let wall = self.now_of(process).wall;
-                self.say(name, What::Fleet(FleetEvent::Clock { wall, since: self.now }));
-                Ok(format!("virtual time: pid {pid} took SIGUSR1 and runs on"))
-            }
-            other => {
-                let number = number(other);
-                self.end_process(process, None, Some(number));
-                Ok(format!("virtual time: pid {pid} ended by signal {number}"))
-            }
-        }
-    }
-
     /// SIGTERM.
     pub(super) fn terminate(&mut self, process: usize) {
         if self.unless_paused(Some(process), (), |()| Planned::Terminate { process }).is_none() {
             return;
         }
-        if !self.processes[process].duty.serves_http() {
+        if !self.processes[process].duty.only_serves() {
             return self.input(process, Input::Shutdown);
         }
         let it = &mut self.processes[process];
@@ -345,7 +338,7 @@ impl World {
     /// An HTTP process that is told to stop ends with its last answer.
     pub(super) fn leave_if_done(&mut self, process: usize) {
         let it = &self.processes[process];
-        if it.state == State::Draining && it.api.is_idle() {
+        if it.state == State::Draining && it.api.is_idle() && it.pages == 0 {
             self.leave(process, false);
         }
     }
@@ -415,7 +408,9 @@ impl World {
         match planned {
             Planned::Boot { process, .. }
             | Planned::Wake { process, .. }
-            | Planned::Grace { process, .. } => Some(*process),
+            | Planned::Grace { process, .. }
+            | Planned::MemoryRead { process, .. }
+            | Planned::PageDone { process, .. } => Some(*process),
             Planned::Answer { client, .. }
             | Planned::Redial { client, .. }
             | Planned::DialLimit { client, .. }
@@ -423,20 +418,5 @@ impl World {
             Planned::ExchangeLimit { exchange } => self.exchanges[*exchange].from.process(),
             _ => None,
         }
-    }
-}
-
-/// As Linux numbers them.
-const fn number(signal: Signal) -> i32 {
-    match signal {
-        Signal::Hup => 1,
-        Signal::Int => 2,
-        Signal::Quit => 3,
-        Signal::Abrt => 6,
-        Signal::Kill => 9,
-        Signal::Usr1 => 10,
-        Signal::Segv => 11,
-        Signal::Usr2 => 12,
-        Signal::Term => 15,
     }
 }

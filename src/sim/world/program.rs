@@ -1,8 +1,9 @@
 //! What the fleet's processes run: a machine of `protocol`, by role and settings.
 
 use crate::names::ProcessName;
+use crate::protocol::pool::settings::PoolSettings;
 use crate::protocol::{
-    Detector, FleetRole, FleetSettings, Machine, Sweeper, TableRole, TableSettings, TableWorker, Worker,
+    Detector, FleetRole, FleetSettings, Machine, Pool, Sweeper, TableRole, TableSettings, TableWorker, Worker,
 };
 use crate::scenario;
 use crate::time::{Now, Span};
@@ -21,7 +22,9 @@ pub(super) enum Program {
     Detector(Box<Detector>),
     TableWorker(Box<TableWorker>),
     Sweeper(Box<Sweeper>),
-    Catalogue,
+    Pool(Box<Pool>),
+    /// It answers requests and has no machine: the catalogue, the site.
+    Server,
 }
 
 impl Duty {
@@ -48,7 +51,12 @@ impl Duty {
                 (FleetRole::Api, Some(heartbeat)) => {
                     Program::Detector(Box::new(Detector::new(heartbeat, &settings.prefix)))
                 }
-                (FleetRole::Api | FleetRole::Catalogue, _) => Program::Catalogue,
+                (FleetRole::Pool, _) => {
+                    let documented = PoolSettings::documented();
+                    let pool = settings.pool.as_ref().unwrap_or(&documented);
+                    Program::Pool(Box::new(Pool::new(settings, pool, name, pid, instance, now)))
+                }
+                (FleetRole::Api | FleetRole::Catalogue | FleetRole::Site, _) => Program::Server,
             },
             Self::Table { role: TableRole::Worker, settings } => {
                 Program::TableWorker(Box::new(TableWorker::new(settings, name, pid, instance)))
@@ -61,8 +69,16 @@ impl Duty {
 
     /// Such a process is ready when it listens, and drains when it is told to stop; any other does both
     /// by its machine.
-    pub const fn serves_http(&self) -> bool {
-        matches!(self, Self::Fleet { role: FleetRole::Api | FleetRole::Catalogue, .. })
+    pub const fn only_serves(&self) -> bool {
+        matches!(self, Self::Fleet { role: FleetRole::Api | FleetRole::Catalogue | FleetRole::Site, .. })
+    }
+
+    /// Of a pool.
+    pub fn pool(&self) -> Option<&PoolSettings> {
+        match self {
+            Self::Fleet { role: FleetRole::Pool, settings } => settings.pool.as_ref(),
+            _ => None,
+        }
     }
 
     /// Of a store's client.
@@ -111,7 +127,8 @@ impl Program {
             Self::Detector(detector) => Some(&mut **detector),
             Self::TableWorker(worker) => Some(&mut **worker),
             Self::Sweeper(sweeper) => Some(&mut **sweeper),
-            Self::Catalogue => None,
+            Self::Pool(pool) => Some(&mut **pool),
+            Self::Server => None,
         }
     }
 }

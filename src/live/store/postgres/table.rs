@@ -93,12 +93,8 @@ pub(super) async fn run(client: Arc<Client>, command: &TableCommand) -> Result<R
         TableCommand::Fail { job, worker, attempt, error, retry_in } => {
             let attempt = integer(*attempt)?;
             let (job, worker) = (job.as_str(), worker.as_str());
-            let ended: Values<'_> = &[
-                (&job, Type::TEXT),
-                (&worker, Type::TEXT),
-                (&attempt, Type::INT4),
-                (error, Type::TEXT),
-            ];
+            let ended: Values<'_> =
+                &[(&job, Type::TEXT), (&worker, Type::TEXT), (&attempt, Type::INT4), (error, Type::TEXT)];
             let changed = match retry_in.map(micros) {
                 Some(wait) => {
                     let values = [ended, &[(&wait, Type::FLOAT8)]].concat();

@@ -20,10 +20,13 @@ pub(super) fn refuse(system: System, settings: &Settings, context: &mut Context<
 }
 
 /// Key, place where it is given, and the systems that have it; what every system has is not listed.
-fn owned(s: &Settings) -> [(&'static str, Option<Place>, &'static [System]); 21] {
+fn owned(s: &Settings) -> [(&'static str, Option<Place>, &'static [System]); 30] {
     const HEARTBEAT: &[System] = &[System::RedisHeartbeat];
     const QUEUE: &[System] = &[System::RedisQueue];
-    const IN_REDIS: &[System] = &[System::RedisHeartbeat, System::RedisQueue];
+    const IN_REDIS: &[System] = &[System::RedisHeartbeat, System::RedisQueue, System::WorkerPool];
+    const POOL: &[System] = &[System::WorkerPool];
+    // A pool has a limit of its own on an attempt.
+    const NOT_POOL: &[System] = &[System::RedisHeartbeat, System::RedisQueue, System::PostgresHeartbeat];
     const SWEPT: &[System] = &[System::PostgresHeartbeat];
     const BEATING: &[System] = &[System::RedisHeartbeat, System::PostgresHeartbeat];
     [
@@ -48,5 +51,14 @@ fn owned(s: &Settings) -> [(&'static str, Option<Place>, &'static [System]); 21]
         ("fencing", s.fencing.place(), SWEPT),
         ("sweeper", s.sweeper.place(), SWEPT),
         ("sweeper_may_update", s.sweeper_may_update.place(), SWEPT),
+        ("timeout", s.timeout.place(), NOT_POOL),
+        ("worker_count", s.worker_count.place(), POOL),
+        ("max_job_duration", s.max_job_duration.place(), POOL),
+        ("page_timeout", s.page_timeout.place(), POOL),
+        ("health_monitoring", s.health_monitoring.place(), POOL),
+        ("health_interval", s.health_interval.place(), POOL),
+        ("memory_threshold", s.memory_threshold.place(), POOL),
+        ("memory_relief", s.memory_relief.place(), POOL),
+        ("worker_restart", s.worker_restart.place(), POOL),
     ]
 }

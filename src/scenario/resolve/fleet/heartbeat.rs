@@ -1,10 +1,10 @@
 //! `redis-heartbeat`: workers with one heartbeat key, an api that asks for it, and the external
 //! catalogue that the api falls back on.
 
-use super::{Reference, STOP_MARGIN, environment, probe_interval, reference, reference_effects, secs};
+use super::{Reference, probe_interval, reference_effects, secs};
 use crate::names::{Endpoint, ProcessName, Store};
 use crate::scenario::scalar::Whole;
-use crate::scenario::{Ask, Enqueue, Fleet, FleetRole, FleetSettings, HeartbeatSettings, Probe, ProcessSpec};
+use crate::scenario::{Ask, Enqueue, Fleet, FleetRole, FleetSettings, HeartbeatSettings, Probe};
 use crate::time::Span;
 use crate::timing::{Age, Asked, Beat, Checker, Expiry, Pipeline, Recovery, Subject};
 
@@ -81,26 +81,6 @@ impl Reference<'_> {
             }),
             prepare: Vec::new(),
             concurrency: queue.concurrency,
-        }
-    }
-
-    fn single(
-        &self,
-        name: &ProcessName,
-        role: FleetRole,
-        links: Vec<Endpoint>,
-        settings: &FleetSettings,
-    ) -> ProcessSpec {
-        ProcessSpec {
-            name: name.clone(),
-            role: name.to_string(),
-            index: 1,
-            program: reference(role, settings),
-            env: environment(&links, true),
-            links,
-            serves_http: true,
-            grace: STOP_MARGIN,
-            fake_clock: false,
         }
     }
 }

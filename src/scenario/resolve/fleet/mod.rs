@@ -2,6 +2,7 @@
 
 mod foreign;
 mod heartbeat;
+mod pool;
 mod queue;
 mod table;
 
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 
 use crate::names::{Endpoint, ProcessName, Store};
 use crate::protocol::Backoff;
+use crate::protocol::pool::settings::QUEUE_NAME;
 use crate::scenario::decode::Field;
 use crate::scenario::diagnostic::{Code, Place};
 use crate::scenario::raw::System;
@@ -71,6 +73,7 @@ pub(super) fn resolve(
         require_stores(*system, stack, raw.stack.place().unwrap_or(placed.place), context);
     }
     let workers = match &fleet.workers {
+        Field::Absent if *system == System::WorkerPool => pool::REPLICAS,
         Field::Absent => 1,
         workers => workers.value()?.0 as u32,
     };
@@ -97,13 +100,14 @@ impl System {
             Self::RedisHeartbeat => "redis-heartbeat",
             Self::RedisQueue => "redis-queue",
             Self::PostgresHeartbeat => "postgres-heartbeat",
+            Self::WorkerPool => "worker-pool",
         }
     }
 
     /// Those that it cannot do without.
     const fn stores(self) -> &'static [Store] {
         match self {
-            Self::RedisHeartbeat | Self::RedisQueue => &Store::ALL,
+            Self::RedisHeartbeat | Self::RedisQueue | Self::WorkerPool => &Store::ALL,
             Self::PostgresHeartbeat => &[Store::Postgres],
         }
     }
@@ -128,7 +132,7 @@ const STOP_MARGIN: Span = secs(2);
 impl Reference<'_> {
     fn resolve(&self, context: &mut Context<'_, '_>) -> (Fleet, JobDefaults) {
         foreign::refuse(self.system, self.settings, context);
-        let defaults = self.job_defaults(context);
+        let mut defaults = self.job_defaults(context);
         let fleet = match self.system {
             System::RedisHeartbeat => {
                 let heartbeat = self.heartbeat(context);
@@ -140,6 +144,13 @@ impl Reference<'_> {
                 self.queue_fleet(&settings, context)
             }
             System::PostgresHeartbeat => self.swept_fleet(context),
+            System::WorkerPool => {
+                let pool = self.pool(context);
+                defaults.timeout = Some(pool.max_job_duration);
+                let settings =
+                    FleetSettings { pool: Some(pool.clone()), ..self.in_redis(&[QUEUE_NAME], None, context) };
+                self.pool_fleet(&settings, &pool, context)
+            }
         };
         (fleet, defaults)
     }
@@ -167,6 +178,7 @@ impl Reference<'_> {
             prefix: self.settings.prefix.value().map_or_else(|| "syncope:test".to_owned(), |p| p.0.clone()),
             queue: self.queue(queues, context),
             heartbeat,
+            pool: None,
             planted_bug: self.settings.planted_bug.value().copied(),
         }
     }
@@ -185,6 +197,27 @@ impl Reference<'_> {
                 fake_clock: false,
             })
             .collect()
+    }
+
+    /// A process that serves HTTP, alone in its role.
+    fn single(
+        &self,
+        name: &ProcessName,
+        role: FleetRole,
+        links: Vec<Endpoint>,
+        settings: &FleetSettings,
+    ) -> ProcessSpec {
+        ProcessSpec {
+            name: name.clone(),
+            role: name.to_string(),
+            index: 1,
+            program: reference(role, settings),
+            env: environment(&links, true),
+            links,
+            serves_http: true,
+            grace: STOP_MARGIN,
+            fake_clock: false,
+        }
     }
 }
 

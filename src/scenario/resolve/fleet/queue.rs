@@ -2,6 +2,8 @@
 //! background jobs.
 
 use super::{Reference, probe_interval, reference_effects, secs};
+use crate::protocol::pool::settings::CONCURRENCY;
+use crate::scenario::raw::System;
 use crate::scenario::scalar::Whole;
 use crate::scenario::{Ask, Enqueue, Fleet, FleetSettings, Probe, QueueSettings};
 use crate::time::Span;
@@ -13,10 +15,11 @@ impl Reference<'_> {
     pub(super) fn queue(&self, queues: &[&str], context: &mut Context<'_, '_>) -> QueueSettings {
         let s = self.settings;
         let lock = s.lock_duration.value().map_or(secs(30), |duration| duration.0);
+        let concurrency = if self.system == System::WorkerPool { CONCURRENCY } else { 1 };
         let half = Span::from_nanos(lock.as_nanos() / 2);
         QueueSettings {
             queues: queues.iter().map(|&queue| queue.to_owned()).collect(),
-            concurrency: s.concurrency.value().map_or(1, |Whole(n)| *n as u32),
+            concurrency: s.concurrency.value().map_or(concurrency, |Whole(n)| *n as u32),
             lock_duration: context.positive(&s.lock_duration, lock, "lock_duration", self.place),
             lock_renew: context.positive(&s.lock_renew, half, "lock_renew", self.place),
             stalled_interval: context.positive(&s.stalled_interval, secs(30), "stalled_interval", self.place),
