@@ -5,6 +5,7 @@ pub(crate) mod distribution;
 pub(crate) mod expect;
 pub(crate) mod fault;
 pub(crate) mod fleet;
+pub(crate) mod watch;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -18,6 +19,7 @@ pub(crate) use distribution::Distribution;
 use expect::Expect;
 use fault::FaultEntry;
 use fleet::Fleet;
+use watch::Watch;
 
 record! {
     /// A scenario: a fleet of background workers with its stores, the jobs that it works on, the faults
@@ -43,6 +45,8 @@ record! {
         optional stack: Stack,
         /// The jobs.
         required workload: Workload,
+        /// What is asked all the time, beside the liveness probe. Nothing unless given.
+        optional watch: Vec<Placed<Watch>>,
         /// What is injected, and when. Nothing unless given.
         optional faults: Vec<Placed<FaultEntry>>,
         /// What is judged. Times by the model, losses and duplicates zero, unless given.

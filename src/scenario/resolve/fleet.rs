@@ -23,11 +23,13 @@ pub(super) struct JobDefaults {
     pub attempts: u32,
     pub backoff: Backoff,
     pub timeout: Option<Span>,
+    /// From which length on a job is large, and the timeout of those.
+    pub large_timeout: Option<(Span, Span)>,
 }
 
 impl Default for JobDefaults {
     fn default() -> Self {
-        Self { attempts: 1, backoff: Backoff::Fixed(Span::ZERO), timeout: None }
+        Self { attempts: 1, backoff: Backoff::Fixed(Span::ZERO), timeout: None, large_timeout: None }
     }
 }
 
@@ -133,6 +135,7 @@ impl Reference<'_> {
                 |backoff| context.backoff(backoff),
             ),
             timeout: Some(timeout),
+            large_timeout: self.large_timeout(context),
         };
         let fleet = match &settings.heartbeat {
             Some(heartbeat) => self.heartbeat_fleet(&settings, heartbeat),
@@ -153,7 +156,7 @@ impl Reference<'_> {
             ("lock_ttl", s.lock_ttl.place()),
             ("lock_interval", s.lock_interval.place()),
         ];
-        let queue = [("large_over", s.large_over.place())];
+        let queue = [("large_over", s.large_over.place()), ("large_timeout", s.large_timeout.place())];
         let (foreign, owner): (&[_], _) = match self.system {
             System::RedisHeartbeat => (&queue, System::RedisQueue),
             System::RedisQueue => (&heartbeat, System::RedisHeartbeat),
@@ -191,6 +194,17 @@ impl Reference<'_> {
             shutdown_grace: context.span(&s.shutdown_grace, secs(30)),
             keep_failed: context.positive(&s.keep_failed, secs(7 * 86_400), "keep_failed", self.place),
         }
+    }
+
+    fn large_timeout(&self, context: &mut Context<'_, '_>) -> Option<(Span, Span)> {
+        let given = self.settings.large_timeout.given()?;
+        let timeout =
+            context.positive(&self.settings.large_timeout, given.value.0, "large_timeout", self.place);
+        Some((self.large_over(context), timeout))
+    }
+
+    fn large_over(&self, context: &Context<'_, '_>) -> Span {
+        context.span(&self.settings.large_over, secs(40 * 60))
     }
 
     fn heartbeat(&self, context: &mut Context<'_, '_>) -> HeartbeatSettings {

@@ -8,6 +8,7 @@ mod fleet;
 mod length;
 mod overlap;
 mod timing;
+mod watch;
 mod workload;
 
 use super::decode::{Decode, Field, Placed};
@@ -85,8 +86,10 @@ fn assemble(raw: &raw::Scenario, overrides: &Overrides, report: &mut Report<'_>)
     if let Some(fleet) = &fleet {
         overlap::check(&faults, fleet, context.scale, context.report);
     }
+    let watches = watch::watches(raw, fleet.as_ref(), stack.as_ref(), &mut context);
+    let watched = watch::expected(raw, &faults, &mut context);
+    let expect = expect::resolve(raw, watched, context.scale, context.report);
     let faults: Vec<_> = faults.into_iter().map(|placed| placed.value).collect();
-    let expect = expect::resolve(raw, context.scale, context.report);
     if let Some(fleet) = &mut fleet {
         fault::fake_clocks(fleet, &faults);
     }
@@ -101,6 +104,7 @@ fn assemble(raw: &raw::Scenario, overrides: &Overrides, report: &mut Report<'_>)
         fleet: fleet?,
         stack: stack?,
         workload: workload?,
+        watches,
         faults,
         expect,
         settle: Span::ZERO,

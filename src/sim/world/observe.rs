@@ -45,6 +45,11 @@ impl Prober {
         let limit = probe.map_or(Span::MAX, |probe| probe.timeout);
         Self { on: false, every, limit, api, asks: Vec::new(), waiting: 0 }
     }
+
+    /// The scenario has a liveness probe.
+    pub fn asks_something(&self) -> bool {
+        self.every < Span::MAX
+    }
 }
 
 /// An answer on its way to the prober.
