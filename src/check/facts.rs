@@ -8,7 +8,7 @@ use crate::check::life::{self, Life, Lives};
 use crate::check::measure::{Moment, overlap, union};
 use crate::check::story::{self, Stories};
 use crate::history::log::History;
-use crate::history::{Phase, Sample, What};
+use crate::history::{Heard, Phase, Sample, What};
 use crate::names::{JobId, ProcessName, Store};
 use crate::scenario::{Ask, Scenario};
 use crate::time::{Instant, Span};
@@ -29,6 +29,8 @@ pub(super) struct Facts<'a> {
     pub beat_store: Option<Store>,
     /// Probes in the order of their answers, those without an answer too.
     pub probes: Vec<Seen<'a>>,
+    /// Answers of the watches, those before the workload's start too, in the order of the answers.
+    pub heeded: Vec<Heeded<'a>>,
     /// The last reading of the jobs' states.
     pub collected: Collected<'a>,
 }
@@ -39,6 +41,15 @@ pub(super) struct Seen<'a> {
     pub asked: Instant,
     pub at: Instant,
     pub sample: &'a Sample,
+}
+
+/// A watch's question: asked, answered, and what was said.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heeded<'a> {
+    pub watch: &'a str,
+    pub asked: Instant,
+    pub at: Instant,
+    pub answer: &'a Heard,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,12 +65,15 @@ impl<'a> Facts<'a> {
         let faults = faults::collect(history);
         let mut lives = life::collect(history, &faults, run.hi);
         let stories = story::collect(history, &lives);
-        let mut probes = Vec::new();
+        let (mut probes, mut heeded) = (Vec::new(), Vec::new());
         let mut collected = Collected::Never;
         for event in &history.events {
             match &event.ev {
                 What::Probe { asked, sample } if run.contains(event.at) => {
                     probes.push(Seen { asked: (*asked).min(event.at), at: event.at, sample });
+                }
+                What::Watched { watch, asked, answer } => {
+                    heeded.push(Heeded { watch, asked: (*asked).min(event.at), at: event.at, answer });
                 }
                 What::Collected { error: None } => collected = Collected::Whole,
                 What::Collected { error: Some(error) } => collected = Collected::Failed(error),
@@ -78,6 +92,7 @@ impl<'a> Facts<'a> {
             subject: subject(scenario),
             beat_store: beat_store(scenario),
             probes,
+            heeded,
             collected,
         }
     }

@@ -3,8 +3,8 @@
 use crate::check::facts::Facts;
 use crate::check::measure::{Limits, middles, model_ms, quantiles};
 use crate::check::{
-    Bound, CheckResult, Judged, ModelFigures, Samples, Verdict, counts, detection, faults, host, latency,
-    mistakes, recovery, suspicion,
+    Bound, CheckResult, Judged, ModelFigures, Samples, Verdict, counts, detection, faults, figures, host,
+    latency, mistakes, recovery, suspicion, watched,
 };
 use crate::history::What;
 use crate::history::log::History;
@@ -40,6 +40,20 @@ pub fn judge(scenario: &Scenario, history: &History) -> Judged {
     checks.extend(counts::check(&facts, &jobs, &steps));
     checks.push(mistakes::check(&facts, &found, &mistakes, quiet));
     checks.extend(mistakes::check_accuracy(&facts, &mistakes, quiet));
+    let watched = watched::check(&facts, quiet);
+    checks.extend(watched.iter().map(|outcome| outcome.check.clone()));
+    let figures = figures::of(
+        &facts,
+        &figures::Measured {
+            detection: &detection.measured,
+            recovery: &recovery.measured,
+            watched: &watched,
+            jobs: &jobs,
+            steps: &steps,
+            mistakes: &mistakes,
+            asked: found.asked || mistakes.count > 0,
+        },
+    );
     checks.push(faults::check(scenario, &facts.faults));
     checks.push(host);
 
@@ -78,6 +92,7 @@ pub fn judge(scenario: &Scenario, history: &History) -> Judged {
             detection_ms: middles(&detection.measured, scale),
             recovery_ms: middles(&recovery.measured, scale),
         },
+        figures,
         sim: None,
         gaps: Vec::new(),
         host: facts.host.figures(),

@@ -22,7 +22,7 @@ pub(super) struct Found {
     /// How long of that they were mistrusted.
     mistrusted: Span,
     /// Somebody asked at all, and was answered.
-    asked: bool,
+    pub asked: bool,
 }
 
 pub(super) fn find(facts: &Facts<'_>, taken: &[Taken<'_>]) -> Found {

@@ -2,11 +2,13 @@
 //!
 //! **Invariant**: a check sees a history, never a backend. No I/O, no clock.
 
+mod claims;
 mod counts;
 mod detection;
 mod exposure;
 mod facts;
 mod faults;
+mod figures;
 mod host;
 mod judge;
 mod latency;
@@ -19,7 +21,10 @@ mod story;
 mod suspicion;
 #[cfg(test)]
 mod tests;
+mod watched;
 
+pub use claims::{ClaimVerdict, JudgedClaim, JudgedCondition, Standing, judge_claims, share_interval};
+pub use figures::{Figure, Range};
 pub use host::stall_bearable;
 pub use judge::judge;
 pub use simulated::{Gap, Outcome, Simulated, Spread, kolmogorov_smirnov};
@@ -68,6 +73,9 @@ pub struct Judged {
     pub model: Option<ModelFigures>,
     /// The single measured times that the quantiles are of.
     pub samples: Samples,
+    /// Everything that claims can be judged by, as far as it was measured.
+    #[serde(default)]
+    pub figures: Vec<Figure>,
     /// What the simulator says of the scenario; `None` if it was not asked, or cannot run it.
     pub sim: Option<Simulated>,
     /// Where the measured times and the simulated ones disagree (`model-reality gap`).
@@ -107,8 +115,9 @@ pub struct FaultReceipt {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct CheckResult {
-    /// `detection_time`, `recovery_time`, `slowest_job`, `lost`, `duplicated`, `unexpected`, `failed`, `steps_lost`,
-    /// `steps_repeated`, `mistakes`, `query_accuracy`, `declined`, `faults_confirmed`, `host_quiet`.
+    /// `detection_time`, `recovery_time`, `slowest_job`, `slowest_answer`, `lost`, `duplicated`, `unexpected`,
+    /// `failed`, `steps_lost`, `steps_repeated`, `mistakes`, `query_accuracy`, `declined`, `faults_confirmed`,
+    /// `host_quiet`; of each watch `watched NAME becomes ANSWER` or `watched NAME never ANSWER`.
     pub name: String,
     pub verdict: Verdict,
     /// With its unit, for people; `-` if nothing was measured.

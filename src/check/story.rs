@@ -19,6 +19,8 @@ pub(super) struct Story<'a> {
     pub outcome: Option<&'a EnqueueOutcome>,
     /// Between being asked and answered, if the answer was an acknowledgement.
     pub acknowledged_at: Option<Moment>,
+    /// The longest wait for an answer to being asked, whatever the answer was, and until when.
+    pub answered: Option<(Span, Instant)>,
     /// In the order of time.
     pub claims: Vec<Claim<'a>>,
     /// Acknowledged steps, and how often each was.
@@ -97,6 +99,7 @@ pub(super) fn collect<'a>(history: &'a History, lives: &Lives) -> Stories<'a> {
             What::EnqueueAnswered { job, outcome, asked } => {
                 let story = stories.entry(job).or_default();
                 story.asked = true;
+                story.answered = story.answered.max(Some((event.at.since(*asked), event.at)));
                 if *outcome == EnqueueOutcome::Acknowledged {
                     story.acknowledged_at = Some(Moment::new(*asked, event.at));
                 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use crate::scenario::claims::{self, Claims};
 use crate::scenario::{Code, Diagnostic, Loaded, Overrides, Place, Scenario, Source, load, render};
 use crate::time::Scale;
 
@@ -26,9 +27,13 @@ pub fn run(args: &Args) -> u8 {
     let mut is_good = true;
     match find(&args.paths) {
         Ok(paths) => {
+            let mut seen = Seen::default();
             for path in paths {
-                is_good &= check(&path, &overrides, colour);
+                is_good &= check(&path, &overrides, colour, &mut seen);
             }
+            let strangers = seen.strangers();
+            error(&render(&strangers, colour));
+            is_good &= strangers.is_empty();
         }
         Err(diagnostics) => {
             error(&render(&diagnostics, colour));
@@ -103,12 +108,50 @@ fn unreadable(path: &Path, why: &str) -> Vec<Diagnostic> {
     vec![Diagnostic::new(&source, Code::Unreadable, Place::default(), format!("failed to read: {why}"))]
 }
 
-fn check(path: &Path, overrides: &Overrides, colour: bool) -> bool {
-    let loaded = read(path).and_then(|source| load(&source, overrides));
-    match loaded {
-        Ok(Loaded { scenario, warnings }) => {
+/// The good files so far: claims may speak only of scenarios that are there.
+#[derive(Default)]
+struct Seen {
+    scenarios: Vec<String>,
+    claims: Vec<Claims>,
+}
+
+impl Seen {
+    /// Claims that are checked without any scenario may be of scenarios elsewhere.
+    fn strangers(&self) -> Vec<Diagnostic> {
+        if self.scenarios.is_empty() {
+            return Vec::new();
+        }
+        let known: Vec<&str> = self.scenarios.iter().map(String::as_str).collect();
+        self.claims.iter().flat_map(|claims| claims.unknown_scenarios(&known)).collect()
+    }
+}
+
+/// A file that is good in itself.
+enum Good {
+    Scenario(Box<Loaded>),
+    Claims(Claims),
+}
+
+fn good(path: &Path, overrides: &Overrides) -> Result<Good, Vec<Diagnostic>> {
+    let source = read(path)?;
+    if claims::is_claims(&source) {
+        return claims::read(&source).map(Good::Claims);
+    }
+    load(&source, overrides).map(|loaded| Good::Scenario(Box::new(loaded)))
+}
+
+fn check(path: &Path, overrides: &Overrides, colour: bool, seen: &mut Seen) -> bool {
+    match good(path, overrides) {
+        Ok(Good::Scenario(loaded)) => {
+            let Loaded { scenario, warnings } = *loaded;
             line(&format!("ok      {}  {}", path.display(), summary(&scenario, warnings.len())));
             error(&render(&warnings, colour));
+            seen.scenarios.push(scenario.name);
+            true
+        }
+        Ok(Good::Claims(claims)) => {
+            line(&format!("ok      {}  {}", path.display(), counted(claims.claims.len(), "claim")));
+            seen.claims.push(claims);
             true
         }
         Err(diagnostics) => {

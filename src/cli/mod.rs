@@ -2,6 +2,7 @@
 
 mod catalog;
 mod check;
+mod claims;
 mod clean;
 mod doctor;
 pub mod exit;

@@ -5,7 +5,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use crate::check::{self, Judged};
-use crate::cli::{exit, files, simulate};
+use crate::cli::{claims, exit, files, simulate};
 use crate::history::log::History;
 use crate::report::console::{Console, Mode};
 use crate::report::{self, RunInfo};
@@ -51,7 +51,11 @@ fn rebuild(directory: &Path) -> Result<u8, String> {
         .map_err(|error| format!("failed to read the simulated figures: {error}"))?;
     simulate::attach(&mut judged, &simulated);
     let info = RunInfo::from(info);
-    let summary = report::merge(&info, judged);
+    let mut summary = report::merge(&info, judged);
+    let claims = claims::load(directory).map_err(|diagnostics| render(&diagnostics, false))?;
+    if let Some(claims) = claims {
+        summary = summary.with_claims(&claims);
+    }
     let paths = report::write_reports(directory, &summary, &histories)
         .map_err(|error| format!("failed to write the reports: {error}"))?;
     Console::new(Mode::detect()).finish(&summary, &paths);

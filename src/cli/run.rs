@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::backend::BackendError;
 use crate::check::{Judged, Simulated};
 use crate::cli::ground::{BackendChoice, Ground, Trouble};
-use crate::cli::{exit, files, simulate, warnings};
+use crate::cli::{claims as claims_file, exit, files, simulate, warnings};
 use crate::history::log::History;
 use crate::history::{FORMAT, Header};
 use crate::live::clock;
@@ -17,6 +17,7 @@ use crate::report::console::{Console, Mode};
 use crate::report::{self, NotRun, RunInfo};
 use crate::run::pace::SuiteProgress;
 use crate::run::suite::{Case, Outcome, Suite};
+use crate::scenario::claims::{self, Claims};
 use crate::scenario::{Diagnostic, Overrides, Scenario, Source, load, render};
 use crate::time::Scale;
 
@@ -49,6 +50,10 @@ pub struct Args {
     /// Where the reports go, in a folder for each run.
     #[arg(long, default_value = "reports")]
     out: PathBuf,
+    /// Statements to be judged by what is measured. Default: a claims file among the paths, else
+    /// catalog/claims.yaml, else those that come with the program.
+    #[arg(long, value_name = "FILE")]
+    claims: Option<PathBuf>,
     /// Leave stores and processes as they are at the end; `syncope clean` removes them.
     #[arg(long)]
     keep: bool,
@@ -62,15 +67,15 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> u8 {
-    let (scenarios, warned) = match resolve_all(args) {
+    let resolved = match resolve_all(args) {
         Ok(resolved) => resolved,
         Err(code) => return code,
     };
     let console = Console::new(Mode::detect());
-    for line in warnings::lines(&warned) {
+    for line in warnings::lines(&resolved.warned) {
         console.warn(&line);
     }
-    match execute(args, scenarios, &console) {
+    match execute(args, resolved.scenarios, &resolved.claims, &console) {
         Ok(code) => code,
         Err(Trouble { message, hint, code }) => {
             anstream::eprintln!("error: {message}");
@@ -82,8 +87,12 @@ pub fn run(args: &Args) -> u8 {
     }
 }
 
-/// Every scenario that was asked for, and the warnings of all of them.
-type Resolved = (Vec<(Source, Scenario)>, Vec<Diagnostic>);
+/// Every scenario that was asked for, the warnings of all of them, and the claims that they bear on.
+struct Resolved {
+    scenarios: Vec<(Source, Scenario)>,
+    warned: Vec<Diagnostic>,
+    claims: Claims,
+}
 
 /// What is to be run; or every error of every file is told, and this is the exit code.
 fn resolve_all(args: &Args) -> Result<Resolved, u8> {
@@ -97,7 +106,12 @@ fn resolve_all(args: &Args) -> Result<Resolved, u8> {
     let mut broken = Vec::new();
     let has_tag =
         |scenario: &Scenario| args.tag.is_empty() || scenario.tags.iter().any(|tag| args.tag.contains(tag));
+    let mut claims_among = None;
     for source in sources {
+        if claims::is_claims(&source) {
+            claims_among = Some(source);
+            continue;
+        }
         match load(&source, &overrides) {
             Ok(loaded) if has_tag(&loaded.scenario) => {
                 warned.extend(loaded.warnings);
@@ -107,17 +121,25 @@ fn resolve_all(args: &Args) -> Result<Resolved, u8> {
             Err(diagnostics) => broken.extend(diagnostics),
         }
     }
+    let claims = match claims_file::choose(args.claims.as_deref(), claims_among) {
+        Ok(claims) => Some(claims),
+        Err(diagnostics) => {
+            broken.extend(diagnostics);
+            None
+        }
+    };
     if !broken.is_empty() {
         let colour = std::io::stderr().is_terminal();
         anstream::eprint!("{}", render(&broken, colour));
-        anstream::eprintln!(
-            "error: {} in the scenario files; nothing was started",
-            counted(broken.len(), "mistake")
-        );
+        anstream::eprintln!("error: {} in the files; nothing was started", counted(broken.len(), "mistake"));
         return Err(exit::USAGE);
     }
     if scenarios.is_empty() {
-        anstream::eprintln!("error: no scenario has the tag {}", args.tag.join(" or "));
+        let why = match args.tag.as_slice() {
+            [] => "there is no scenario in the paths".to_owned(),
+            tags => format!("no scenario has the tag {}", tags.join(" or ")),
+        };
+        anstream::eprintln!("error: {why}");
         return Err(exit::USAGE);
     }
     let mut names: Vec<&str> = scenarios.iter().map(|(_, scenario)| scenario.name.as_str()).collect();
@@ -129,14 +151,21 @@ fn resolve_all(args: &Args) -> Result<Resolved, u8> {
         );
         return Err(exit::USAGE);
     }
-    Ok((scenarios, warned))
+    // Without claims there was a mistake, and nothing is started.
+    let claims = claims.ok_or(exit::USAGE)?;
+    Ok(Resolved { scenarios, warned, claims })
 }
 
 fn counted(count: usize, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
-fn execute(args: &Args, scenarios: Vec<(Source, Scenario)>, console: &Console) -> Result<u8, Trouble> {
+fn execute(
+    args: &Args,
+    scenarios: Vec<(Source, Scenario)>,
+    claims: &Claims,
+    console: &Console,
+) -> Result<u8, Trouble> {
     let started = jiff::Timestamp::now();
     let run_id = run_id(started);
     let ground = Ground::choose(args.backend, &run_id)?;
@@ -181,7 +210,8 @@ fn execute(args: &Args, scenarios: Vec<(Source, Scenario)>, console: &Console) -
     }
     simulate::attach(&mut ran.judged, &simulated);
     files::write_run_info(&directory, &info, ran.folders).map_err(failed)?;
-    let summary = report::merge(&info, ran.judged);
+    claims_file::store(&directory, claims).map_err(failed)?;
+    let summary = report::merge(&info, ran.judged).with_claims(claims);
     let paths = report::write_all(&directory, &summary, &ran.histories).map_err(failed)?;
     console.finish(&summary, &paths);
     Ok(exit_code(&summary, &info))

@@ -61,6 +61,12 @@ pub enum What {
         asked: Instant,
         sample: Sample,
     },
+    /// What a watch of the scenario was answered; `at` is when the answer came.
+    Watched {
+        watch: String,
+        asked: Instant,
+        answer: Heard,
+    },
 
     FaultOrdered {
         order: Order,
@@ -171,6 +177,16 @@ pub enum Sample {
     /// suspicion of the holder. Sorted by job.
     Stalls(Vec<(JobId, u32)>),
     /// The probe had no answer (the store is down, say): nothing is known.
+    Unknown { error: String },
+}
+
+/// A watch's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Heard {
+    /// As text: of a JSON value without quotes, `null` for nothing at all.
+    Said(String),
+    /// There was no answer: nothing is known.
     Unknown { error: String },
 }
 

@@ -15,7 +15,7 @@ use crate::history::{Event, What};
 use crate::live::clock;
 use crate::live::environment::{self, Credentials};
 use crate::live::inject::{self, Firer, Injector, Launcher};
-use crate::live::observe::{self, HiccupMeter, Links, Prober, Producer, QueueClient, Subscription};
+use crate::live::observe::{self, HiccupMeter, Links, Prober, Producer, QueueClient, Subscription, Watcher};
 use crate::live::prepare;
 use crate::live::provision::cleanup::Guard;
 use crate::live::provision::{self, BackendKind, RunContext, RunningProcess, Site, StoreInstance};
@@ -226,6 +226,7 @@ pub struct LiveBackend {
     injector: Injector,
     producer: Producer,
     prober: Option<Prober>,
+    watchers: Vec<Watcher>,
     hiccups: Subscription,
     readings: Readings,
     /// Taken out of `events` before their turn.
@@ -265,6 +266,7 @@ impl LiveBackend {
             injector,
             producer,
             prober: None,
+            watchers: Vec::new(),
             hiccups,
             readings: Readings::default(),
             waiting: VecDeque::new(),
@@ -368,9 +370,14 @@ impl Backend for LiveBackend {
                 self.prober = self.scenario.fleet.liveness.as_ref().map(|probe| {
                     Prober::start(probe, Arc::clone(&self.stage.site), self.sink.clone(), &self.runtime)
                 });
+                let start = |watch| {
+                    Watcher::start(watch, Arc::clone(&self.stage.site), self.sink.clone(), &self.runtime)
+                };
+                self.watchers = self.scenario.watches.iter().map(start).collect();
             }
             Action::StopProbes => {
                 self.prober = None;
+                self.watchers.clear();
                 self.sink.note(self.hiccups.summary());
             }
             Action::Collect => self.collect(),
@@ -379,6 +386,7 @@ impl Backend for LiveBackend {
 
     fn tear_down(&mut self) -> Vec<String> {
         self.prober = None;
+        self.watchers.clear();
         self.runtime.block_on(self.stage.site.tear_down())
     }
 }

@@ -5,7 +5,7 @@ use askama::Template;
 use crate::check::Judged;
 use crate::history::log::History;
 use crate::report::figures;
-use crate::report::view::{FiguresView, Finding, NotRunView, Row, ScenarioView, Term, glossary};
+use crate::report::view::{ClaimsView, FiguresView, Finding, NotRunView, Row, ScenarioView, Term, glossary};
 use crate::report::{Summary, text};
 
 #[derive(Template)]
@@ -23,6 +23,7 @@ struct Page {
     hiccup_max: String,
     rows: Vec<Row>,
     findings: Vec<Finding>,
+    claims: Option<ClaimsView>,
     not_run: Vec<NotRunView>,
     host_notes: Vec<String>,
     scenarios: Vec<ScenarioView>,
@@ -70,6 +71,7 @@ pub fn render(summary: &Summary, histories: &[History]) -> Vec<u8> {
         hiccup_max: text::millis(summary.host.hiccup_max_wall_ms),
         rows: in_order.iter().zip(&scenarios).map(|(judged, view)| Row::new(judged, view)).collect(),
         findings,
+        claims: ClaimsView::of(summary, &in_order),
         not_run: summary.not_run.iter().map(NotRunView::new).collect(),
         host_notes: summary.host_notes.iter().map(|note| text::line(note)).collect(),
         scenarios,

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::check::{Judged, Verdict};
+use crate::check::{ClaimVerdict, Judged, Verdict};
 use crate::report::figures::{self, Cell, Figures};
-use crate::report::{Summary, text};
+use crate::report::{Summary, claims, text};
 
 #[must_use]
 pub fn render(summary: &Summary) -> Vec<u8> {
@@ -18,6 +18,7 @@ pub fn render(summary: &Summary) -> Vec<u8> {
     }
     verdict_table(&mut out, summary);
     findings(&mut out, summary);
+    claims_table(&mut out, summary);
     not_run_table(&mut out, summary);
     for judged in summary.worst_first() {
         scenario(&mut out, summary, judged);
@@ -69,6 +70,65 @@ fn findings(out: &mut String, summary: &Summary) {
     out.push('\n');
 }
 
+fn claims_table(out: &mut String, summary: &Summary) {
+    let (near, far) = summary.claims_by_bearing();
+    if near.is_empty() {
+        return;
+    }
+    push(out, format_args!("## Claims\n\n{}.\n\n", escape(&claims::sentence(&near))));
+    out.push_str("| Verdict | Claim | What it says | Measured | Scenarios |\n|---|---|---|---|---|\n");
+    for claim in near {
+        let scenarios: Vec<String> =
+            claim.scenarios.iter().map(|name| scenario_link(summary, name)).collect();
+        push(
+            out,
+            format_args!(
+                "| {} | {} | {} | {} | {} |\n",
+                claim_symbol(claim.verdict),
+                escape(&text::clean(&claim.id, 64)),
+                escape(&text::line(&claim.text)),
+                escape(&text::clean(&claims::finding(claim), CLAIM_CHARS_MAX)),
+                scenarios.join(", "),
+            ),
+        );
+    }
+    out.push('\n');
+    if !far.is_empty() {
+        let ids = escape(&text::line(&far.join(", ")));
+        push(out, format_args!("Untested, for nothing in this run bears on them: {ids}.\n\n"));
+    }
+}
+
+/// All conditions of a claim with their figures.
+const CLAIM_CHARS_MAX: usize = 1_500;
+
+fn claim_symbol(verdict: ClaimVerdict) -> &'static str {
+    match verdict {
+        ClaimVerdict::Confirmed => "✅ confirmed",
+        ClaimVerdict::Refuted => "❌ refuted",
+        ClaimVerdict::Untested => "⚪ untested",
+    }
+}
+
+/// To the scenario's section, if it ran.
+fn scenario_link(summary: &Summary, name: &str) -> String {
+    let ran = summary.scenarios.iter().any(|judged| judged.name == name);
+    let shown = escape(&text::clean(name, 64));
+    if ran && is_anchor(name) { format!("[{shown}](#{name})") } else { shown }
+}
+
+fn is_anchor(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
+/// Whether a claim leads to this section: the first of the scenario's.
+fn is_linked(summary: &Summary, judged: &Judged) -> bool {
+    let first = summary.scenarios.iter().find(|other| other.name == judged.name);
+    is_anchor(&judged.name)
+        && first.is_some_and(|first| std::ptr::eq(first, judged))
+        && summary.claims.iter().any(|claim| claim.scenarios.contains(&judged.name))
+}
+
 fn not_run_table(out: &mut String, summary: &Summary) {
     if summary.not_run.is_empty() {
         return;
@@ -92,6 +152,9 @@ fn not_run_table(out: &mut String, summary: &Summary) {
 /// Open for what needs a look, folded for what passed.
 fn scenario(out: &mut String, summary: &Summary, judged: &Judged) {
     let open = if judged.verdict == Verdict::Pass { "" } else { " open" };
+    if is_linked(summary, judged) {
+        push(out, format_args!("<a id=\"{}\"></a>\n", judged.name));
+    }
     push(
         out,
         format_args!(

@@ -6,6 +6,7 @@
 //! [`text::clean`] and then the escaping of its format.
 
 pub mod axis;
+pub mod claims;
 pub mod console;
 pub mod figures;
 pub mod html;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::check::{HostFigures, Judged, Verdict};
+use crate::report::claims::Claim;
 
 /// What is known of a run beside its scenarios. Stored in `summary.json`, and read back from there
 /// when a stored run is judged again (see `From<&Summary>`).
@@ -56,24 +57,7 @@ pub struct Summary {
     pub claims: Vec<Claim>,
 }
 
-/// What the run says of one statement in the claims file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct Claim {
-    pub id: String,
-    pub text: String,
-    pub verdict: ClaimVerdict,
-    pub measured: Option<String>,
-    pub scenarios: Vec<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ClaimVerdict {
-    Confirmed,
-    Refuted,
-    Untested,
-}
-
+/// Without claims: see [`Summary::with_claims`].
 #[must_use]
 pub fn merge(run: &RunInfo, scenarios: Vec<Judged>) -> Summary {
     Summary {

@@ -103,7 +103,8 @@ pub enum Unit {
 #[must_use]
 pub fn unit_of(check: &str) -> Unit {
     match check {
-        "detection_time" | "recovery_time" | "host_quiet" => Unit::Millis,
+        "detection_time" | "recovery_time" | "slowest_job" | "slowest_answer" | "host_quiet" => Unit::Millis,
+        watched if watched.starts_with("watched ") && watched.contains(" becomes ") => Unit::Millis,
         "query_accuracy" => Unit::Share,
         _ => Unit::Count,
     }

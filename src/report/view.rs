@@ -6,8 +6,10 @@ use crate::history::{Event, What};
 use crate::report::timeline::{self, Timeline};
 use crate::report::{NotRun, svg, text};
 
+mod claims;
 mod figures;
 
+pub use claims::ClaimsView;
 pub use figures::{FiguresView, Finding};
 
 /// A line of the table on top.
@@ -169,7 +171,7 @@ impl ScenarioView {
     }
 }
 
-fn anchor(place: usize) -> String {
+pub fn anchor(place: usize) -> String {
     format!("s{place}")
 }
 
@@ -396,6 +398,7 @@ pub fn glossary() -> Vec<Term> {
         ("bound from", "Timing model: computed from the fleet's own settings. Scenario: written in the scenario's file. Harness rule: what the tool demands of itself."),
         ("simulated", "Computed in virtual time: the fleet's own protocol code on modelled stores, many seeds. p1, p50, p99: so many percent of the values are no larger."),
         ("model-reality gap", "Measured times that the simulation does not explain: beyond all simulated values, or distributed otherwise (two-sample Kolmogorov-Smirnov test at 1 %). A finding about the model, not a failure of the fleet."),
+        ("claim", "What a document says of the system. Confirmed: all that it says was measured, and holds. Refuted: something was measured that it does not admit; no failure of the run. Untested: not, or not well enough, measured."),
         ("pass, fail, inconclusive", "Every check held; one did not; or it could not be told, because a fault was not proved or the host was too busy to measure."),
     ]
     .map(|(word, meaning)| Term { word, meaning })

@@ -12,6 +12,7 @@ use crate::names::{JobId, ProcessName};
 use crate::protocol::FleetEvent;
 use crate::run::faults::{Dated, FaultRun};
 use crate::run::targets::Targets;
+use crate::run::watching::Watching;
 use crate::run::workload::{Arrival, arrivals};
 use crate::scenario::Scenario;
 use crate::time::{Instant, Span};
@@ -38,6 +39,7 @@ pub struct Conductor<'s> {
     arrivals: VecDeque<Arrival>,
     faults: Vec<FaultRun>,
     targets: Targets,
+    watching: Watching,
     ready: BTreeSet<ProcessName>,
     steady: u32,
     /// The last answer of a fleet-level probe.
@@ -67,6 +69,7 @@ impl<'s> Conductor<'s> {
             arrivals: VecDeque::new(),
             faults: Vec::new(),
             targets: Targets::of(&scenario.fleet),
+            watching: Watching::of(&scenario.expect.watched),
             ready: BTreeSet::new(),
             steady: 0,
             believed_alive: None,
@@ -82,7 +85,7 @@ impl<'s> Conductor<'s> {
             over: false,
         };
         conductor.notes.push_back(What::Phase(Phase::WarmUp));
-        if scenario.fleet.liveness.is_some() {
+        if scenario.fleet.liveness.is_some() || !scenario.watches.is_empty() {
             conductor.actions.push_back(Action::StartProbes);
         }
         conductor
@@ -152,6 +155,7 @@ impl<'s> Conductor<'s> {
     pub fn handle(&mut self, event: &Event) {
         self.now = self.now.max(event.at);
         self.targets.observe(event);
+        self.watching.observe(event, self.start);
         match &event.ev {
             What::Fleet(FleetEvent::Ready { .. }) => {
                 self.ready.insert(event.by.clone());
@@ -362,12 +366,14 @@ impl<'s> Conductor<'s> {
     }
 
     /// Every acknowledged job has ended, nobody holds one, the probes say what is true, and a beat's
-    /// time has passed since the last heal, so that late suspicions are seen.
+    /// time has passed since the last heal, so that late suspicions are seen, and what the watches are
+    /// to answer was answered, or is overdue.
     fn settled(&self) -> bool {
         self.all_ended()
             && !self.targets.anything_held()
             && self.opinion_is_true()
             && self.now >= self.last_heal + self.quiet_time()
+            && self.watching.is_over(self.now, self.start)
     }
 
     /// A fleet may be suspected as long as it beats; a holder only while it holds.

@@ -9,6 +9,7 @@ pub mod suite;
 pub mod targets;
 #[cfg(test)]
 mod tests;
+mod watching;
 pub mod workload;
 
 use crate::backend::Backend;

@@ -24,13 +24,16 @@ pub fn arrivals(workload: &Workload, seed: u64) -> Vec<Arrival> {
             if number > 1 {
                 after = after + workload.arrival.sample(&mut gaps);
             }
+            let steps: Vec<Span> =
+                (0..workload.steps).map(|_| workload.step_time.sample(&mut steps)).collect();
+            let work = steps.iter().fold(Span::ZERO, |sum, step| sum + *step);
             let job = JobSpec {
                 id: job_id(number),
-                steps: (0..workload.steps).map(|_| workload.step_time.sample(&mut steps)).collect(),
+                steps,
                 attempts: workload.attempts,
                 backoff: workload.backoff,
                 delay: workload.delay,
-                timeout: workload.timeout,
+                timeout: workload.timeout_of(work),
                 failing_attempts: workload.failing.get(&number).copied().unwrap_or(0),
             };
             Arrival { after, job }

@@ -109,6 +109,7 @@ codes! {
         UnknownJob "scenario::unknown-job",
         UnknownStep "scenario::unknown-step",
         UnknownLink "scenario::unknown-link",
+        UnknownWatch "scenario::unknown-watch",
         /// The fault's or the system's store is not in the stack.
         MissingStore "scenario::missing-store",
         ForeignSetting "scenario::foreign-setting",
@@ -119,6 +120,8 @@ codes! {
         Template "scenario::template",
         /// A value of the catalogue, or a formula over its parameters.
         Formula "catalog::formula",
+        /// A claim's scenario that nobody has.
+        UnknownScenario "claims::unknown-scenario",
         TooManyErrors "scenario::too-many-errors",
     }
     Warning {

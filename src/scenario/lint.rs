@@ -214,7 +214,8 @@ impl Linter<'_> {
             found.push((place_or(place), Lint::EveryAttemptFails { job, failing, attempts }));
         }
         let step = workload.step_time.min();
-        let Some(timeout) = workload.timeout.filter(|_| !step.is_zero()) else { return };
+        let work = step.saturating_mul(u64::from(workload.steps));
+        let Some(timeout) = workload.timeout_of(work).filter(|_| !step.is_zero()) else { return };
         let saved = u64::from(attempts).saturating_mul(timeout.as_nanos() / step.as_nanos());
         if saved < u64::from(workload.steps) {
             let place = raw.and_then(|workload| workload.value.timeout.place());

@@ -8,6 +8,7 @@
 
 pub mod catalogue;
 mod choice;
+pub mod claims;
 mod decode;
 mod diagnostic;
 mod links;
@@ -18,6 +19,7 @@ mod resolve;
 mod scalar;
 mod schema;
 mod tree;
+mod watch;
 
 use std::collections::BTreeMap;
 
@@ -38,6 +40,7 @@ pub use diagnostic::{Code, Diagnostic, Place, Severity, Source, render};
 pub use lint::Lint;
 pub use resolve::{Loaded, Overrides, load, resolve};
 pub use schema::schema;
+pub use watch::{Question, Since, Watch, WatchExpect, Watched, same_answer};
 
 pub const JOBS_MAX: u64 = 100_000;
 pub const WORKERS_MAX: u64 = 256;
@@ -55,6 +58,8 @@ pub struct Scenario {
     pub fleet: Fleet,
     pub stack: Stack,
     pub workload: Workload,
+    /// What is asked all the time beside the liveness probe, in the file's order.
+    pub watches: Vec<Watch>,
     /// In the file's order; `FaultId` is the index.
     pub faults: Vec<Fault>,
     pub expect: Expect,
@@ -251,6 +256,8 @@ pub struct Workload {
     pub backoff: Backoff,
     pub delay: Span,
     pub timeout: Option<Span>,
+    /// An attempt of a job that works for longer than the first may take the second, in place of `timeout`.
+    pub large_timeout: Option<(Span, Span)>,
     /// Jobs (by number, from 1) whose first attempts fail with an error, and how many.
     pub failing: BTreeMap<u32, u32>,
 }
@@ -261,6 +268,8 @@ pub struct Expect {
     pub recovery_time: TimeExpect,
     /// From the acknowledgement to the effect, of the job that took longest. Not judged unless given.
     pub slowest_job: TimeExpect,
+    /// From asking for a job to the answer, of the enqueue that took longest. Not judged unless given.
+    pub slowest_answer: TimeExpect,
     pub lost: CountExpect,
     pub duplicated: CountExpect,
     pub unexpected: CountExpect,
@@ -273,6 +282,8 @@ pub struct Expect {
     pub query_accuracy_ppm: Option<(u32, u32)>,
     /// Enqueues that were answered without a job being made (S0: searches served while offline).
     pub declined: CountExpect,
+    /// What the watches are to answer, in the file's order.
+    pub watched: Vec<Watched>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -300,6 +311,17 @@ pub enum MistakeExpect {
     Count(CountExpect),
 }
 
+impl Workload {
+    /// How long an attempt of a job with so much work may take.
+    #[must_use]
+    pub fn timeout_of(&self, work: Span) -> Option<Span> {
+        match self.large_timeout {
+            Some((over, timeout)) if work > over => Some(timeout),
+            _ => self.timeout,
+        }
+    }
+}
+
 impl CountExpect {
     pub const ZERO: Self = Self { min: 0, max: Some(0) };
     pub const ANY: Self = Self { min: 0, max: None };
@@ -317,6 +339,7 @@ impl Default for Expect {
             detection_time: TimeExpect::Model,
             recovery_time: TimeExpect::Model,
             slowest_job: TimeExpect::Any,
+            slowest_answer: TimeExpect::Any,
             lost: CountExpect::ZERO,
             duplicated: CountExpect::ZERO,
             unexpected: CountExpect::ZERO,
@@ -326,6 +349,7 @@ impl Default for Expect {
             mistakes: MistakeExpect::Model,
             query_accuracy_ppm: None,
             declined: CountExpect::ANY,
+            watched: Vec::new(),
         }
     }
 }

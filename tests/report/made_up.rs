@@ -444,6 +444,7 @@ fn judged(name: &str, path: &str, verdict: Verdict) -> Judged {
         host: HostFigures { hiccup_p50_wall_ms: 0.08, hiccup_p99_wall_ms: 1.4, hiccup_max_wall_ms: 7.0 },
         versions: versions(),
         samples: Samples::default(),
+        figures: Vec::new(),
         sim: None,
         gaps: Vec::new(),
         claims: vec!["S3-1".into()],

@@ -1,6 +1,7 @@
 //! Reports of a made-up run: a kill with recovery, a failure, an inconclusive one, and texts that
 //! try to get out of their place.
 
+mod claims;
 mod figures;
 mod made_up;
 mod story;

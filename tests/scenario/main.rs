@@ -8,7 +8,8 @@ mod properties;
 use syncope::fault::{FaultKind, Target, Toxic, Trigger};
 use syncope::names::{Endpoint, ProcessName, Store};
 use syncope::scenario::{
-    Ask, Diagnostic, Enqueue, Overrides, Program, Scenario, Source, TimeExpect, render, resolve, schema,
+    Ask, Diagnostic, Enqueue, Overrides, Program, Scenario, Since, Source, TimeExpect, WatchExpect, render,
+    resolve, schema,
 };
 use syncope::time::Span;
 
@@ -122,6 +123,25 @@ fn a_faked_clock_is_ordered_where_a_fault_needs_it() {
     let faked: Vec<_> = good(&yaml).fleet.processes.into_iter().filter(|p| p.fake_clock).collect();
     assert_eq!(faked.len(), 1);
     assert_eq!(faked[0].name.as_str(), "api");
+}
+
+#[test]
+fn watches_resolve_to_wall_time_with_their_answers_as_text() {
+    let yaml = faults("- outage: {store: redis, how: kill, for: 1s}\n    when: {at: 1s}")
+        .replace("time_scale: 1", "time_scale: 0.1")
+        .replace(
+            "expect: {lost: 0}",
+            "watch:\n  - {name: up, every: 1s, ask: {sql: select true}}\nexpect:\n  watched:\n    \
+             - {name: up, becomes: false, after: {fault: 1}, within: {max: 5s}}\n    - {name: up, never: null}\n",
+        );
+    let scenario = good(&yaml);
+    assert_eq!(scenario.watches[0].every, Span::from_millis(100));
+    assert_eq!(scenario.watches[0].timeout, Span::from_millis(100));
+    let expected: Vec<_> = scenario.expect.watched.iter().map(|watched| &watched.expect).collect();
+    let within = syncope::time::Interval::new(Span::ZERO, Span::from_millis(500));
+    let since = Since::Fault(syncope::fault::FaultId(0));
+    assert_eq!(*expected[0], WatchExpect::Becomes { answer: "false".into(), since, within });
+    assert_eq!(*expected[1], WatchExpect::Never { answer: "null".into() });
 }
 
 #[test]

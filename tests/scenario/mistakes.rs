@@ -324,3 +324,43 @@ fn what_is_dense_is_refused_fast() {
         assert!(text.len() < 1 << 20, "{head}");
     }
 }
+
+/// The base with a watch, and what is expected of it.
+fn watching(watch: &str, expected: &str) -> String {
+    BASE.replace(
+        "faults: []",
+        &format!(
+            "faults:\n  - outage: {{store: redis, how: kill, for: 1s}}\n    when: {{at: 1s}}\n  - kill: {{target: {{any: worker}}}}\n    when: {{at: 2s}}\nwatch:\n  - {watch}"
+        ),
+    )
+    .replace("expect: {lost: 0}", &format!("expect: {{watched: [{expected}]}}"))
+}
+
+#[test]
+fn watches_and_what_is_expected_of_them() {
+    let good = "{name: up, ask: {redis: [GET, key]}}";
+    check_all(&[
+        (watching(good, "{name: «upp, never: 1}"), &["unknown-watch"]),
+        (watching(good, "«{name: up}"), &["one-of"]),
+        (watching(good, "{name: up, becomes: 1, never: «2}"), &["one-of"]),
+        (watching(good, "{name: up, never: 2, within: «{max: 1s}}"), &["one-of"]),
+        (watching(good, "{name: up, becomes: 1, after: {fault: «3}}"), &["out-of-range"]),
+        (watching(good, "{name: up, becomes: 1, after: {fault: «0}}"), &["out-of-range"]),
+        (watching(good, "{name: up, becomes: 1, after: {heal: «2}}"), &["unjudgeable"]),
+        (watching(good, "{name: up, becomes: 1, within: «{min: 2s, max: 1s}}"), &["empty-range"]),
+        (watching(good, "{name: up, becomes: «[1]}"), &["wrong-type"]),
+        (watching("{name: up, ask: «{}}", "{name: up, never: 1}"), &["one-of"]),
+        (
+            watching("{name: up, every: «0s, ask: {sql: select 1}}", "{name: up, never: 1}"),
+            &["duration-too-short"],
+        ),
+        (watching("{name: up, ask: {redis: «[]}}", "{name: up, never: 1}"), &["missing-field"]),
+        (
+            watching(
+                "{name: up, ask: {http: {process: «worker-1, path: /a, pointer: /b}}}",
+                "{name: up, never: 1}",
+            ),
+            &["unknown-link"],
+        ),
+    ]);
+}

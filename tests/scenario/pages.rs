@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 
-use syncope::scenario::{Code, Diagnostic, Overrides, Severity, Source, catalogue, load, render};
+use syncope::scenario::{Code, Diagnostic, Overrides, Severity, Source, catalogue, claims, load, render};
 use syncope::timing;
 
 use super::BASE;
@@ -24,6 +24,10 @@ fn block<'p>(page: &'p str, language: &str) -> Option<&'p str> {
 
 fn diagnostics(yaml: &str) -> Vec<Diagnostic> {
     let source = Source::new("example.yaml", yaml);
+    if claims::is_claims(&source) {
+        let claims = claims::read(&source).expect("claims that are good in themselves");
+        return claims.unknown_scenarios(&["queue-kill-9", "queue-baseline"]);
+    }
     if !catalogue::is_entry(&source) {
         return load(&source, &Overrides::default()).map_or_else(|errors| errors, |loaded| loaded.warnings);
     }

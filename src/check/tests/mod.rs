@@ -1,9 +1,11 @@
 //! Judging synthetic histories.
 
+mod claims;
 mod counts;
 mod detection;
 mod latency;
 mod mistakes;
 mod recovery;
 mod support;
+mod watched;
 mod whole;

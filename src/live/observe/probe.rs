@@ -35,7 +35,8 @@ impl Prober {
     /// asks were answered. `site` says where the process or the store is at each ask.
     #[must_use]
     pub fn start(probe: &Probe, site: Arc<dyn Site>, sink: Sink, runtime: &Handle) -> Self {
-        Self { asking: runtime.spawn(ask_on(probe.clone(), site, sink)) }
+        let liveness = Liveness { asker: Asker::new(probe, site), sink };
+        Self { asking: runtime.spawn(ask_on(Arc::new(liveness), probe.every, probe.timeout)) }
     }
 }
 
@@ -46,40 +47,59 @@ impl Drop for Prober {
     }
 }
 
-async fn ask_on(probe: Probe, site: Arc<dyn Site>, sink: Sink) {
-    let asker = Arc::new(Asker::new(&probe, site));
+/// What is asked all the time.
+pub(super) trait Asks: Send + Sync + 'static {
+    type Answer: Send;
+
+    fn ask(&self) -> impl Future<Output = Result<Self::Answer, String>> + Send;
+
+    /// An error: there was no answer, and why.
+    fn report(&self, asked: Instant, answer: Result<Self::Answer, String>);
+}
+
+/// Asks every `every` (at least [`INTERVAL_MIN`]) at fixed times, until it is aborted.
+pub(super) async fn ask_on<A: Asks>(asks: Arc<A>, every: Span, limit: Span) {
     let free = Arc::new(Semaphore::new(IN_FLIGHT_MAX));
-    let mut asks = JoinSet::new();
-    let mut ticks = tokio::time::interval(probe.every.max(INTERVAL_MIN).to_std());
+    let mut under_way = JoinSet::new();
+    let mut ticks = tokio::time::interval(every.max(INTERVAL_MIN).to_std());
     // After a stall of the harness the asks that were missed are not made up for.
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         ticks.tick().await;
-        while asks.try_join_next().is_some() {}
+        while under_way.try_join_next().is_some() {}
         let asked = clock::monotonic();
         let Ok(permit) = Arc::clone(&free).try_acquire_owned() else {
-            report(&sink, asked, unknown(format!("{IN_FLIGHT_MAX} asks are unanswered already")));
+            asks.report(asked, Err(format!("{IN_FLIGHT_MAX} asks are unanswered already")));
             continue;
         };
-        let (asker, sink, limit) = (Arc::clone(&asker), sink.clone(), probe.timeout);
-        asks.spawn(async move {
-            let sample = match tokio::time::timeout(limit.to_std(), asker.ask()).await {
-                Ok(Ok(sample)) => sample,
-                Ok(Err(error)) => unknown(error),
-                Err(_) => unknown(format!("no answer within {limit}")),
+        let asks = Arc::clone(&asks);
+        under_way.spawn(async move {
+            let answer = match tokio::time::timeout(limit.to_std(), asks.ask()).await {
+                Ok(answer) => answer,
+                Err(_) => Err(format!("no answer within {limit}")),
             };
-            report(&sink, asked, sample);
+            asks.report(asked, answer);
             drop(permit);
         });
     }
 }
 
-fn report(sink: &Sink, asked: Instant, sample: Sample) {
-    sink.send(clock::monotonic(), HARNESS.into(), What::Probe { asked, sample });
+struct Liveness {
+    asker: Asker,
+    sink: Sink,
 }
 
-fn unknown(error: String) -> Sample {
-    Sample::Unknown { error }
+impl Asks for Liveness {
+    type Answer = Sample;
+
+    async fn ask(&self) -> Result<Sample, String> {
+        self.asker.ask().await
+    }
+
+    fn report(&self, asked: Instant, answer: Result<Sample, String>) {
+        let sample = answer.unwrap_or_else(|error| Sample::Unknown { error });
+        self.sink.send(clock::monotonic(), HARNESS.into(), What::Probe { asked, sample });
+    }
 }
 
 struct Asker {
@@ -177,7 +197,7 @@ pub(super) fn causes(error: &dyn std::error::Error) -> String {
 }
 
 /// The body as JSON, whatever the status: a health check may well say 503 and why.
-async fn get(client: &reqwest::Client, url: &str) -> Result<serde_json::Value, String> {
+pub(super) async fn get(client: &reqwest::Client, url: &str) -> Result<serde_json::Value, String> {
     let answer = client.get(url).send().await.map_err(|error| causes(&error))?;
     let status = answer.status();
     let body = read_body(answer).await?;

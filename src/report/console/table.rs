@@ -2,9 +2,9 @@
 
 use owo_colors::OwoColorize;
 
-use crate::check::{Bound, Judged, Quantiles, Simulated, Spread, Verdict};
+use crate::check::{Bound, ClaimVerdict, Judged, Quantiles, Simulated, Spread, Verdict};
 use crate::report::figures::gap_in_words;
-use crate::report::{Paths, Summary, text};
+use crate::report::{Paths, Summary, claims, text};
 
 /// Of a line, where the scenarios' names allow it.
 const COLUMNS_MAX: usize = 120;
@@ -51,6 +51,7 @@ pub fn render(summary: &Summary, paths: &Paths) -> String {
     for note in &summary.host_notes {
         out.push_str(&format!("{}  {}\n", "host        ".yellow(), text::line(note)));
     }
+    out.push_str(&claims_table(summary));
     let interrupted = if summary.interrupted { " (interrupted)" } else { "" };
     out.push_str(&format!(
         "\n{}{interrupted}: {}\nreport: {}\n",
@@ -58,6 +59,34 @@ pub fn render(summary: &Summary, paths: &Paths) -> String {
         text::sentence(summary),
         paths.html.display()
     ));
+    out
+}
+
+/// Each claim that the run bears on, with what was measured below it; empty without any.
+fn claims_table(summary: &Summary) -> String {
+    let (near, far) = summary.claims_by_bearing();
+    if near.is_empty() {
+        return String::new();
+    }
+    let mut out = format!("\n{}\n", text::line(&claims::sentence(&near)));
+    let width = near.iter().map(|claim| claim.id.chars().count()).max().unwrap_or(0).min(20);
+    for claim in near {
+        let word = format!("{:12}", claims::word(claim.verdict));
+        let word = match claim.verdict {
+            ClaimVerdict::Confirmed => word.green().bold().to_string(),
+            ClaimVerdict::Refuted => word.red().bold().to_string(),
+            ClaimVerdict::Untested => word.yellow().bold().to_string(),
+        };
+        let id = text::clean(&claim.id, 20);
+        out.push_str(&format!("{word}  {id:width$}  {}\n", text::line(&claim.text)));
+        for finding in claims::finding(claim).split("; ") {
+            out.push_str(&format!("{:14}{:width$}  {}\n", "", "", text::line(finding)));
+        }
+    }
+    if !far.is_empty() {
+        let ids = text::line(&far.join(", "));
+        out.push_str(&format!("untested, for nothing in this run bears on them: {ids}\n"));
+    }
     out
 }
 

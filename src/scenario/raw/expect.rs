@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value as Json;
 
-use crate::scenario::decode::{Decode, list, record, unknown};
+use super::watch::Watched;
+use crate::scenario::decode::{Decode, Placed, list, record, unknown};
 use crate::scenario::diagnostic::{Code, Place, Report};
 use crate::scenario::scalar::{Duration, Share, Whole};
 use crate::scenario::tree::{Node, Value};
@@ -22,6 +23,9 @@ record! {
         /// From a job's acknowledgement to its effect, of the job that took longest. Not judged unless
         /// given.
         optional slowest_job: SpanBounds,
+        /// From asking for a job to the answer, of the enqueue that took longest. Not judged unless
+        /// given.
+        optional slowest_answer: SpanBounds,
         /// Jobs that were acknowledged and have no effect. 0 unless given.
         optional lost: CountExpect,
         /// Jobs whose effect is there more than once. 0 unless given.
@@ -40,6 +44,8 @@ record! {
         optional query_accuracy: ShareBounds,
         /// Enqueues that were answered without a job being made. `any` unless given.
         optional declined: CountExpect,
+        /// What the answers of `watch` are.
+        optional watched: Vec<Placed<Watched>>,
     }
 }
 

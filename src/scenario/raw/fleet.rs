@@ -49,6 +49,9 @@ record! {
         optional timeout: Duration,
         /// `redis-queue`: jobs longer than this go to the queue for large jobs. 40m.
         optional large_over: Duration,
+        /// `redis-queue`: in place of `timeout` for the jobs in the queue for large ones. As `timeout`
+        /// unless given.
+        optional large_timeout: Duration,
         /// The prefix of every key, `{app}:{env}`. `syncope:test`.
         optional prefix: KeyPrefix,
         /// A defect on purpose, to prove that the checks see it. For tests only.

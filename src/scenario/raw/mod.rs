@@ -6,6 +6,7 @@ pub(crate) mod expect;
 pub(crate) mod fault;
 pub(crate) mod fleet;
 pub(crate) mod prometheus;
+pub(crate) mod watch;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -20,6 +21,7 @@ use expect::Expect;
 use fault::FaultEntry;
 use fleet::Fleet;
 use prometheus::Prometheus;
+use watch::Watch;
 
 record! {
     /// A scenario: a fleet of background workers with its stores, the jobs that it works on, the faults
@@ -45,6 +47,8 @@ record! {
         optional stack: Stack,
         /// The jobs.
         required workload: Workload,
+        /// What is asked all the time, beside the liveness probe. Nothing unless given.
+        optional watch: Vec<Placed<Watch>>,
         /// What is injected, and when. Nothing unless given.
         optional faults: Vec<Placed<FaultEntry>>,
         /// What is judged. Times by the model, losses and duplicates zero, unless given.

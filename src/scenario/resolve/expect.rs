@@ -5,10 +5,16 @@ use crate::scenario::diagnostic::{Code, Report};
 use crate::scenario::raw;
 use crate::scenario::raw::expect::{ShareBounds, SpanBounds, TimeBound, in_order};
 use crate::scenario::scalar::{Duration, Share};
-use crate::scenario::{CountExpect, Expect, MistakeExpect, TimeExpect};
+use crate::scenario::{CountExpect, Expect, MistakeExpect, TimeExpect, Watched};
 use crate::time::{Interval, Scale, Span};
 
-pub(super) fn resolve(raw: &raw::Scenario, scale: Scale, report: &mut Report<'_>) -> Expect {
+/// `watched`: what is expected of the watches, as it was resolved.
+pub(super) fn resolve(
+    raw: &raw::Scenario,
+    watched: Vec<Watched>,
+    scale: Scale,
+    report: &mut Report<'_>,
+) -> Expect {
     let none = raw::expect::Expect::default();
     let given = raw.expect.value().unwrap_or(&none);
     let means = Means::of(raw);
@@ -17,15 +23,14 @@ pub(super) fn resolve(raw: &raw::Scenario, scale: Scale, report: &mut Report<'_>
     let time = |field: &Field<TimeBound>, otherwise| match field.value() {
         None => otherwise,
         Some(TimeBound::Word(word)) => *word,
-        Some(TimeBound::Within(min, max)) => {
-            TimeExpect::Within(Interval::new(scale.to_wall(*min), scale.to_wall(*max)))
-        }
+        Some(TimeBound::Within(min, max)) => TimeExpect::Within(scaled(*min, *max, scale)),
     };
     let count = |field: &Field<CountExpect>, otherwise| field.value().copied().unwrap_or(otherwise);
     Expect {
         detection_time: time(&given.detection_time, default.detection_time),
         recovery_time: time(&given.recovery_time, default.recovery_time),
-        slowest_job: slowest_job(&given.slowest_job, scale, report),
+        slowest_job: within(&given.slowest_job, scale, report),
+        slowest_answer: within(&given.slowest_answer, scale, report),
         lost: count(&given.lost, default.lost),
         duplicated: count(&given.duplicated, default.duplicated),
         unexpected: count(&given.unexpected, default.unexpected),
@@ -35,6 +40,7 @@ pub(super) fn resolve(raw: &raw::Scenario, scale: Scale, report: &mut Report<'_>
         mistakes: given.mistakes.value().copied().unwrap_or(default.mistakes),
         query_accuracy_ppm: share(&given.query_accuracy, report),
         declined: count(&given.declined, default.declined),
+        watched,
     }
 }
 
@@ -93,12 +99,18 @@ impl Means {
     }
 }
 
-fn slowest_job(field: &Field<SpanBounds>, scale: Scale, report: &mut Report<'_>) -> TimeExpect {
+/// An open end stays open.
+pub(super) fn scaled(min: Span, max: Span, scale: Scale) -> Interval {
+    let wall = |model| if model == Span::MAX { Span::MAX } else { scale.to_wall(model) };
+    Interval::new(wall(min), wall(max))
+}
+
+fn within(field: &Field<SpanBounds>, scale: Scale, report: &mut Report<'_>) -> TimeExpect {
     let Some(bounds) = field.given() else { return TimeExpect::Any };
     let min = bounds.value.min.value().map_or(Span::ZERO, |Duration(span)| *span);
     let max = bounds.value.max.value().map_or(Span::MAX, |Duration(span)| *span);
     match in_order(min, max, bounds.place, report) {
-        Some((min, max)) => TimeExpect::Within(Interval::new(scale.to_wall(min), scale.to_wall(max))),
+        Some((min, max)) => TimeExpect::Within(scaled(min, max, scale)),
         None => TimeExpect::Any,
     }
 }

@@ -53,8 +53,8 @@ pub(super) fn resolve(
 
 /// Which stores there are; unknown if the stack is wrong.
 #[derive(Clone, Copy)]
-struct Stores<'a> {
-    stack: Option<&'a Stack>,
+pub(super) struct Stores<'a> {
+    pub stack: Option<&'a Stack>,
 }
 
 impl Stores<'_> {
@@ -69,7 +69,7 @@ impl Stores<'_> {
         Store::ALL.into_iter().filter(move |store| self.has(*store))
     }
 
-    fn require(self, store: Store, place: Place, report: &mut Report<'_>) {
+    pub fn require(self, store: Store, place: Place, report: &mut Report<'_>) {
         if !self.has(store) {
             report
                 .add(Code::MissingStore, place, format!("{store} is not in the stack"))
@@ -307,7 +307,10 @@ fn enqueue(
 }
 
 /// A command for Redis: not empty.
-fn plain_words(command: &Placed<Vec<Placed<Word>>>, report: &mut Report<'_>) -> Option<Vec<String>> {
+pub(super) fn plain_words(
+    command: &Placed<Vec<Placed<Word>>>,
+    report: &mut Report<'_>,
+) -> Option<Vec<String>> {
     if command.value.is_empty() {
         report
             .add(Code::MissingField, command.place, "the command is empty")
@@ -317,7 +320,7 @@ fn plain_words(command: &Placed<Vec<Placed<Word>>>, report: &mut Report<'_>) -> 
     Some(command.value.iter().map(|word| word.text().to_owned()).collect())
 }
 
-fn http_process(
+pub(super) fn http_process(
     field: &Field<crate::scenario::scalar::Name>,
     processes: Option<&[ProcessSpec]>,
     report: &mut Report<'_>,
@@ -329,7 +332,17 @@ fn http_process(
         Some(process) => {
             report
                 .add(Code::UnknownLink, name.place, format!("`{}` does not serve HTTP", process.name))
-                .hint(format!("add `http: true` to the role `{}`", process.role));
+                .hint(match process.program {
+                    Program::External { .. } => format!("add `http: true` to the role `{}`", process.role),
+                    Program::Reference { .. } | Program::Table { .. } => {
+                        let serving = processes.iter().filter(|process| process.serves_http);
+                        let serving: Vec<&str> = serving.map(|process| process.name.as_str()).collect();
+                        format!(
+                            "those that do: {}",
+                            if serving.is_empty() { "none".into() } else { list(&serving) }
+                        )
+                    }
+                });
             None
         }
         None => {
@@ -340,7 +353,7 @@ fn http_process(
     }
 }
 
-fn http_path(field: &Field<Text>, report: &mut Report<'_>) -> Option<String> {
+pub(super) fn http_path(field: &Field<Text>, report: &mut Report<'_>) -> Option<String> {
     let path = field.given()?;
     if !path.text().starts_with('/') {
         report

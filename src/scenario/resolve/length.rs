@@ -3,7 +3,7 @@
 use crate::fault::{Fault, FaultKind, Trigger};
 use crate::protocol::Backoff;
 use crate::scenario::diagnostic::{Code, Report};
-use crate::scenario::{Program, Scenario, Workload, raw};
+use crate::scenario::{Program, Scenario, WatchExpect, Workload, raw};
 use crate::time::Span;
 
 /// The longest run, in wall time.
@@ -38,17 +38,28 @@ pub(super) fn check(scenario: &Scenario, raw: &raw::Scenario, report: &mut Repor
 ///
 /// - a suspicion, sweeps and guard included, for each stall that a job may have and one more;
 /// - every attempt of a job, its time-out as the longest, with the backoffs between;
-/// - the backlog that the workload leaves, and that the faults leave.
+/// - the backlog that the workload leaves, and that the faults leave;
+/// - what a watch is expected to answer.
 pub(super) fn default_settle(scenario: &Scenario) -> Span {
     let workload = &scenario.workload;
     let longest_attempt = {
         let work = workload.step_time.max().saturating_mul(u64::from(workload.steps));
-        workload.timeout.map_or(work, |timeout| work.min(timeout))
+        workload.timeout_of(work).map_or(work, |timeout| work.min(timeout))
     };
     let attempts = longest_attempt.saturating_mul(u64::from(workload.attempts)) + backoffs(workload);
     let faults = scenario.faults.iter().map(|fault| lasting(&fault.kind));
     let faults = faults.fold(Span::ZERO, |sum, lasting| sum + lasting);
-    suspicions(scenario) + attempts + backlog(scenario) + faults + workload.delay + SLACK
+    (suspicions(scenario) + attempts + backlog(scenario) + faults + workload.delay).max(watched(scenario))
+        + SLACK
+}
+
+/// The longest that an answer may be waited for.
+fn watched(scenario: &Scenario) -> Span {
+    let limits = scenario.expect.watched.iter().filter_map(|watched| match &watched.expect {
+        WatchExpect::Becomes { within, .. } if within.max() < Span::MAX => Some(within.max()),
+        WatchExpect::Becomes { .. } | WatchExpect::Never { .. } => None,
+    });
+    limits.max().unwrap_or(Span::ZERO)
 }
 
 /// The sum of all waits between the attempts of one job.

@@ -9,6 +9,7 @@ mod length;
 mod overlap;
 mod prometheus;
 mod timing;
+mod watch;
 mod workload;
 
 use super::decode::{Decode, Field, Placed};
@@ -89,8 +90,10 @@ fn assemble(raw: &raw::Scenario, overrides: &Overrides, report: &mut Report<'_>)
     if let Some(fleet) = &fleet {
         overlap::check(&faults, fleet, context.scale, context.report);
     }
+    let watches = watch::watches(raw, fleet.as_ref(), stack.as_ref(), &mut context);
+    let watched = watch::expected(raw, &faults, &mut context);
+    let expect = expect::resolve(raw, watched, context.scale, context.report);
     let faults: Vec<_> = faults.into_iter().map(|placed| placed.value).collect();
-    let expect = expect::resolve(raw, context.scale, context.report);
     if let Some(fleet) = &mut fleet {
         fault::fake_clocks(fleet, &faults);
     }
@@ -105,6 +108,7 @@ fn assemble(raw: &raw::Scenario, overrides: &Overrides, report: &mut Report<'_>)
         fleet: fleet?,
         stack: stack?,
         workload: workload?,
+        watches,
         faults,
         expect,
         settle: Span::ZERO,

@@ -25,6 +25,8 @@ pub(super) fn resolve(
         crate::scenario::decode::Field::Absent => defaults.timeout,
         timeout => Some(context.positive(timeout, Span::ZERO, "timeout", workload_place)),
     };
+    // A workload's own timeout is for all of its jobs.
+    let large_timeout = defaults.large_timeout.filter(|_| workload.timeout.is_absent());
     Some(Workload {
         jobs: jobs?,
         arrival: match workload.arrival.value()? {
@@ -41,6 +43,7 @@ pub(super) fn resolve(
         backoff: workload.backoff.value().map_or(defaults.backoff, |backoff| context.backoff(backoff)),
         delay: context.span(&workload.delay, Span::ZERO),
         timeout,
+        large_timeout,
         failing,
     })
 }

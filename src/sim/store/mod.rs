@@ -3,6 +3,7 @@
 //! same state; `tests/store_model` holds them to that, against real servers.
 
 mod hash;
+pub mod look;
 pub mod postgres;
 pub mod redis;
 

@@ -2,6 +2,7 @@
 
 use super::client::{Ask, Who};
 use super::process::State;
+use super::watch::Asked;
 use super::wire::{Message, User};
 use super::{Planned, World};
 use crate::fault::rules::DOWN;
@@ -89,6 +90,7 @@ struct ApiRequest {
     /// The refresh that a search asks for.
     job: Option<Box<JobSpec>>,
     online: Option<bool>,
+    stale: bool,
     /// Local results are there, or are not wanted.
     local: bool,
 }
@@ -100,6 +102,8 @@ pub(super) enum Asker {
     },
     /// The harness's own probe.
     Probe(usize),
+    /// A watch of the scenario.
+    Watch(Asked),
 }
 
 impl World {
@@ -203,7 +207,15 @@ impl World {
         let request = it.api.last;
         let local = job.is_none();
         let asked = self.now;
-        it.api.requests.push(ApiRequest { number: request, asker, asked, job, online: None, local });
+        it.api.requests.push(ApiRequest {
+            number: request,
+            asker,
+            asked,
+            job,
+            online: None,
+            stale: false,
+            local,
+        });
         if !local && let Some(client) = it.client(Store::Postgres) {
             self.call(client, Who::Local(request), Ask::FinishedJobs);
         }
@@ -211,9 +223,10 @@ impl World {
     }
 
     /// The detector has spoken.
-    pub(super) fn believed(&mut self, process: usize, request: u64, online: bool, _stale: bool) {
+    pub(super) fn believed(&mut self, process: usize, request: u64, online: bool, stale: bool) {
         if let Some(it) = self.processes[process].api.get(request) {
             it.online = Some(online);
+            it.stale = stale;
             self.go_on(process, request);
         }
     }
@@ -234,6 +247,12 @@ impl World {
             (Asker::Probe(ask), _) => {
                 it.api.take(request);
                 self.answer_health(ask, online);
+                self.leave_if_done(process);
+            }
+            (Asker::Watch(watched), _) => {
+                let stale = asked.stale;
+                it.api.take(request);
+                self.answer_watch_of_health(watched, online, stale);
                 self.leave_if_done(process);
             }
             (Asker::Exchange { .. }, Some(job)) if online => {

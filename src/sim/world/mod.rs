@@ -12,6 +12,7 @@ mod process;
 mod program;
 mod server;
 mod signal;
+mod watch;
 mod wire;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -24,12 +25,13 @@ use observe::{Collector, Prober, Producer, Saw};
 use process::Process;
 use program::Duty;
 use server::{Server, Stores};
+use watch::{Asked, Watcher};
 use wire::{Conn, Message, Peer, Wire};
 
 use crate::backend::{Action, Backend, BackendError};
 use crate::dist::Random;
 use crate::fault::Order;
-use crate::history::{Event, What};
+use crate::history::{Event, Heard, What};
 use crate::names::{Endpoint, HARNESS, ProcessName, Store};
 use crate::protocol::{Reply, StoreError};
 use crate::scenario::{Ask, Enqueue, RedisDurability, Scenario};
@@ -81,9 +83,15 @@ impl Backend for SimBackend {
             Action::Inject { order, at } => world.inject(order, at),
             Action::StartProbes => {
                 world.prober.on = true;
-                world.plan(world.now, Planned::Tick);
+                if world.prober.asks_something() {
+                    world.plan(world.now, Planned::Tick);
+                }
+                world.start_watches();
             }
-            Action::StopProbes => world.prober.on = false,
+            Action::StopProbes => {
+                world.prober.on = false;
+                world.watching = false;
+            }
             Action::Collect => world.collect(),
         }
     }
@@ -120,6 +128,10 @@ enum Planned {
     AskArrives { ask: usize },
     AskLimit { ask: usize },
     Sampled { ask: usize, saw: Saw },
+    WatchTick { watch: usize },
+    WatchArrives { asked: Asked },
+    WatchLimit { asked: Asked },
+    WatchHeard { asked: Asked, answer: Heard },
     Read,
 }
 
@@ -137,6 +149,8 @@ struct World {
     enqueue_by: Enqueue,
     producer: Producer,
     prober: Prober,
+    watchers: Vec<Watcher>,
+    watching: bool,
     collector: Collector,
     /// Boxes that requests have left.
     #[expect(clippy::vec_box, reason = "it is the boxes that are kept: they travel in messages")]
@@ -179,6 +193,8 @@ impl World {
             enqueue_by: fleet.enqueue.clone(),
             producer: Producer::default(),
             prober: Prober::new(fleet.liveness.as_ref(), None),
+            watchers: Vec::new(),
+            watching: false,
             collector: Collector::default(),
             boxes: Vec::new(),
             happened: 0,
@@ -192,6 +208,7 @@ impl World {
             let api = world.process_named(process).ok_or_else(|| unsupported("a probe of nothing"))?;
             world.prober = Prober::new(fleet.liveness.as_ref(), Some(api));
         }
+        world.lay_watches(&scenario.watches)?;
         Ok(world)
     }
 
@@ -277,6 +294,10 @@ impl World {
             Planned::AskArrives { ask } => self.ask_arrives(ask),
             Planned::AskLimit { ask } => self.ask_limit(ask),
             Planned::Sampled { ask, saw } => self.saw(ask, saw),
+            Planned::WatchTick { watch } => self.watch_tick(watch),
+            Planned::WatchArrives { asked } => self.watch_arrives(asked),
+            Planned::WatchLimit { asked } => self.watch_limit(asked),
+            Planned::WatchHeard { asked, answer } => self.heard(asked, answer),
             Planned::Read => self.read(),
         }
     }

@@ -48,6 +48,11 @@ impl Prober {
         let store = if in_postgres { Store::Postgres } else { Store::Redis };
         Self { on: false, every, limit, api, store, asks: Vec::new(), waiting: 0 }
     }
+
+    /// The scenario has a liveness probe.
+    pub fn asks_something(&self) -> bool {
+        self.every < Span::MAX
+    }
 }
 
 /// An answer on its way to the prober.

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::client::{Ask, Request};
+use super::watch::Asked;
 use super::wire::{Message, Peer};
 use super::{Planned, World};
 use crate::fault::rules::DOWN;
 use crate::fault::{Order, OutageKind};
+use crate::history::Heard;
 use crate::names::Store;
 use crate::protocol::{Command, Reply, StoreError};
 use crate::sim::store::{Postgres, Redis};
@@ -28,12 +30,14 @@ pub(super) struct Server {
     backlog: Vec<(usize, Message)>,
     /// Questions of the harness's own, which no link carries.
     pub asks: Vec<usize>,
+    /// As above, of the scenario's watches.
+    pub watched: Vec<Asked>,
     pub readings: u32,
 }
 
 impl Server {
     pub const fn new() -> Self {
-        Self { health: Health::Up, backlog: Vec::new(), asks: Vec::new(), readings: 0 }
+        Self { health: Health::Up, backlog: Vec::new(), asks: Vec::new(), watched: Vec::new(), readings: 0 }
     }
 }
 
@@ -108,6 +112,9 @@ impl World {
         for ask in std::mem::take(&mut self.server(store).asks) {
             self.ask_failed(ask, "the connection broke");
         }
+        for asked in std::mem::take(&mut self.server(store).watched) {
+            self.heard(asked, Heard::Unknown { error: "the connection broke".to_owned() });
+        }
         if std::mem::take(&mut self.server(store).readings) > 0 {
             self.collected(Some(format!("{store} went away")));
         }
@@ -134,12 +141,16 @@ impl World {
         server.health = Health::Up;
         let backlog = std::mem::take(&mut server.backlog);
         let asks = std::mem::take(&mut server.asks);
+        let watched = std::mem::take(&mut server.watched);
         let readings = std::mem::take(&mut server.readings);
         for (conn, message) in backlog {
             self.serve(store, conn, message);
         }
         for ask in asks {
             self.answer_stalls(ask);
+        }
+        for asked in watched {
+            self.answer_from_redis(asked);
         }
         for _ in 0..readings {
             self.collect();

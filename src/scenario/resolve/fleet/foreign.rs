@@ -20,7 +20,7 @@ pub(super) fn refuse(system: System, settings: &Settings, context: &mut Context<
 }
 
 /// Key, place where it is given, and the systems that have it; what every system has is not listed.
-fn owned(s: &Settings) -> [(&'static str, Option<Place>, &'static [System]); 30] {
+fn owned(s: &Settings) -> [(&'static str, Option<Place>, &'static [System]); 31] {
     const HEARTBEAT: &[System] = &[System::RedisHeartbeat];
     const QUEUE: &[System] = &[System::RedisQueue];
     const IN_REDIS: &[System] = &[System::RedisHeartbeat, System::RedisQueue, System::WorkerPool];
@@ -39,6 +39,7 @@ fn owned(s: &Settings) -> [(&'static str, Option<Place>, &'static [System]); 30]
         ("lock_ttl", s.lock_ttl.place(), HEARTBEAT),
         ("lock_interval", s.lock_interval.place(), HEARTBEAT),
         ("large_over", s.large_over.place(), QUEUE),
+        ("large_timeout", s.large_timeout.place(), QUEUE),
         ("lock_duration", s.lock_duration.place(), IN_REDIS),
         ("lock_renew", s.lock_renew.place(), IN_REDIS),
         ("stalled_interval", s.stalled_interval.place(), IN_REDIS),

@@ -28,11 +28,13 @@ pub(super) struct JobDefaults {
     pub attempts: u32,
     pub backoff: Backoff,
     pub timeout: Option<Span>,
+    /// From which length on a job is large, and the timeout of those.
+    pub large_timeout: Option<(Span, Span)>,
 }
 
 impl Default for JobDefaults {
     fn default() -> Self {
-        Self { attempts: 1, backoff: Backoff::Fixed(Span::ZERO), timeout: None }
+        Self { attempts: 1, backoff: Backoff::Fixed(Span::ZERO), timeout: None, large_timeout: None }
     }
 }
 
@@ -164,7 +166,19 @@ impl Reference<'_> {
                 |backoff| context.backoff(backoff),
             ),
             timeout: Some(timeout),
+            large_timeout: self.large_timeout(context),
         }
+    }
+
+    fn large_timeout(&self, context: &mut Context<'_, '_>) -> Option<(Span, Span)> {
+        let given = self.settings.large_timeout.given()?;
+        let timeout =
+            context.positive(&self.settings.large_timeout, given.value.0, "large_timeout", self.place);
+        Some((self.large_over(context), timeout))
+    }
+
+    fn large_over(&self, context: &Context<'_, '_>) -> Span {
+        context.span(&self.settings.large_over, secs(40 * 60))
     }
 
     /// Of a fleet whose queue is in Redis.

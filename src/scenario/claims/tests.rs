@@ -1,0 +1,88 @@
+//! Claims files are read, and their mistakes told all at once.
+
+use super::*;
+
+fn errors(yaml: &str) -> Vec<String> {
+    let source = Source::new("claims.yaml", yaml);
+    let found = read(&source).err().unwrap_or_default();
+    found.iter().map(|error| format!("{} {}:{}", error.code, error.line, error.column)).collect()
+}
+
+fn one(condition: &str) -> String {
+    format!("claims:\n  - id: A-1\n    text: It works.\n    measured:\n      - {condition}\n")
+}
+
+#[test]
+fn every_claim_that_comes_with_the_program_is_read_and_has_an_id_of_its_own() {
+    let claims = read(&builtin()).expect("the file is good").claims;
+    let count = |system: &str| claims.iter().filter(|claim| claim.id.starts_with(system)).count();
+    assert_eq!(["S0-", "S1-", "S2-", "S3-", "S4-"].map(count), [7, 6, 5, 9, 6]);
+    assert!(claims.iter().all(|claim| claim.source.is_some() && claim.text.ends_with('.')));
+}
+
+#[test]
+fn bounds_are_read_in_the_figure_s_unit() {
+    for (condition, holds) in [
+        (
+            "{scenario: a, figure: detection_time, holds: {min: 20s, max: 1m}}",
+            Holds::Within { min: Some(20_000.0), max: Some(60_000.0) },
+        ),
+        ("{scenario: a, figure: lost, holds: 0}", Holds::Within { min: Some(0.0), max: Some(0.0) }),
+        (
+            "{scenario: a, figure: query_accuracy, holds: {max: 0.99}}",
+            Holds::Within { min: None, max: Some(0.99) },
+        ),
+        (
+            "{scenario: a, figure: watched up becomes true, holds: {max: 5s}}",
+            Holds::Within { min: None, max: Some(5_000.0) },
+        ),
+        ("{scenario: a, figure: alert down is silent, holds: pass}", Holds::Check { passes: true }),
+    ] {
+        let claims = read(&Source::new("claims.yaml", one(condition))).expect(condition).claims;
+        assert_eq!(claims[0].measured[0].holds, holds, "{condition}");
+    }
+}
+
+#[test]
+fn mistakes_are_told_all_at_once_each_in_its_place() {
+    for (condition, expected) in [
+        ("{scenario: a, figure: detection_tiem, holds: 0}", "scenario::unknown-value 5:31"),
+        ("{scenario: a, figure: lost, holds: 5s}", "scenario::wrong-type 5:44"),
+        ("{scenario: a, figure: detection_time, holds: 5s}", "scenario::wrong-type 5:54"),
+        ("{scenario: a, figure: detection_time, holds: {max: 5}}", "scenario::wrong-type 5:60"),
+        ("{scenario: a, figure: query_accuracy, holds: {max: 5}}", "scenario::wrong-type 5:60"),
+        ("{scenario: a, figure: lost, holds: {}}", "scenario::missing-field 5:44"),
+        ("{scenario: a, figure: lost, holds: {min: 2, max: 1}}", "scenario::empty-range 5:44"),
+        ("{scenario: a, holds: 0}", "scenario::missing-field 5:9"),
+    ] {
+        assert_eq!(errors(&one(condition)), [expected], "{condition}");
+    }
+    let many = "claims:\n  - {id: a, text: one}\n  - {id: a, text: 7}\n  - {text: three, measured: no}\n";
+    assert_eq!(
+        errors(many),
+        [
+            "scenario::name 3:10",
+            "scenario::wrong-type 3:19",
+            "scenario::missing-field 4:5",
+            "scenario::wrong-type 4:29",
+        ]
+    );
+}
+
+#[test]
+fn a_scenario_that_nobody_has_is_told_with_the_nearest_name() {
+    let yaml = one("{scenario: kill-8, figure: lost, holds: 0}");
+    let claims = read(&Source::new("claims.yaml", yaml)).expect("good in itself");
+    assert!(claims.unknown_scenarios(&["kill-8"]).is_empty());
+    let found = claims.unknown_scenarios(&["kill-9"]);
+    assert_eq!((found[0].code, found[0].line), (Code::UnknownScenario, 5));
+    assert!(found[0].hint.as_deref().is_some_and(|hint| hint.contains("kill-9")), "{found:?}");
+}
+
+#[test]
+fn a_scenario_is_not_taken_for_claims() {
+    assert!(is_claims(&builtin()));
+    assert!(is_claims(&Source::new("x.yaml", "claims: []")));
+    assert!(!is_claims(&Source::new("x.yaml", "name: a\nclaims: [S1]\nfleet: {}")));
+    assert!(!is_claims(&Source::new("x.yaml", "[a]")));
+}

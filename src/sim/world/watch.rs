@@ -1,0 +1,183 @@
+//! The scenario's watches, where their answers are modelled: an api's health, and keys of Redis.
+
+use super::http::Asker;
+use super::server::Health;
+use super::{Planned, World, unsupported};
+use crate::backend::BackendError;
+use crate::history::{Heard, What};
+use crate::names::Store;
+use crate::scenario::{Question, Watch};
+use crate::sim::store::look;
+use crate::sim::world::clock::WallClock;
+use crate::time::{Instant, Span};
+
+/// As the liveness probe, in `live` and here.
+const INTERVAL_MIN: Span = Span::from_millis(5);
+const ASKS_MAX: usize = 64;
+
+#[derive(Debug)]
+pub(super) struct Watcher {
+    name: String,
+    every: Span,
+    limit: Span,
+    way: Way,
+    asks: Vec<WatchAsk>,
+    waiting: usize,
+}
+
+#[derive(Debug)]
+enum Way {
+    Health { process: usize, field: HealthField },
+    Redis { command: Vec<String> },
+}
+
+/// What an api's health says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HealthField {
+    Online,
+    Stale,
+}
+
+#[derive(Debug)]
+struct WatchAsk {
+    asked: Instant,
+    over: bool,
+}
+
+/// One ask of one watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Asked {
+    watch: usize,
+    ask: usize,
+}
+
+impl World {
+    /// # Errors
+    /// If the answer to one of them is not modelled.
+    pub(super) fn lay_watches(&mut self, watches: &[Watch]) -> Result<(), BackendError> {
+        for watch in watches {
+            let way = match &watch.ask {
+                Question::Http { process, path, pointer } => {
+                    let process =
+                        self.process_named(process).ok_or_else(|| unsupported("a watch of nothing"))?;
+                    let field = match (path.as_str(), pointer.as_str()) {
+                        ("/api/health", "/workers/online") => HealthField::Online,
+                        ("/api/health", "/workers/stale") => HealthField::Stale,
+                        _ => {
+                            let what = format!("a watch of {path} at {pointer}, which is not modelled");
+                            return Err(unsupported(&what));
+                        }
+                    };
+                    Way::Health { process, field }
+                }
+                Question::Redis { command } if look::can_read(command) => {
+                    Way::Redis { command: command.clone() }
+                }
+                Question::Redis { command } => {
+                    let what = format!("a watch by {}, which is not modelled", command.join(" "));
+                    return Err(unsupported(&what));
+                }
+                Question::Sql { .. } => {
+                    return Err(unsupported("a watch by SQL, which is not modelled"));
+                }
+            };
+            self.watchers.push(Watcher {
+                name: watch.name.clone(),
+                every: watch.every.max(INTERVAL_MIN),
+                limit: watch.timeout,
+                way,
+                asks: Vec::new(),
+                waiting: 0,
+            });
+        }
+        Ok(())
+    }
+
+    pub(super) fn start_watches(&mut self) {
+        self.watching = true;
+        for watch in 0..self.watchers.len() {
+            self.plan(self.now, Planned::WatchTick { watch });
+        }
+    }
+
+    /// Asks, and plans the next ask.
+    pub(super) fn watch_tick(&mut self, watch: usize) {
+        if !self.watching {
+            return;
+        }
+        let it = &mut self.watchers[watch];
+        let (every, limit) = (it.every, it.limit);
+        if it.waiting >= ASKS_MAX {
+            let answer = Heard::Unknown { error: format!("{ASKS_MAX} asks are unanswered already") };
+            let watch_name = it.name.clone();
+            self.tell(What::Watched { watch: watch_name, asked: self.now, answer });
+        } else {
+            let ask = it.asks.len();
+            it.asks.push(WatchAsk { asked: self.now, over: false });
+            it.waiting += 1;
+            let asked = Asked { watch, ask };
+            self.plan_after_message(Planned::WatchArrives { asked });
+            self.plan_after(limit, Planned::WatchLimit { asked });
+        }
+        self.plan_after(every, Planned::WatchTick { watch });
+    }
+
+    /// The question is at the process, or at the store; no link carries it.
+    pub(super) fn watch_arrives(&mut self, asked: Asked) {
+        match &self.watchers[asked.watch].way {
+            Way::Health { process, .. } => {
+                let process = *process;
+                if !self.processes[process].listens() {
+                    self.heard(asked, Heard::Unknown { error: "connection refused".to_owned() });
+                } else if self
+                    .unless_paused(Some(process), (), |()| Planned::WatchArrives { asked })
+                    .is_some()
+                {
+                    self.request(process, Asker::Watch(asked), None);
+                }
+            }
+            Way::Redis { .. } => match self.health(Store::Redis) {
+                Health::Up => self.answer_from_redis(asked),
+                Health::Hanging => self.server(Store::Redis).watched.push(asked),
+                Health::Down => self.heard(asked, Heard::Unknown { error: "connection refused".to_owned() }),
+            },
+        }
+    }
+
+    pub(super) fn answer_from_redis(&mut self, asked: Asked) {
+        let Way::Redis { command } = &self.watchers[asked.watch].way else { return };
+        let said = look::read(&self.stores.redis, WallClock::default().read(self.now), command);
+        let answer = match said {
+            Some(said) => Heard::Said(said),
+            None => Heard::Unknown { error: "redis: WRONGTYPE".to_owned() },
+        };
+        self.plan_after_message(Planned::WatchHeard { asked, answer });
+    }
+
+    pub(super) fn answer_watch_of_health(&mut self, asked: Asked, online: bool, stale: bool) {
+        let Way::Health { field, .. } = self.watchers[asked.watch].way else { return };
+        let truth = match field {
+            HealthField::Online => online,
+            HealthField::Stale => stale,
+        };
+        self.plan_after_message(Planned::WatchHeard { asked, answer: Heard::Said(truth.to_string()) });
+    }
+
+    pub(super) fn watch_limit(&mut self, asked: Asked) {
+        let limit = self.watchers[asked.watch].limit;
+        self.heard(asked, Heard::Unknown { error: format!("no answer within {limit}") });
+    }
+
+    pub(super) fn heard(&mut self, asked: Asked, answer: Heard) {
+        let watcher = &mut self.watchers[asked.watch];
+        let ask = &mut watcher.asks[asked.ask];
+        if std::mem::replace(&mut ask.over, true) {
+            return;
+        }
+        watcher.waiting -= 1;
+        let told = What::Watched { watch: watcher.name.clone(), asked: ask.asked, answer };
+        if self.watching {
+            self.tell(told);
+        }
+    }
+}
