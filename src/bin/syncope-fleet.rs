@@ -1,4 +1,4 @@
-//! A process of the reference fleet: `syncope-fleet worker|api|catalogue|pool|site|table-worker|sweeper`.
+//! A process of the reference fleet: `syncope-fleet worker|api|catalogue|pool|site|exporter|table-worker|sweeper`.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -19,12 +19,13 @@ fn main() -> ExitCode {
         ["catalogue"] => Role::Fleet(FleetRole::Catalogue),
         ["pool"] => Role::Fleet(FleetRole::Pool),
         ["site"] => Role::Fleet(FleetRole::Site),
+        ["exporter"] => Role::Fleet(FleetRole::Exporter),
         ["table-worker"] => Role::Table(TableRole::Worker),
         ["sweeper"] => Role::Table(TableRole::Sweeper),
         _ => {
             return complain(
                 USAGE,
-                "usage: syncope-fleet worker|api|catalogue|pool|site|table-worker|sweeper",
+                "usage: syncope-fleet worker|api|catalogue|pool|site|exporter|table-worker|sweeper",
             );
         }
     };

@@ -16,6 +16,7 @@ use crate::live::clock;
 use crate::live::environment::{self, Credentials};
 use crate::live::inject::{self, Firer, Injector, Launcher};
 use crate::live::observe::{self, HiccupMeter, Links, Prober, Producer, QueueClient, Subscription, Watcher};
+use crate::live::monitor::Monitor;
 use crate::live::prepare;
 use crate::live::provision::cleanup::Guard;
 use crate::live::provision::{self, BackendKind, RunContext, RunningProcess, Site, StoreInstance};
@@ -128,11 +129,22 @@ impl Harness {
         let sink = Sink::new(send);
         let hiccups = self.meter.subscribe(sink.clone());
         let context = RunContext { guard: Arc::clone(&self.guard), index, sink: sink.clone() };
-        let site: Arc<dyn Site> = Arc::from(provision::open(kind, context, scenario).await?);
-        match Stage::set(scenario, &site).await {
+        let site: Arc<dyn Site> = Arc::from(provision::open(kind, context.clone(), scenario).await?);
+        let (monitor, staged) = match Monitor::start(scenario, &context).await {
+            Ok(monitor) => {
+                let monitor = monitor.map(Arc::new);
+                let staged = Stage::set(scenario, &site, monitor.clone()).await;
+                (monitor, staged)
+            }
+            Err(error) => (None, Err(error)),
+        };
+        match staged {
             Ok(stage) => Ok(LiveBackend::new(self, scenario, Arc::new(stage), sink, events, hiccups)),
             Err(error) => {
-                let left = site.tear_down().await;
+                let mut left = site.tear_down().await;
+                if let Some(monitor) = monitor {
+                    left.extend(monitor.end().await);
+                }
                 Err(if left.is_empty() {
                     error
                 } else {
@@ -149,10 +161,15 @@ struct Stage {
     wires: Arc<Wires>,
     processes: BTreeMap<ProcessName, ProcessSpec>,
     credentials: Credentials,
+    monitor: Option<Arc<Monitor>>,
 }
 
 impl Stage {
-    async fn set(scenario: &Scenario, site: &Arc<dyn Site>) -> Result<Self, BackendError> {
+    async fn set(
+        scenario: &Scenario,
+        site: &Arc<dyn Site>,
+        monitor: Option<Arc<Monitor>>,
+    ) -> Result<Self, BackendError> {
         let wires = Wires::lay(scenario.fleet.links(), site.proxy_address()).map_err(|error| {
             BackendError::Failed(format!("failed to open the proxy's listeners: {error}"))
         })?;
@@ -166,6 +183,7 @@ impl Stage {
                 .map(|spec| (spec.name.clone(), spec.clone()))
                 .collect(),
             credentials: provision::postgres_credentials(),
+            monitor,
         };
         if scenario.fleet.is_reference() {
             // Its processes wait for their stores. Both are waited for also if one fails, so that
@@ -209,6 +227,9 @@ impl Launcher for Stage {
                 .map_err(|error| BackendError::Failed(format!("environment of {process}: {error}")))?;
             let running = self.site.start_process(spec, env).await?;
             if let Some(address) = self.site.http_address(&process) {
+                if let Some(monitor) = &self.monitor {
+                    monitor.moved(&process, address)?;
+                }
                 self.wires.lead(&Endpoint::Process(process), address);
             }
             Ok(running)
@@ -243,7 +264,9 @@ impl LiveBackend {
         hiccups: Subscription,
     ) -> Self {
         let runtime = harness.runtime().clone();
-        sink.note(What::Versions(stage.site.versions()));
+        let mut versions = stage.site.versions();
+        versions.extend(stage.monitor.iter().map(|monitor| monitor.version()));
+        sink.note(What::Versions(versions));
         let injector = Injector::new(
             inject::Parts {
                 site: Arc::clone(&stage.site),
@@ -359,6 +382,9 @@ impl Backend for LiveBackend {
     fn next_event(&mut self, until: Instant) -> Option<Event> {
         let event = self.receive(until)?;
         self.injector.observe(&event);
+        if let Some(monitor) = &self.stage.monitor {
+            monitor.observe(&event);
+        }
         Some(event)
     }
 
@@ -370,8 +396,10 @@ impl Backend for LiveBackend {
                 self.prober = self.scenario.fleet.liveness.as_ref().map(|probe| {
                     Prober::start(probe, Arc::clone(&self.stage.site), self.sink.clone(), &self.runtime)
                 });
+                let prometheus = self.stage.monitor.as_ref().map(|monitor| monitor.address());
                 let start = |watch| {
-                    Watcher::start(watch, Arc::clone(&self.stage.site), self.sink.clone(), &self.runtime)
+                    let site = Arc::clone(&self.stage.site);
+                    Watcher::start(watch, site, prometheus, self.sink.clone(), &self.runtime)
                 };
                 self.watchers = self.scenario.watches.iter().map(start).collect();
             }
@@ -387,6 +415,12 @@ impl Backend for LiveBackend {
     fn tear_down(&mut self) -> Vec<String> {
         self.prober = None;
         self.watchers.clear();
-        self.runtime.block_on(self.stage.site.tear_down())
+        self.runtime.block_on(async {
+            let mut left = self.stage.site.tear_down().await;
+            if let Some(monitor) = &self.stage.monitor {
+                left.extend(monitor.end().await);
+            }
+            left
+        })
     }
 }

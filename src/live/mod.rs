@@ -5,6 +5,7 @@ pub mod clock;
 pub mod environment;
 pub mod fleet;
 pub mod inject;
+mod monitor;
 pub mod observe;
 mod prepare;
 pub mod provision;

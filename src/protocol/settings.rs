@@ -16,6 +16,8 @@ pub enum FleetRole {
     Pool,
     /// The web site that a pool's jobs fetch their pages from (S4).
     Site,
+    /// Tells the queue's metrics to Prometheus.
+    Exporter,
 }
 
 /// Everything that a reference process is told. Durations are wall time.

@@ -38,6 +38,7 @@ pub use links::{EXPORTER, is_worker_role};
 
 pub use diagnostic::{Code, Diagnostic, Place, Severity, Source, render};
 pub use lint::Lint;
+pub use promql::prometheus_duration;
 pub use resolve::{Loaded, Overrides, load, resolve};
 pub use schema::schema;
 pub use watch::{Question, Since, Watch, WatchExpect, Watched, same_answer};

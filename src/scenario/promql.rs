@@ -110,12 +110,13 @@ fn quantity(text: &str, scale: Scale) -> Result<String, String> {
 
 fn wall(text: &str, scale: Scale) -> Result<String, String> {
     let span = duration(text).ok_or_else(|| format!("`{text}` is no duration like `5m`"))?;
-    prometheus(scale.to_wall(span))
+    prometheus_duration(scale.to_wall(span))
         .ok_or_else(|| format!("`{text}` is less than a millisecond at this time scale"))
 }
 
 /// In whole milliseconds, Prometheus's resolution; `None` below.
-pub(super) fn prometheus(wall: Span) -> Option<String> {
+#[must_use]
+pub fn prometheus_duration(wall: Span) -> Option<String> {
     match wall.as_nanos().div_ceil(1_000_000) {
         0 => None,
         millis => Some(format!("{millis}ms")),

@@ -25,6 +25,8 @@ pub enum Question {
     Redis { command: Vec<String> },
     /// The first column of the first row.
     Sql { query: String },
+    /// The alert's state in Prometheus: `inactive`, `pending` or `firing`.
+    Alert { name: String },
 }
 
 /// One expectation of a watch's answers.

@@ -8,6 +8,7 @@ mod catalogue;
 mod driver;
 pub mod emit;
 mod environment;
+mod exporter;
 mod http;
 mod labour;
 mod memory;
@@ -38,6 +39,7 @@ pub async fn run(role: FleetRole, environment: &Environment) -> Result<Ended, Fl
         FleetRole::Catalogue => catalogue::run(environment).await,
         FleetRole::Pool => pool::run(environment).await,
         FleetRole::Site => site::run(environment).await,
+        FleetRole::Exporter => exporter::run(environment).await,
     }
 }
 

@@ -6,10 +6,12 @@ pub mod effects;
 pub mod hiccup;
 pub mod probe;
 pub mod producer;
-pub mod watcher;
+pub mod restarts;
+mod watcher;
 
 pub use effects::collect;
 pub use hiccup::{HiccupMeter, Subscription};
 pub use probe::Prober;
 pub use producer::{Links, Producer, QueueClient};
+pub use restarts::Restarts;
 pub use watcher::Watcher;

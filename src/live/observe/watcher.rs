@@ -1,5 +1,6 @@
 //! Asks the watches' questions, all the time, and keeps their answers as text.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use redis::Value;
@@ -30,8 +31,15 @@ pub struct Watcher {
 impl Watcher {
     /// Asks every `watch.every`, at fixed times, whether or not earlier asks were answered.
     #[must_use]
-    pub fn start(watch: &Watch, site: Arc<dyn Site>, sink: Sink, runtime: &Handle) -> Self {
-        let asker = Asker { name: watch.name.clone(), way: Way::of(watch), site, sink };
+    /// `prometheus` is where the stack's listens, if it has one.
+    pub fn start(
+        watch: &Watch,
+        site: Arc<dyn Site>,
+        prometheus: Option<SocketAddr>,
+        sink: Sink,
+        runtime: &Handle,
+    ) -> Self {
+        let asker = Asker { name: watch.name.clone(), way: Way::of(watch), site, prometheus, sink };
         Self { asking: runtime.spawn(ask_on(Arc::new(asker), watch.every, watch.timeout)) }
     }
 }
@@ -46,6 +54,7 @@ struct Asker {
     name: String,
     way: Way,
     site: Arc<dyn Site>,
+    prometheus: Option<SocketAddr>,
     sink: Sink,
 }
 
@@ -53,6 +62,7 @@ enum Way {
     Http { client: Result<reqwest::Client, String>, process: ProcessName, path: String, pointer: String },
     Redis { redis: Redis, command: redis::Cmd },
     Sql { postgres: Postgres, query: String },
+    Alert { client: Result<reqwest::Client, String>, name: String },
 }
 
 impl Way {
@@ -69,6 +79,9 @@ impl Way {
             }
             Question::Sql { query } => {
                 Self::Sql { postgres: Postgres::new(watch.timeout), query: query.clone() }
+            }
+            Question::Alert { name } => {
+                Self::Alert { client: http_client(watch.timeout), name: name.clone() }
             }
         }
     }
@@ -95,6 +108,11 @@ impl Asks for Asker {
                 let rows = postgres.query(&store(Store::Postgres)?, query, ROWS_MAX).await?;
                 Ok(rows.first().and_then(|row| row.get(0)).unwrap_or("null").to_owned())
             }
+            Way::Alert { client, name } => {
+                let address = self.prometheus.ok_or("there is no Prometheus")?;
+                let rules = get(client.as_ref()?, &format!("http://{address}/api/v1/rules?type=alert")).await?;
+                alert_state(&rules, name)
+            }
         }
     }
 
@@ -105,6 +123,18 @@ impl Asks for Asker {
         };
         let watched = What::Watched { watch: self.name.clone(), asked, answer };
         self.sink.send(clock::monotonic(), HARNESS.into(), watched);
+    }
+}
+
+/// What Prometheus says of the alert. A rule that cannot be evaluated says nothing.
+fn alert_state(rules: &serde_json::Value, name: &str) -> Result<String, String> {
+    let groups = rules.pointer("/data/groups").and_then(|groups| groups.as_array());
+    let mut all = groups.into_iter().flatten().filter_map(|group| group["rules"].as_array()).flatten();
+    let rule = all.find(|rule| rule["name"] == name).ok_or_else(|| format!("there is no alert {name}"))?;
+    match (rule["health"].as_str(), rule["state"].as_str()) {
+        (Some("err"), _) => Err(text_of(&rule["lastError"])),
+        (_, Some(state)) => Ok(state.to_owned()),
+        _ => Err(format!("Prometheus does not say how {name} is")),
     }
 }
 
@@ -134,6 +164,17 @@ fn text_of_redis(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_alert_s_state_is_read_and_a_broken_rule_says_nothing() {
+        let rules = serde_json::json!({"data": {"groups": [{"rules": [
+            {"name": "Down", "state": "firing", "health": "ok"},
+            {"name": "Broken", "state": "inactive", "health": "err", "lastError": "no such function"},
+        ]}]}});
+        assert_eq!(alert_state(&rules, "Down"), Ok("firing".to_owned()));
+        assert_eq!(alert_state(&rules, "Broken"), Err("no such function".to_owned()));
+        assert!(alert_state(&rules, "Other").is_err());
+    }
 
     #[test]
     fn answers_are_texts_without_quotes() {

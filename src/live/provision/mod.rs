@@ -27,6 +27,7 @@ mod output;
 mod pidfd_info;
 mod places;
 mod ports;
+pub mod prometheus;
 mod process;
 mod process_stores;
 mod reference;

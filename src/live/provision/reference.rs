@@ -34,6 +34,7 @@ const fn role_argument(role: FleetRole) -> &'static str {
         FleetRole::Catalogue => "catalogue",
         FleetRole::Pool => "pool",
         FleetRole::Site => "site",
+        FleetRole::Exporter => "exporter",
     }
 }
 

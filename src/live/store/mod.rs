@@ -10,7 +10,7 @@ pub mod redis;
 use std::time::Duration;
 
 pub use postgres::PostgresStore;
-pub use redis::RedisStore;
+pub use redis::{QueueCounts, RedisStore};
 
 use crate::names::Store;
 use crate::protocol::{Command, Reply, StoreError};

@@ -65,6 +65,15 @@ impl RedisStore {
         self.0.link.is_up()
     }
 
+    /// How many jobs of the queue are in which state.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn counts(&self, queue: &str) -> Result<QueueCounts, StoreError> {
+        let base = self.0.base(queue);
+        self.0.link.call(|connection| count(connection, base)).await
+    }
+
     /// # Errors
     /// See [`StoreError`]; a Postgres command is `Rejected`.
     pub async fn execute(&self, command: &Command) -> Result<Reply, StoreError> {
@@ -158,6 +167,31 @@ impl Inner {
     fn base(&self, queue: &str) -> String {
         format!("{}:{queue}:", self.prefix)
     }
+}
+
+/// Jobs by state, at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QueueCounts {
+    pub waiting: u64,
+    pub active: u64,
+    pub delayed: u64,
+    pub completed: u64,
+    pub failed: u64,
+}
+
+async fn count(mut connection: MultiplexedConnection, base: String) -> Result<QueueCounts, StoreError> {
+    let key = |state: &str| format!("{base}{state}");
+    let (waiting, active, delayed, completed, failed) = redis::pipe()
+        .atomic()
+        .llen(key("waiting"))
+        .llen(key("active"))
+        .zcard(key("delayed"))
+        .zcard(key("completed"))
+        .zcard(key("failed"))
+        .query_async(&mut connection)
+        .await
+        .map_err(|error| classify(&error))?;
+    Ok(QueueCounts { waiting, active, delayed, completed, failed })
 }
 
 /// The heartbeat's value, as the source system writes it.

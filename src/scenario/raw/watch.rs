@@ -7,6 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use super::expect::SpanBounds;
 use super::fault::Nothing;
 use super::fleet::Get;
+use super::prometheus::AlertName;
 use crate::scenario::decode::{Decode, Placed, record, variants, wrong_type};
 use crate::scenario::diagnostic::Report;
 use crate::scenario::scalar::{Duration, Name, Text, Whole, Word};
@@ -35,6 +36,8 @@ variants! {
         Redis "redis": Vec<Placed<Word>>,
         /// A query: the first column of the first row as text; `null` without a row.
         Sql "sql": Text,
+        /// An alert of the stack's Prometheus: `inactive`, `pending` or `firing`.
+        Alert "alert": AlertName,
     }
 }
 

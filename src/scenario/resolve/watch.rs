@@ -65,6 +65,16 @@ fn question(
             stores.require(Store::Postgres, query.place, report);
             Some(Question::Sql { query: query.text().into() })
         }
+        raw::watch::Question::Alert(alert) => {
+            let prometheus = stack.and_then(|stack| stack.prometheus.as_ref());
+            let rules = prometheus.map(|prometheus| prometheus.rules.as_slice()).unwrap_or_default();
+            let known = rules.iter().map(|rule| rule.name.as_str());
+            let name = &alert.value.0;
+            if stack.is_some() && !rules.iter().any(|rule| rule.name == *name) {
+                unknown(Code::UnknownWatch, "alert", name, alert.place, known, report);
+            }
+            Some(Question::Alert { name: name.clone() })
+        }
     }
 }
 

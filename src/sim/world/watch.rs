@@ -77,6 +77,9 @@ impl World {
                     let what = format!("a watch by {}, which is not modelled", command.join(" "));
                     return Err(unsupported(&what));
                 }
+                Question::Alert { .. } => {
+                    return Err(unsupported("a Prometheus, which does not run in virtual time"));
+                }
                 Question::Sql { .. } => {
                     return Err(unsupported("a watch by SQL, which is not modelled"));
                 }

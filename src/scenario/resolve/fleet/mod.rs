@@ -18,7 +18,7 @@ use crate::scenario::raw::System;
 use crate::scenario::raw::fleet::Settings;
 use crate::scenario::scalar::Whole;
 use crate::scenario::{
-    EffectQuery, Fleet, FleetRole, FleetSettings, HeartbeatSettings, ProcessSpec, Program, Stack, raw,
+    EXPORTER, EffectQuery, Fleet, FleetRole, FleetSettings, HeartbeatSettings, ProcessSpec, Program, Stack, raw,
 };
 use crate::time::Span;
 
@@ -82,7 +82,12 @@ pub(super) fn resolve(
     let settings_place = fleet.settings.place().unwrap_or(placed.place);
     let none = Settings::default();
     let settings = fleet.settings.value().unwrap_or(&none);
-    Some(Reference { system: *system, workers, settings, place: settings_place }.resolve(context))
+    let reference = Reference { system: *system, workers, settings, place: settings_place };
+    let (mut fleet, defaults) = reference.resolve(context);
+    if raw.stack.value().is_some_and(|stack| stack.prometheus.given().is_some()) {
+        fleet.processes.extend(reference.exporter(&fleet));
+    }
+    Some((fleet, defaults))
 }
 
 fn require_stores(system: System, stack: &Stack, place: Place, context: &mut Context<'_, '_>) {
@@ -211,6 +216,16 @@ impl Reference<'_> {
                 fake_clock: false,
             })
             .collect()
+    }
+
+    /// Who tells the metrics of a queue in Redis.
+    fn exporter(&self, fleet: &Fleet) -> Option<ProcessSpec> {
+        let settings = fleet.processes.iter().find_map(|spec| match &spec.program {
+            Program::Reference { settings, .. } => Some(settings),
+            _ => None,
+        })?;
+        let links = Store::ALL.map(Endpoint::Store).to_vec();
+        Some(self.single(&ProcessName::new(EXPORTER), FleetRole::Exporter, links, settings))
     }
 
     /// A process that serves HTTP, alone in its role.
