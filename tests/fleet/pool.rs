@@ -18,17 +18,18 @@ async fn pages_are_fetched_and_a_site_that_is_gone_fails_the_attempt() {
     let stack = Stack::start(pool_settings()).await;
     let (mut site, mut pool, url) = start(&stack).await;
     stack.enqueue(job("crawl", &[50, 50, 50])).await;
-    let done = pool.until("a result", result).await;
-    assert_eq!((done.kind, done.status), (JobKind::FullCrawl, JobEnd::Completed));
-    assert_eq!((done.pages_scraped, done.total_pages), (3, 3));
-    assert!(done.duration >= Span::from_millis(150), "{}", done.duration);
+    let result = pool.until("a result", told_result).await;
+    assert_eq!((result.kind, result.status), (JobKind::FullCrawl, JobEnd::Completed));
+    assert_eq!((result.pages_scraped, result.total_pages), (3, 3));
+    assert!(result.duration >= Span::from_millis(150), "{}", result.duration);
     assert_eq!(stack.outcome("crawl").await, (1, "completed".into()));
 
     site.signal(Signal::KILL);
     site.ended().await;
     stack.enqueue(job("lost", &[50])).await;
-    let last = pool.until("a last result", |ev| result(ev).filter(|r| r.status == JobEnd::Failed)).await;
-    assert_eq!((last.kind, last.pages_scraped), (JobKind::SinglePage, 0));
+    let result =
+        pool.until("a last result", |ev| told_result(ev).filter(|r| r.status == JobEnd::Failed)).await;
+    assert_eq!((result.kind, result.pages_scraped), (JobKind::SinglePage, 0));
     assert_eq!(get(&url, "/live").await["live"], true);
 }
 
@@ -131,7 +132,7 @@ async fn until(url: &str, is_so: impl Fn(&Value) -> bool) {
     tokio::time::timeout(Duration::from_secs(30), asking).await.expect("the health should follow");
 }
 
-fn result(ev: &FleetEvent) -> Option<JobResult> {
+fn told_result(ev: &FleetEvent) -> Option<JobResult> {
     match ev {
         FleetEvent::Pool(PoolEvent::Result(result)) => Some(result.clone()),
         _ => None,
