@@ -13,7 +13,7 @@ use super::{Planned, World};
 use crate::fault::{Order, Signal};
 use crate::history::What;
 use crate::names::{Endpoint, ProcessName, Store};
-use crate::protocol::{FleetEvent, Input, Output, Reply, StoreError};
+use crate::protocol::{FleetEvent, Input, Output, Pool, Reply, StoreError};
 use crate::scenario::ProcessSpec;
 use crate::time::{Instant, Now, Span};
 
@@ -94,6 +94,14 @@ impl Process {
 
     pub const fn client(&self, store: Store) -> Option<usize> {
         self.clients[store as usize]
+    }
+
+    /// The machine of a pool that runs.
+    pub fn pool(&self) -> Option<&Pool> {
+        match &self.machine {
+            Some(Program::Pool(pool)) => Some(pool),
+            _ => None,
+        }
     }
 
     pub const fn is_on(&self) -> bool {

@@ -28,6 +28,7 @@ pub(super) struct Watcher {
 #[derive(Debug)]
 enum Way {
     Health { process: usize, field: HealthField },
+    Pool { process: usize, pointer: String },
     Redis { command: Vec<String> },
 }
 
@@ -60,15 +61,17 @@ impl World {
                 Question::Http { process, path, pointer } => {
                     let process =
                         self.process_named(process).ok_or_else(|| unsupported("a watch of nothing"))?;
-                    let field = match (path.as_str(), pointer.as_str()) {
-                        ("/api/health", "/workers/online") => HealthField::Online,
-                        ("/api/health", "/workers/stale") => HealthField::Stale,
+                    let is_pool = self.processes[process].duty.pool().is_some();
+                    let health = |field| Way::Health { process, field };
+                    match (path.as_str(), pointer.as_str()) {
+                        ("/health", pointer) if is_pool => Way::Pool { process, pointer: pointer.to_owned() },
+                        ("/api/health", "/workers/online") => health(HealthField::Online),
+                        ("/api/health", "/workers/stale") => health(HealthField::Stale),
                         _ => {
                             let what = format!("a watch of {path} at {pointer}, which is not modelled");
                             return Err(unsupported(&what));
                         }
-                    };
-                    Way::Health { process, field }
+                    }
                 }
                 Question::Redis { command } if look::can_read(command) => {
                     Way::Redis { command: command.clone() }
@@ -139,12 +142,33 @@ impl World {
                     self.request(process, Asker::Watch(asked), None);
                 }
             }
+            Way::Pool { process, .. } => {
+                let process = *process;
+                if !self.processes[process].listens() {
+                    self.heard(asked, Heard::Unknown { error: "connection refused".to_owned() });
+                } else if self
+                    .unless_paused(Some(process), (), |()| Planned::WatchArrives { asked })
+                    .is_some()
+                {
+                    self.answer_from_pool(asked, process);
+                }
+            }
             Way::Redis { .. } => match self.health(Store::Redis) {
                 Health::Up => self.answer_from_redis(asked),
                 Health::Hanging => self.server(Store::Redis).watched.push(asked),
                 Health::Down => self.heard(asked, Heard::Unknown { error: "connection refused".to_owned() }),
             },
         }
+    }
+
+    fn answer_from_pool(&mut self, asked: Asked, process: usize) {
+        let Way::Pool { pointer, .. } = &self.watchers[asked.watch].way else { return };
+        let health = self.processes[process].pool().map(|pool| pool.health().to_json(self.now));
+        let answer = match health.as_ref().and_then(|health| health.pointer(pointer)) {
+            Some(value) => Heard::Said(value.to_string()),
+            None => Heard::Unknown { error: format!("the answer has nothing at `{pointer}`") },
+        };
+        self.plan_after_message(Planned::WatchHeard { asked, answer });
     }
 
     pub(super) fn answer_from_redis(&mut self, asked: Asked) {
