@@ -132,6 +132,8 @@ codes! {
         NoBeatMayBeLost "lint::no-beat-may-be-lost",
         RenewalTooLate "lint::renewal-too-late",
         RetryCannotHelp "lint::retry-cannot-help",
+        /// Of an alerting rule.
+        AlertCannotFire "lint::alert-cannot-fire",
         /// Of a setting: the age compares two clocks.
         SkewAcrossClocks "lint::skew-across-clocks",
         /// No attempt of a job can be its last.

@@ -12,7 +12,7 @@ use crate::time::Span;
 use crate::timing::{self, Finding, Subject};
 
 /// A warning. Durations are model time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Lint {
     /// What follows from the fleet's timing alone.
     Pipeline(Finding),
@@ -26,6 +26,8 @@ pub enum Lint {
     EveryAttemptFails { job: u32, failing: u32, attempts: u32 },
     /// All attempts together are too short for the job's steps.
     TimeoutTooShort { step: Span, steps: u32, timeout: Span, attempts: u32, saved: u64 },
+    /// A rate of restarts that no supervisor with a back-off comes to.
+    AlertCannotFire { alert: String, wanted: f64, within: Span, possible: u32 },
 }
 
 impl Lint {
@@ -37,6 +39,7 @@ impl Lint {
             Self::OutageOutlastsBackoff { .. } => Code::OutageOutlastsBackoff,
             Self::SkewOverTolerance { .. } => Code::SkewOverTolerance,
             Self::EveryAttemptFails { .. } | Self::TimeoutTooShort { .. } => Code::AttemptsRunOut,
+            Self::AlertCannotFire { .. } => Code::AlertCannotFire,
         }
     }
 
@@ -67,6 +70,10 @@ impl Lint {
                 "no job can be done: of {steps} steps of at least {step}, {attempts} attempts of at most \
                  {timeout} can save {saved}"
             ),
+            Self::AlertCannotFire { alert, wanted, within, possible } => format!(
+                "`{alert}` wants {wanted} restarts in {within}, and Kubernetes's back-off lets a container have \
+                 {possible} at most"
+            ),
         }
     }
 
@@ -88,6 +95,9 @@ impl Lint {
             Self::TimeoutTooShort { .. } => {
                 "a longer `timeout`, shorter steps or more attempts; or expect `failed` jobs".into()
             }
+            Self::AlertCannotFire { within, .. } => format!(
+                "`rate` is per second: `increase(…) > 3` means more than 3 in {within}; or expect that it never fires"
+            ),
         }
     }
 
@@ -116,6 +126,8 @@ impl Code {
     }
 }
 
+mod alert;
+
 /// Every warning, sorted by place.
 pub(super) fn lint(source: &Source, raw: &raw::Scenario, scenario: &Scenario) -> Vec<Diagnostic> {
     let linter = Linter { raw, scenario };
@@ -125,6 +137,7 @@ pub(super) fn lint(source: &Source, raw: &raw::Scenario, scenario: &Scenario) ->
     linter.global_lock(&mut found);
     linter.attempts(&mut found);
     linter.faults(&mut found);
+    linter.alerts(&mut found);
     found.sort_by_key(|(place, _)| *place);
     found.into_iter().map(|(place, lint)| lint.into_diagnostic(source, place)).collect()
 }

@@ -147,6 +147,27 @@ fn duration(text: &str) -> Option<Span> {
     (!text.is_empty()).then_some(sum)
 }
 
+/// `rate(counter…[within]) > per_second`, in model time.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Rate<'a> {
+    pub counter: &'a str,
+    pub within: Span,
+    pub per_second: f64,
+}
+
+/// The expression as such a comparison; `None` if it is anything else.
+pub(super) fn rate_of(expression: &str) -> Option<Rate<'_>> {
+    let inner = expression.trim().strip_prefix("rate")?.trim_start().strip_prefix('(')?;
+    let (range, rest) = inner.split_once(']')?;
+    let (selector, within) = range.rsplit_once('[')?;
+    let counter = selector.trim();
+    let counter = &counter[..word(counter)];
+    let threshold = rest.trim_start().strip_prefix(')')?.trim_start().strip_prefix('>')?;
+    let threshold = threshold.trim_start_matches('=').trim();
+    let number = threshold.strip_prefix("${").and_then(|rest| rest.strip_suffix("/s}")).unwrap_or(threshold);
+    Some(Rate { counter, within: duration(within.trim())?, per_second: number.trim().parse().ok()? })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,6 +219,22 @@ mod tests {
             ("rate(x[])", "no duration"),
         ] {
             check(expression, "0.1", Err(part));
+        }
+    }
+
+    #[test]
+    fn a_rate_against_a_threshold_is_recognised_and_nothing_else() {
+        let five_minutes = Span::from_secs(300);
+        for (expression, counter, per_second) in [
+            ("rate(x_restarts_total{container=\"worker\"}[5m]) > ${0.5/s}", "x_restarts_total", 0.5),
+            (" rate( x[5m] ) >= 3 ", "x", 3.0),
+        ] {
+            assert_eq!(rate_of(expression), Some(Rate { counter, within: five_minutes, per_second }));
+        }
+        for expression in
+            ["increase(x[5m]) > 3", "rate(x[5m]) < 1", "x > 3", "rate(x[5m]) > y", "sum(rate(x[5m])) > 1"]
+        {
+            assert_eq!(rate_of(expression), None, "{expression}");
         }
     }
 }

@@ -110,7 +110,8 @@ impl Asks for Asker {
             }
             Way::Alert { client, name } => {
                 let address = self.prometheus.ok_or("there is no Prometheus")?;
-                let rules = get(client.as_ref()?, &format!("http://{address}/api/v1/rules?type=alert")).await?;
+                let rules =
+                    get(client.as_ref()?, &format!("http://{address}/api/v1/rules?type=alert")).await?;
                 alert_state(&rules, name)
             }
         }

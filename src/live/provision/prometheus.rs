@@ -81,7 +81,8 @@ impl Prometheus {
             Err(why) => {
                 let log = server.log_tail();
                 let left = server.end().await;
-                let left = if left.is_empty() { String::new() } else { format!("; left: {}", left.join(", ")) };
+                let left =
+                    if left.is_empty() { String::new() } else { format!("; left: {}", left.join(", ")) };
                 Err(BackendError::Failed(format!("prometheus {why}; its log ends:\n{log}{left}")))
             }
         }

@@ -56,7 +56,9 @@ impl Duty {
                     let pool = settings.pool.as_ref().unwrap_or(&documented);
                     Program::Pool(Box::new(Pool::new(settings, pool, name, pid, instance, now)))
                 }
-                (FleetRole::Api | FleetRole::Catalogue | FleetRole::Site | FleetRole::Exporter, _) => Program::Server,
+                (FleetRole::Api | FleetRole::Catalogue | FleetRole::Site | FleetRole::Exporter, _) => {
+                    Program::Server
+                }
             },
             Self::Table { role: TableRole::Worker, settings } => {
                 Program::TableWorker(Box::new(TableWorker::new(settings, name, pid, instance)))
@@ -70,7 +72,13 @@ impl Duty {
     /// Such a process is ready when it listens, and drains when it is told to stop; any other does both
     /// by its machine.
     pub const fn only_serves(&self) -> bool {
-        matches!(self, Self::Fleet { role: FleetRole::Api | FleetRole::Catalogue | FleetRole::Site | FleetRole::Exporter, .. })
+        matches!(
+            self,
+            Self::Fleet {
+                role: FleetRole::Api | FleetRole::Catalogue | FleetRole::Site | FleetRole::Exporter,
+                ..
+            }
+        )
     }
 
     /// Of a pool.

@@ -18,7 +18,8 @@ use crate::scenario::raw::System;
 use crate::scenario::raw::fleet::Settings;
 use crate::scenario::scalar::Whole;
 use crate::scenario::{
-    EXPORTER, EffectQuery, Fleet, FleetRole, FleetSettings, HeartbeatSettings, ProcessSpec, Program, Stack, raw,
+    EXPORTER, EffectQuery, Fleet, FleetRole, FleetSettings, HeartbeatSettings, ProcessSpec, Program, Stack,
+    raw,
 };
 use crate::time::Span;
 
