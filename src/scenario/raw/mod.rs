@@ -64,6 +64,9 @@ pub(crate) enum System {
     RedisQueue,
     /// Jobs in a table of Postgres, a beat of each worker, and a sweeper that fails the jobs of the dead.
     PostgresHeartbeat,
+    /// Jobs in a table of Postgres, each with a beat of its own while it runs. The workers themselves put
+    /// back what has lost its worker; what fails for good is a dead letter.
+    PostgresJobs,
 }
 
 record! {

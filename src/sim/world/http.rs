@@ -222,10 +222,7 @@ impl World {
                 self.leave_if_done(process);
             }
             (Asker::Exchange { .. }, Some(job)) if online => {
-                let command = Command::Enqueue {
-                    queue: it.duty.first_queue().into(),
-                    job: (**job).clone(),
-                };
+                let command = Command::Enqueue { queue: it.duty.first_queue().into(), job: (**job).clone() };
                 match it.client(Store::Redis) {
                     Some(client) => self.call(client, Who::Enqueue(request), Ask::Command(command)),
                     None => self.respond(process, request, HttpAnswer::Unavailable),

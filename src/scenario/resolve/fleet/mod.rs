@@ -97,6 +97,7 @@ impl System {
             Self::RedisHeartbeat => "redis-heartbeat",
             Self::RedisQueue => "redis-queue",
             Self::PostgresHeartbeat => "postgres-heartbeat",
+            Self::PostgresJobs => "postgres-jobs",
         }
     }
 
@@ -104,7 +105,7 @@ impl System {
     const fn stores(self) -> &'static [Store] {
         match self {
             Self::RedisHeartbeat | Self::RedisQueue => &Store::ALL,
-            Self::PostgresHeartbeat => &[Store::Postgres],
+            Self::PostgresHeartbeat | Self::PostgresJobs => &[Store::Postgres],
         }
     }
 }
@@ -140,6 +141,7 @@ impl Reference<'_> {
                 self.queue_fleet(&settings, context)
             }
             System::PostgresHeartbeat => self.swept_fleet(context),
+            System::PostgresJobs => self.rescued_fleet(defaults.attempts, context),
         };
         (fleet, defaults)
     }
