@@ -203,10 +203,16 @@ fn run_and_check_know_no_fleet_by_name() {
     let mut breaches = Vec::new();
     for source in sources().iter().filter(|source| ["run", "check"].contains(&source.module())) {
         for (line, text) in source.code() {
-            if ["redis-heartbeat", "redis-queue", "worker-pool", "FleetRole", "catalogue"]
-                .iter()
-                .any(|n| text.contains(n))
-            {
+            const NAMES: [&str; 7] = [
+                "redis-heartbeat",
+                "redis-queue",
+                "postgres-heartbeat",
+                "postgres-jobs",
+                "worker-pool",
+                "FleetRole",
+                "catalogue",
+            ];
+            if NAMES.iter().any(|n| text.contains(n)) {
                 breaches.push(format!("{}:{line}: {}", source.path.display(), text.trim()));
             }
         }

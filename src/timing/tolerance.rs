@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::{Direction, FaultKind, OutageKind, Toxic};
 use crate::time::{SignedSpan, Span};
-use crate::timing::{Age, Pipeline, Subject};
+use crate::timing::{Age, Expiry, Pipeline, Subject};
 
 /// Ordered by how much a fault does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -113,12 +113,16 @@ fn failing_beats(pipeline: &Pipeline, lasting: Span) -> Tolerance {
 /// The store is gone for writers and readers alike.
 ///
 /// Holders: from `D ≥ E` on every lock has ended before a renewal could reach the store again, and
-/// the sweep that follows takes the job. An on-demand reader that cannot reach the store says
+/// the sweep that follows takes the job. A beat that is only old is renewed by the next one: whether
+/// that, or a sweep, comes first is open. An on-demand reader that cannot reach the store says
 /// "offline" after its longest query; one query may be under way at the onset, hence twice. One that
 /// hangs (a paused store) says nothing, and the beats that hung arrive first: undecided.
 fn outage(pipeline: &Pipeline, how: OutageKind, lasting: Span) -> Tolerance {
     match pipeline.subject {
-        Subject::Holder if lasting >= pipeline.expiry.effective() => Tolerance::CertainlySeen,
+        Subject::Holder if lasting >= pipeline.expiry.effective() => match pipeline.expiry {
+            Expiry::Age(_) => Tolerance::Undecided,
+            _ => Tolerance::CertainlySeen,
+        },
         Subject::Holder => failing_beats(pipeline, lasting),
         Subject::Fleet if how == OutageKind::Pause => Tolerance::Undecided,
         Subject::Fleet => failing_beats(pipeline, lasting).max(unreachable(pipeline, lasting)),

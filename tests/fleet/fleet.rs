@@ -64,6 +64,9 @@ impl Stack {
     }
 
     pub async fn enqueue(&self, job: JobSpec) {
+        // This client finds its way back to a server that was down by itself, and in its own time.
+        let ready = Command::AwaitReady { store: Store::Redis, within: Span::from_secs(10) };
+        assert_eq!(self.queue.execute(&ready).await, Ok(Reply::Ready(true)));
         let enqueue = Command::Enqueue { queue: "regular".into(), job };
         assert_eq!(self.queue.execute(&enqueue).await, Ok(Reply::Enqueued(true)));
     }

@@ -1,5 +1,6 @@
 //! The stores' commands and the fleet's processes, on real servers.
 
+mod executions;
 mod fleet;
 mod outages;
 mod pool;

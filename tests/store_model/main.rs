@@ -11,6 +11,7 @@
 mod allocation;
 mod bench;
 mod crash;
+mod executions;
 mod judge;
 mod mutants;
 mod postgres;

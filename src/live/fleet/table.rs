@@ -1,8 +1,9 @@
 //! The processes of a fleet whose jobs are in Postgres.
 
 use super::driver::{Driver, Signals};
+use super::environment::invalid;
 use super::{Ended, Environment, FleetError};
-use crate::protocol::table::{SWEEPER_ROLE, Sweeper, TableRole, TableWorker};
+use crate::protocol::table::{SWEEPER_ROLE, Sweeper, TableRole, TableWorker, Watch};
 
 pub(super) async fn run(role: TableRole, environment: &Environment) -> Result<Ended, FleetError> {
     let signals = Signals::catch()?;
@@ -16,9 +17,12 @@ pub(super) async fn run(role: TableRole, environment: &Environment) -> Result<En
             Ok(Driver::new(worker, database, Some(signals)).0.run().await)
         }
         TableRole::Sweeper => {
-            let role = (!settings.sweep.may_update).then_some(SWEEPER_ROLE);
+            let Watch::Sweeper(sweep) = &settings.watch else {
+                return Err(invalid("SYNCOPE_FLEET", "these workers need no sweeper").into());
+            };
+            let role = (!sweep.may_update).then_some(SWEEPER_ROLE);
             let database = environment.database(role, &settings)?;
-            Ok(Driver::new(Sweeper::new(&settings.sweep, pid), database, Some(signals)).0.run().await)
+            Ok(Driver::new(Sweeper::new(sweep, pid), database, Some(signals)).0.run().await)
         }
     }
 }

@@ -6,8 +6,10 @@ CREATE TABLE IF NOT EXISTS worker_heartbeats (
 
 CREATE TABLE IF NOT EXISTS executions (
     execution_id text COLLATE "C" PRIMARY KEY,
-    status text NOT NULL CHECK (status IN ('queued', 'running', 'completed', 'failed')),
+    status text NOT NULL CHECK (status IN ('queued', 'running', 'completed', 'failed', 'dead_letter')),
     worker_id text,
+    -- Of the attempt itself, where jobs have beats of their own.
+    heartbeat_at timestamptz,
     execution_error text,
     -- The job as it was enqueued.
     spec text NOT NULL,

@@ -20,12 +20,30 @@ pub enum TableCommand {
     /// running → completed, and the effect is recorded with it. `fenced`: only if this attempt of this
     /// worker is what the table has. → `Held`; true also where it has had its effect before.
     Finish { job: JobId, worker: Text, attempt: u32, fenced: bool },
-    /// If this attempt is running: back to queued, due after `retry_in`; with `None` failed for good.
-    /// → `Held`
-    Fail { job: JobId, worker: Text, attempt: u32, error: String, retry_in: Option<Span> },
+    /// The attempt's own beat, now, if it is running. → `Held`
+    BeatJob { job: JobId, worker: Text, attempt: u32 },
+    /// If this attempt is running: what comes after it, with the error kept. → `Held`
+    Fail { job: JobId, worker: Text, attempt: u32, error: String, then: AfterFailure },
     /// If this attempt is running: back to queued, due at once, and not counted (graceful shutdown past
     /// its grace). → `Held`
     Release { job: JobId, worker: Text, attempt: u32 },
     /// Fails the running jobs of every worker whose beat is older than `stale`. → `StalledCheck`
     FailJobsOfTheDead { stale: Span },
+    /// Takes every running job whose own beat is older than `stale` from its worker: back to queued, due
+    /// at once, or to the dead letters if it has had all of its attempts. → `StalledCheck`
+    Rescue { stale: Span },
+    /// An operator's remedy: a dead letter is queued again, due at once, with all of its attempts.
+    /// → `Held`; false where there is no such dead letter.
+    Replay { job: JobId },
+}
+
+/// What becomes of a job whose attempt has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterFailure {
+    /// Back to queued, due after this long.
+    Retry(Span),
+    /// Failed for good.
+    Failed,
+    /// Failed for good, and kept for an operator to look at and replay.
+    DeadLetter,
 }

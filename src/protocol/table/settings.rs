@@ -25,7 +25,26 @@ pub struct TableSettings {
     /// A completion counts only while the job is the worker's. Without it whoever comes writes over
     /// what the sweeper has decided, as in source 002.
     pub fencing: bool,
-    pub sweep: SweepSettings,
+    pub watch: Watch,
+}
+
+/// Who looks for the dead, and what becomes of their jobs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Watch {
+    /// S2: a process of its own fails them.
+    Sweeper(SweepSettings),
+    /// S1: the workers themselves put them back, or among the dead letters.
+    Workers(RescueSettings),
+}
+
+/// Which jobs are taken from their workers, and how often a worker looks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RescueSettings {
+    /// A running job whose own beat is older. It is written at the worker's interval.
+    pub threshold: Span,
+    /// From the end of one look of a worker to its next.
+    pub interval: Span,
 }
 
 /// Who is taken for dead, and how often somebody looks.

@@ -1,12 +1,13 @@
-//! One slot of a worker: a claimed job on its way from claim to completion (S2).
+//! One slot of a worker: a claimed job on its way from claim to completion (S1, S2).
 
-use super::TableCommand;
 use super::worker::{Owner, Rules, TableDesk, Timer};
+use super::{AfterFailure, TableCommand};
 use crate::names::JobId;
+use crate::protocol::desk::next_due;
 use crate::protocol::{
     ClaimedJob, Command, CommandId, FleetEvent, Output, PLANNED_FAILURE, Reply, StoreError,
 };
-use crate::time::{Instant, Now, Span};
+use crate::time::{Instant, Now};
 
 /// Works on one job at a time: the steps that are saved are read, each missing one is worked on and
 /// saved, and the job is finished, with its effect, in one statement.
@@ -15,6 +16,9 @@ use crate::time::{Instant, Now, Span};
 /// either: the command is sent again until it is answered, and the worker stays on its job meanwhile. A
 /// paused worker, or one that was cut off, goes on as if nothing had been: whether its completion
 /// counts is for the table to say.
+///
+/// Where jobs have beats of their own (S1), each is written at the worker's interval from the claim. One
+/// that finds the job taken ends the work at once, if there is fencing.
 #[derive(Debug)]
 pub(super) struct Slot {
     index: u32,
@@ -29,6 +33,7 @@ struct Active {
     stage: Stage,
     /// The command that the stage waits for; none while it works, or waits to send it again.
     waiting: Option<CommandId>,
+    beat: Option<CommandId>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +42,7 @@ enum Stage {
     Working { step: u32, until: Instant },
     Saving { step: u32 },
     Finishing,
-    Failing { error: String, retry_in: Option<Span> },
+    Failing { error: String, then: AfterFailure },
     Releasing,
 }
 
@@ -70,6 +75,9 @@ impl Slot {
         desk.emit(FleetEvent::Claimed { job: spec.id.clone(), attempt: *attempt, stalls: *stalls });
         if let Some(timeout) = spec.timeout {
             desk.set_after(now, Timer::Timeout(self.index), timeout);
+        }
+        if let Some(interval) = rules.job_beat {
+            desk.set_after(now, Timer::JobBeat(self.index), interval);
         }
         self.install(job);
         self.enter(Stage::Loading, rules, desk);
@@ -107,8 +115,12 @@ impl Slot {
                 desk.emit(FleetEvent::Completed { job });
                 self.free(desk);
             }
-            (Stage::Failing { error, retry_in }, Ok(Reply::Held(true))) => {
+            (Stage::Failing { error, then }, Ok(Reply::Held(true))) => {
                 let attempt = active.job.attempt;
+                let retry_in = match then {
+                    AfterFailure::Retry(wait) => Some(wait),
+                    AfterFailure::Failed | AfterFailure::DeadLetter => None,
+                };
                 desk.emit(FleetEvent::AttemptFailed { job, attempt, error, retry_in });
                 self.free(desk);
             }
@@ -122,6 +134,38 @@ impl Slot {
                 debug_assert!(false, "{reply:?} is no answer to {stage:?}");
                 self.fail("an answer that does not fit".to_owned(), rules, desk);
             }
+        }
+    }
+
+    /// It is time for the job's own beat. One that waits for its reply stands for the next.
+    pub fn beat(&mut self, now: Now, due: Instant, rules: &Rules, desk: &mut TableDesk) {
+        let (Some(active), Some(interval)) = (&mut self.active, rules.job_beat) else { return };
+        desk.set(now, Timer::JobBeat(self.index), next_due(due, interval, now));
+        if active.beat.is_none() {
+            let (job, worker, attempt) = (active.id(), rules.worker.clone(), active.job.attempt);
+            let beat = Command::Table(TableCommand::BeatJob { job, worker, attempt });
+            active.beat = Some(desk.send(Owner::JobBeat(self.index), beat));
+        }
+    }
+
+    /// The reply to the job's own beat. While the job is being finished, the answer to that decides.
+    pub fn beaten(
+        &mut self,
+        now: Now,
+        result: &Result<Reply, StoreError>,
+        rules: &Rules,
+        desk: &mut TableDesk,
+    ) {
+        let Some(active) = &mut self.active else { return };
+        active.beat = None;
+        match result {
+            Ok(Reply::Held(false)) if rules.fencing && active.stage.can_fail() => {
+                desk.emit(FleetEvent::LockLost { job: active.id() });
+                self.interrupt(desk);
+                self.free(desk);
+            }
+            Ok(_) => {}
+            Err(_) => desk.set_after(now, Timer::JobBeat(self.index), rules.retry),
         }
     }
 
@@ -164,7 +208,8 @@ impl Slot {
 
     fn install(&mut self, job: ClaimedJob) {
         debug_assert!(self.active.is_none(), "a slot has one job at a time");
-        self.active = Some(Active { job, missing: Vec::new(), stage: Stage::Loading, waiting: None });
+        self.active =
+            Some(Active { job, missing: Vec::new(), stage: Stage::Loading, waiting: None, beat: None });
     }
 
     fn next_step(&mut self, now: Now, rules: &Rules, desk: &mut TableDesk) {
@@ -186,8 +231,11 @@ impl Slot {
         self.interrupt(desk);
         let Some(active) = &self.active else { return };
         let ClaimedJob { spec, attempt, .. } = &active.job;
-        let retry_in = (*attempt < spec.attempts).then(|| spec.backoff.wait(*attempt));
-        self.enter(Stage::Failing { error, retry_in }, rules, desk);
+        let then = match *attempt < spec.attempts {
+            true => AfterFailure::Retry(spec.backoff.wait(*attempt)),
+            false => rules.end,
+        };
+        self.enter(Stage::Failing { error, then }, rules, desk);
     }
 
     /// Ends the work or the command that the stage waits for, and the attempt's timeout.
@@ -205,10 +253,10 @@ impl Slot {
 
     fn free(&mut self, desk: &mut TableDesk) {
         let Some(active) = self.active.take() else { return };
-        if let Some(id) = active.waiting {
+        for id in [active.waiting, active.beat].into_iter().flatten() {
             desk.forget(id);
         }
-        for timer in [Timer::Timeout(self.index), Timer::Resend(self.index)] {
+        for timer in [Timer::JobBeat(self.index), Timer::Timeout(self.index), Timer::Resend(self.index)] {
             desk.stop(timer);
         }
     }
@@ -239,8 +287,8 @@ impl Active {
                 return Command::SaveStep { job, step: *step, worker };
             }
             Stage::Finishing => TableCommand::Finish { job, worker, attempt, fenced: rules.fencing },
-            Stage::Failing { error, retry_in } => {
-                TableCommand::Fail { job, worker, attempt, error: error.clone(), retry_in: *retry_in }
+            Stage::Failing { error, then } => {
+                TableCommand::Fail { job, worker, attempt, error: error.clone(), then: *then }
             }
             Stage::Releasing => TableCommand::Release { job, worker, attempt },
         })

@@ -1,8 +1,9 @@
-//! The worker of a Postgres fleet: beats, claims and slots, and the way it starts and stops (S2).
+//! The worker of a Postgres fleet: beats, claims and slots, and the way it starts and stops (S1, S2).
 
 use super::beat::Beats;
+use super::rescue::Rescue;
 use super::slot::Slot;
-use super::{TableCommand, TableSettings};
+use super::{AfterFailure, TableCommand, TableSettings, Watch};
 use crate::names::{JobId, ProcessName, Store, Text};
 use crate::protocol::desk::Desk;
 use crate::protocol::{Command, CommandId, FleetEvent, Input, Machine, Output, Reply, StoreError};
@@ -34,6 +35,7 @@ pub struct TableWorker {
     claim_poll: Span,
     shutdown_grace: Span,
     beats: Beats,
+    rescue: Option<Rescue>,
     claim: Option<CommandId>,
     slots: Vec<Slot>,
     desk: TableDesk,
@@ -46,6 +48,8 @@ pub(super) type TableDesk = Desk<Owner, Timer>;
 pub(super) enum Owner {
     Start,
     Beat,
+    JobBeat(u32),
+    Rescue,
     Claim,
     Slot(u32),
 }
@@ -56,6 +60,8 @@ pub(super) enum Owner {
 pub(super) enum Timer {
     Start,
     Beat,
+    JobBeat(u32),
+    Rescue,
     Timeout(u32),
     Resend(u32),
     Claim,
@@ -71,6 +77,10 @@ pub(super) struct Rules {
     /// The wait before a command is sent again.
     pub retry: Span,
     pub fencing: bool,
+    /// Between two beats of a job in work; none where only workers beat.
+    pub job_beat: Option<Span>,
+    /// What becomes of a job that has failed for good.
+    pub end: AfterFailure,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,11 +100,19 @@ impl TableWorker {
     pub fn new(settings: &TableSettings, name: &ProcessName, pid: u32, instance: &str) -> Self {
         let mark: String = instance.chars().take(ID_CHARACTERS).collect();
         let worker: Text = format!("{name}-{mark}").into();
+        let (rescue, job_beat, end) = match &settings.watch {
+            Watch::Sweeper(_) => (None, None, AfterFailure::Failed),
+            Watch::Workers(rescue) => {
+                (Some(Rescue::new(rescue.clone())), Some(settings.interval), AfterFailure::DeadLetter)
+            }
+        };
+        let (retry, fencing) = (settings.retry(), settings.fencing);
         let mut worker = Self {
             life: Life::Starting,
             pid,
             beats: Beats::new(settings, worker.clone()),
-            rules: Rules { worker, retry: settings.retry(), fencing: settings.fencing },
+            rules: Rules { worker, retry, fencing, job_beat, end },
+            rescue,
             claim_poll: settings.claim_poll,
             shutdown_grace: settings.shutdown_grace,
             claim: None,
@@ -127,6 +145,15 @@ impl TableWorker {
                 if self.life == Life::Starting && self.beats.is_known() {
                     self.life = Life::Running;
                     self.desk.emit(FleetEvent::Ready { pid: self.pid });
+                    self.look(now);
+                }
+            }
+            Some(Owner::JobBeat(index)) => {
+                self.in_slot(index, |slot, rules, desk| slot.beaten(now, &result, rules, desk));
+            }
+            Some(Owner::Rescue) => {
+                if let Some(rescue) = self.rescue.as_ref().filter(|_| self.life == Life::Running) {
+                    rescue.replied(now, result, &mut self.desk);
                 }
             }
             Some(Owner::Claim) => self.claimed(now, result),
@@ -140,12 +167,22 @@ impl TableWorker {
         match timer {
             Timer::Start => self.await_store(),
             Timer::Beat => self.beats.due(now, due, &mut self.desk),
+            Timer::JobBeat(index) => {
+                self.in_slot(index, |slot, rules, desk| slot.beat(now, due, rules, desk));
+            }
+            Timer::Rescue => self.look(now),
             // The next claim follows from the timer's not being set.
             Timer::Claim => {}
             Timer::Timeout(index) => self.in_slot(index, Slot::timed_out),
             Timer::Resend(index) => self.in_slot(index, Slot::resend),
             Timer::Grace => self.grace_over(now),
             Timer::Farewell => self.exit(true),
+        }
+    }
+
+    fn look(&mut self, now: Now) {
+        if let Some(rescue) = &mut self.rescue {
+            rescue.look(now, &mut self.desk);
         }
     }
 
@@ -202,6 +239,7 @@ impl TableWorker {
         if matches!(self.life, Life::Starting | Life::Running) {
             self.life = Life::Draining;
             self.desk.stop(Timer::Claim);
+            self.desk.stop(Timer::Rescue);
             self.desk.emit(FleetEvent::ShuttingDown { active: self.active() });
             self.desk.set_after(now, Timer::Grace, self.shutdown_grace);
         }

@@ -56,12 +56,14 @@ record! {
         optional prefix: KeyPrefix,
         /// A defect on purpose, to prove that the checks see it. For tests only.
         optional planted_bug: PlantedBug,
-        /// `redis-heartbeat`, `postgres-heartbeat`: the time between two beats. 15s, 30s.
+        /// `redis-heartbeat`: the time between two beats. 15s. `postgres-heartbeat`, `postgres-jobs`: of a
+        /// worker, and of a job in work where jobs beat. 30s.
         optional interval: Duration,
         /// `redis-heartbeat`: the heartbeat key's time to live. 30s.
         optional ttl: Duration,
         /// `redis-heartbeat`: the age from which the api calls a beat stale. 45s. `postgres-heartbeat`:
-        /// the age from which the sweeper takes a worker for dead. 2m.
+        /// the age from which the sweeper takes a worker for dead. 2m. `postgres-jobs`: the age of a running
+        /// job's own beat from which it is put back. 10m.
         optional threshold: Duration,
         /// `redis-heartbeat`: how often the api asks again before it says offline. 2.
         optional retries: Whole<0, 100>,
@@ -73,11 +75,13 @@ record! {
         optional lock_ttl: Duration,
         /// `redis-heartbeat`: how often a worker takes or renews the global lock. 20s.
         optional lock_interval: Duration,
-        /// `postgres-heartbeat`: the time from one look of the sweeper to the next. 60s.
+        /// `postgres-heartbeat`, `postgres-jobs`: the time from one look for the dead to the next, of the
+        /// sweeper, or of each worker. 60s.
         optional check_interval: Duration,
-        /// `postgres-heartbeat`: how long a process waits for a connection, and for an answer. 10s.
+        /// `postgres-heartbeat`, `postgres-jobs`: how long a process waits for a connection, and for an answer. 10s.
         optional patience: Duration,
-        /// `postgres-heartbeat`: a completion counts only while the job is the worker's. false.
+        /// `postgres-heartbeat`, `postgres-jobs`: a completion counts only while the job is the worker's.
+        /// false, true.
         optional fencing: Flag,
         /// `postgres-heartbeat`: there is a sweeper. true.
         optional sweeper: Flag,

@@ -72,6 +72,9 @@ pub(crate) enum System {
     PostgresHeartbeat,
     /// Processes of several workers each on such a queue, whose jobs fetch pages from a web site.
     WorkerPool,
+    /// Jobs in a table of Postgres, each with a beat of its own while it runs. The workers themselves put
+    /// back what has lost its worker; what fails for good is a dead letter.
+    PostgresJobs,
 }
 
 record! {

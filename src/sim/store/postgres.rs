@@ -222,7 +222,7 @@ impl Job {
         FinalState {
             effects: u32::try_from(self.effects.len()).unwrap_or(u32::MAX),
             failed: self.status.as_ref().is_some_and(|row| row.name == StatusName::Failed)
-                || self.execution.as_ref().is_some_and(|row| row.status == ExecutionStatus::Failed),
+                || self.execution.as_ref().is_some_and(Execution::has_failed),
             steps: self.steps.iter().map(|row| row.step).collect(),
         }
     }

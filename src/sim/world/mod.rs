@@ -178,7 +178,7 @@ impl World {
         if matches!(fleet.enqueue, Enqueue::Redis { .. } | Enqueue::Sql { .. }) {
             return Err(unsupported("an enqueue of its own, which is not modelled"));
         }
-        let stores = stores(scenario, processes.first().ok_or_else(|| unsupported("no process"))?);
+        let stores = stores(scenario, &processes).ok_or_else(|| unsupported("no process"))?;
         let mut world = Self {
             now: BEGIN,
             agenda: Agenda::new(),
@@ -330,18 +330,19 @@ impl World {
     }
 }
 
-fn stores(scenario: &Scenario, first: &Process) -> Stores {
-    let (prefix, keep_failed) = first.duty.keys();
+/// `None` without a process, whose settings say how the stores are used.
+fn stores(scenario: &Scenario, processes: &[Process]) -> Option<Stores> {
+    let (prefix, keep_failed) = processes.first()?.duty.keys();
     let mut postgres = Postgres::new();
-    if first.duty.sweeps_are_refused() {
+    if processes.iter().any(|process| process.duty.sweeps_are_refused()) {
         postgres.refuse_sweeps();
     }
     let durability = scenario.stack.redis.as_ref().map_or(RedisDurability::None, |redis| redis.durability);
-    Stores {
+    Some(Stores {
         redis: Redis::new(prefix, keep_failed, durability),
         postgres,
         servers: BTreeMap::from(Store::ALL.map(|store| (store, Server::new()))),
-    }
+    })
 }
 
 fn unsupported(what: &str) -> BackendError {

@@ -2,6 +2,7 @@
 
 use crate::names::ProcessName;
 use crate::protocol::pool::settings::PoolSettings;
+use crate::protocol::table::{SweepSettings, Watch};
 use crate::protocol::{
     Detector, FleetRole, FleetSettings, Machine, Pool, Sweeper, TableRole, TableSettings, TableWorker, Worker,
 };
@@ -12,7 +13,8 @@ use crate::time::{Now, Span};
 #[derive(Debug, Clone)]
 pub(super) enum Duty {
     Fleet { role: FleetRole, settings: Box<FleetSettings> },
-    Table { role: TableRole, settings: Box<TableSettings> },
+    Table { settings: Box<TableSettings> },
+    Sweeper { settings: SweepSettings, patience: Span },
 }
 
 /// A program that runs.
@@ -34,9 +36,15 @@ impl Duty {
             scenario::Program::Reference { role, settings } => {
                 Some(Self::Fleet { role: *role, settings: settings.clone() })
             }
-            scenario::Program::Table { role, settings } => {
-                Some(Self::Table { role: *role, settings: settings.clone() })
+            scenario::Program::Table { role: TableRole::Worker, settings } => {
+                Some(Self::Table { settings: settings.clone() })
             }
+            scenario::Program::Table { role: TableRole::Sweeper, settings } => match &settings.watch {
+                Watch::Sweeper(sweep) => {
+                    Some(Self::Sweeper { settings: sweep.clone(), patience: settings.patience })
+                }
+                Watch::Workers(_) => None,
+            },
             scenario::Program::External { .. } => None,
         }
     }
@@ -60,12 +68,10 @@ impl Duty {
                     Program::Server
                 }
             },
-            Self::Table { role: TableRole::Worker, settings } => {
+            Self::Table { settings } => {
                 Program::TableWorker(Box::new(TableWorker::new(settings, name, pid, instance)))
             }
-            Self::Table { role: TableRole::Sweeper, settings } => {
-                Program::Sweeper(Box::new(Sweeper::new(&settings.sweep, pid)))
-            }
+            Self::Sweeper { settings, .. } => Program::Sweeper(Box::new(Sweeper::new(settings, pid))),
         }
     }
 
@@ -93,14 +99,16 @@ impl Duty {
     pub fn patience(&self) -> Span {
         match self {
             Self::Fleet { settings, .. } => settings.patience(),
-            Self::Table { settings, .. } => settings.patience,
+            Self::Table { settings } => settings.patience,
+            Self::Sweeper { patience, .. } => *patience,
         }
     }
 
     pub fn shutdown_grace(&self) -> Span {
         match self {
             Self::Fleet { settings, .. } => settings.queue.shutdown_grace,
-            Self::Table { settings, .. } => settings.shutdown_grace,
+            Self::Table { settings } => settings.shutdown_grace,
+            Self::Sweeper { .. } => Span::ZERO,
         }
     }
 
@@ -108,7 +116,7 @@ impl Duty {
     pub fn keys(&self) -> (&str, Span) {
         match self {
             Self::Fleet { settings, .. } => (&settings.prefix, settings.queue.keep_failed),
-            Self::Table { .. } => ("", Span::ZERO),
+            Self::Table { .. } | Self::Sweeper { .. } => ("", Span::ZERO),
         }
     }
 
@@ -116,14 +124,14 @@ impl Duty {
     pub fn first_queue(&self) -> &str {
         match self {
             Self::Fleet { settings, .. } => settings.queue.queues.first().map_or("", String::as_str),
-            Self::Table { .. } => "",
+            Self::Table { .. } | Self::Sweeper { .. } => "",
         }
     }
 
     pub fn sweeps_are_refused(&self) -> bool {
         match self {
-            Self::Fleet { .. } => false,
-            Self::Table { settings, .. } => !settings.sweep.may_update,
+            Self::Fleet { .. } | Self::Table { .. } => false,
+            Self::Sweeper { settings, .. } => !settings.may_update,
         }
     }
 }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
 use super::{Values, classify, execute, integer};
 use crate::names::JobId;
 use crate::protocol::command::StalledReport;
-use crate::protocol::table::WORKER_DIED;
+use crate::protocol::table::{AfterFailure, WORKER_DIED};
 use crate::protocol::{ClaimedJob, Reply, StoreError, TableCommand};
 use crate::time::Span;
 
@@ -25,7 +25,7 @@ const CLAIM: &str = "WITH next AS (
             AND execution_id <> ALL ($2)
         ORDER BY status = 'queued', run_at, execution_id LIMIT 1 FOR UPDATE SKIP LOCKED)
     UPDATE executions e SET attempts = e.attempts + (e.status = 'queued')::int, status = 'running',
-        worker_id = $1, updated_at = now()
+        worker_id = $1, heartbeat_at = now(), updated_at = now()
     FROM next WHERE e.execution_id = next.execution_id
     RETURNING e.spec, e.attempts, e.stalls";
 
@@ -45,7 +45,10 @@ const RETRY: &str = "UPDATE executions SET status = 'queued', worker_id = NULL, 
         run_at = now() + $5 * interval '1 microsecond', updated_at = now()
     WHERE execution_id = $1 AND status = 'running' AND worker_id = $2 AND attempts = $3";
 
-const FAIL: &str = "UPDATE executions SET status = 'failed', execution_error = $4, updated_at = now()
+const BEAT_JOB: &str = "UPDATE executions SET heartbeat_at = now()
+    WHERE execution_id = $1 AND status = 'running' AND worker_id = $2 AND attempts = $3";
+
+const FAIL: &str = "UPDATE executions SET status = $5, execution_error = $4, updated_at = now()
     WHERE execution_id = $1 AND status = 'running' AND worker_id = $2 AND attempts = $3";
 
 const RELEASE: &str = "UPDATE executions SET status = 'queued', worker_id = NULL, run_at = now(),
@@ -58,6 +61,18 @@ const FAIL_JOBS_OF_THE_DEAD: &str = "UPDATE executions e
     WHERE e.status = 'running' AND e.worker_id = w.worker_id
         AND w.last_heartbeat_at < now() - $1 * interval '1 microsecond'
     RETURNING e.execution_id";
+
+/// Of two lookers that find the same job the second finds it changed.
+const RESCUE: &str = "UPDATE executions
+    SET status = CASE WHEN attempts < (spec::json ->> 'attempts')::int THEN 'queued' ELSE 'dead_letter' END,
+        worker_id = CASE WHEN attempts < (spec::json ->> 'attempts')::int THEN NULL ELSE worker_id END,
+        execution_error = $2, stalls = stalls + 1, run_at = now(), updated_at = now()
+    WHERE status = 'running' AND heartbeat_at < now() - $1 * interval '1 microsecond'
+    RETURNING execution_id, status = 'queued'";
+
+const REPLAY: &str = "UPDATE executions SET status = 'queued', worker_id = NULL, execution_error = NULL,
+        attempts = 0, run_at = now(), updated_at = now()
+    WHERE execution_id = $1 AND status = 'dead_letter'";
 
 pub(super) async fn run(client: Arc<Client>, command: &TableCommand) -> Result<Reply, StoreError> {
     match command {
@@ -90,19 +105,27 @@ pub(super) async fn run(client: Arc<Client>, command: &TableCommand) -> Result<R
             let held = rows.first().map(|row| row.try_get(0).map_err(|error| classify(&error)));
             Ok(Reply::Held(held.transpose()?.unwrap_or(false)))
         }
-        TableCommand::Fail { job, worker, attempt, error, retry_in } => {
+        TableCommand::BeatJob { job, worker, attempt } => {
+            let attempt = integer(*attempt)?;
+            let values: Values<'_> =
+                &[(&job.as_str(), Type::TEXT), (&worker.as_str(), Type::TEXT), (&attempt, Type::INT4)];
+            Ok(Reply::Held(execute(&client, BEAT_JOB, values).await? == 1))
+        }
+        TableCommand::Fail { job, worker, attempt, error, then } => {
             let attempt = integer(*attempt)?;
             let (job, worker) = (job.as_str(), worker.as_str());
             let ended: Values<'_> =
                 &[(&job, Type::TEXT), (&worker, Type::TEXT), (&attempt, Type::INT4), (error, Type::TEXT)];
-            let changed = match retry_in.map(micros) {
-                Some(wait) => {
-                    let values = [ended, &[(&wait, Type::FLOAT8)]].concat();
-                    execute(&client, RETRY, &values).await?
-                }
-                None => execute(&client, FAIL, ended).await?,
+            let wait = match then {
+                AfterFailure::Retry(wait) => micros(*wait),
+                AfterFailure::Failed | AfterFailure::DeadLetter => 0.0,
             };
-            Ok(Reply::Held(changed == 1))
+            let (statement, last): (_, (&(dyn ToSql + Sync), Type)) = match then {
+                AfterFailure::Retry(_) => (RETRY, (&wait, Type::FLOAT8)),
+                AfterFailure::Failed => (FAIL, (&"failed", Type::TEXT)),
+                AfterFailure::DeadLetter => (FAIL, (&"dead_letter", Type::TEXT)),
+            };
+            Ok(Reply::Held(execute(&client, statement, &[ended, &[last]].concat()).await? == 1))
         }
         TableCommand::Release { job, worker, attempt } => {
             let attempt = integer(*attempt)?;
@@ -117,6 +140,21 @@ pub(super) async fn run(client: Arc<Client>, command: &TableCommand) -> Result<R
             let mut failed = rows.iter().map(job).collect::<Result<Vec<_>, _>>()?;
             failed.sort_unstable();
             Ok(Reply::StalledCheck(StalledReport { ran: true, requeued: Vec::new(), failed }))
+        }
+        TableCommand::Rescue { stale } => {
+            let values: Values<'_> = &[(&micros(*stale), Type::FLOAT8), (&WORKER_DIED, Type::TEXT)];
+            let rows = client.query_typed(RESCUE, values).await.map_err(|error| classify(&error))?;
+            let mut report = StalledReport { ran: true, ..StalledReport::default() };
+            for row in &rows {
+                let is_queued: bool = row.try_get(1).map_err(|error| classify(&error))?;
+                if is_queued { &mut report.requeued } else { &mut report.failed }.push(job(row)?);
+            }
+            report.requeued.sort_unstable();
+            report.failed.sort_unstable();
+            Ok(Reply::StalledCheck(report))
+        }
+        TableCommand::Replay { job } => {
+            Ok(Reply::Held(execute(&client, REPLAY, &[(&job.as_str(), Type::TEXT)]).await? == 1))
         }
     }
 }

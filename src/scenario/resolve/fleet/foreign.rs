@@ -28,7 +28,8 @@ fn owned(s: &Settings) -> [(&'static str, Option<Place>, &'static [System]); 31]
     // A pool has a limit of its own on an attempt.
     const NOT_POOL: &[System] = &[System::RedisHeartbeat, System::RedisQueue, System::PostgresHeartbeat];
     const SWEPT: &[System] = &[System::PostgresHeartbeat];
-    const BEATING: &[System] = &[System::RedisHeartbeat, System::PostgresHeartbeat];
+    const IN_POSTGRES: &[System] = &[System::PostgresHeartbeat, System::PostgresJobs];
+    const BEATING: &[System] = &[System::RedisHeartbeat, System::PostgresHeartbeat, System::PostgresJobs];
     [
         ("interval", s.interval.place(), BEATING),
         ("ttl", s.ttl.place(), HEARTBEAT),
@@ -47,9 +48,9 @@ fn owned(s: &Settings) -> [(&'static str, Option<Place>, &'static [System]); 31]
         ("keep_failed", s.keep_failed.place(), IN_REDIS),
         ("prefix", s.prefix.place(), IN_REDIS),
         ("planted_bug", s.planted_bug.place(), IN_REDIS),
-        ("check_interval", s.check_interval.place(), SWEPT),
-        ("patience", s.patience.place(), SWEPT),
-        ("fencing", s.fencing.place(), SWEPT),
+        ("check_interval", s.check_interval.place(), IN_POSTGRES),
+        ("patience", s.patience.place(), IN_POSTGRES),
+        ("fencing", s.fencing.place(), IN_POSTGRES),
         ("sweeper", s.sweeper.place(), SWEPT),
         ("sweeper_may_update", s.sweeper_may_update.place(), SWEPT),
         ("timeout", s.timeout.place(), NOT_POOL),

@@ -109,6 +109,7 @@ impl System {
             Self::RedisQueue => "redis-queue",
             Self::PostgresHeartbeat => "postgres-heartbeat",
             Self::WorkerPool => "worker-pool",
+            Self::PostgresJobs => "postgres-jobs",
         }
     }
 
@@ -116,7 +117,7 @@ impl System {
     const fn stores(self) -> &'static [Store] {
         match self {
             Self::RedisHeartbeat | Self::RedisQueue | Self::WorkerPool => &Store::ALL,
-            Self::PostgresHeartbeat => &[Store::Postgres],
+            Self::PostgresHeartbeat | Self::PostgresJobs => &[Store::Postgres],
         }
     }
 }
@@ -159,6 +160,7 @@ impl Reference<'_> {
                     FleetSettings { pool: Some(pool.clone()), ..self.in_redis(&[QUEUE_NAME], None, context) };
                 self.pool_fleet(&settings, &pool, context)
             }
+            System::PostgresJobs => self.rescued_fleet(defaults.attempts, context),
         };
         (fleet, defaults)
     }

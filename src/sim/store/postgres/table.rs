@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{EffectRow, Postgres, integer};
 use crate::names::{JobId, Text};
 use crate::protocol::command::StalledReport;
-use crate::protocol::table::WORKER_DIED;
+use crate::protocol::table::{AfterFailure, WORKER_DIED};
 use crate::protocol::{ClaimedJob, JobSpec, Reply, StoreError, TableCommand};
 use crate::time::{Instant, Span};
 
@@ -27,6 +27,8 @@ pub struct Execution {
     pub attempts: u32,
     pub stalls: u32,
     pub run_at: Instant,
+    /// Of the attempt itself.
+    pub beat: Option<Instant>,
     pub updated: Instant,
 }
 
@@ -36,9 +38,16 @@ pub enum ExecutionStatus {
     Running,
     Completed,
     Failed,
+    DeadLetter,
 }
 
 impl Execution {
+    /// For good.
+    #[must_use]
+    pub const fn has_failed(&self) -> bool {
+        matches!(self.status, ExecutionStatus::Failed | ExecutionStatus::DeadLetter)
+    }
+
     fn is_attempt(&self, worker: &Text, attempt: u32) -> bool {
         self.worker.as_ref() == Some(worker) && self.attempts == attempt
     }
@@ -80,15 +89,21 @@ impl Postgres {
             TableCommand::Finish { job, worker, attempt, fenced } => {
                 Reply::Held(self.finish(now, job, worker, integer(*attempt)?, *fenced))
             }
-            TableCommand::Fail { job, worker, attempt, error, retry_in } => {
+            TableCommand::BeatJob { job, worker, attempt } => {
+                let attempt = integer(*attempt)?;
+                let row = self.execution(job).filter(|row| row.runs_as(worker, attempt));
+                Reply::Held(row.map(|row| row.beat = Some(now)).is_some())
+            }
+            TableCommand::Fail { job, worker, attempt, error, then } => {
                 let attempt = integer(*attempt)?;
                 Reply::Held(self.change(now, job, |row| {
                     let held = row.runs_as(worker, attempt);
                     if held {
                         row.error = Some(error.as_str().into());
-                        match retry_in {
-                            Some(wait) => row.requeue(now + *wait),
-                            None => row.status = ExecutionStatus::Failed,
+                        match then {
+                            AfterFailure::Retry(wait) => row.requeue(now + *wait),
+                            AfterFailure::Failed => row.status = ExecutionStatus::Failed,
+                            AfterFailure::DeadLetter => row.status = ExecutionStatus::DeadLetter,
                         }
                     }
                     held
@@ -109,6 +124,15 @@ impl Postgres {
                 let failed = self.fail_jobs_of_the_dead(now, *stale);
                 Reply::StalledCheck(StalledReport { ran: true, requeued: Vec::new(), failed })
             }
+            TableCommand::Rescue { stale } => Reply::StalledCheck(self.rescue(now, *stale)),
+            TableCommand::Replay { job } => Reply::Held(self.change(now, job, |row| {
+                let is_dead = row.status == ExecutionStatus::DeadLetter;
+                if is_dead {
+                    row.requeue(now);
+                    (row.attempts, row.error) = (0, None);
+                }
+                is_dead
+            })),
         })
     }
 
@@ -126,6 +150,7 @@ impl Postgres {
             attempts: 0,
             stalls: 0,
             run_at,
+            beat: None,
             updated: now,
         });
         self.tables.queued.insert((run_at, spec.id.clone()));
@@ -148,6 +173,7 @@ impl Postgres {
             row.attempts += u32::from(row.status == ExecutionStatus::Queued);
             row.status = ExecutionStatus::Running;
             row.worker = Some(worker.clone());
+            row.beat = Some(now);
             true
         });
         let row = self.find(&id)?.execution.as_ref()?;
@@ -193,6 +219,35 @@ impl Postgres {
         dead
     }
 
+    fn rescue(&mut self, now: Instant, stale: Span) -> StalledReport {
+        let mut report = StalledReport { ran: true, ..StalledReport::default() };
+        let is_old = |id: &&JobId| {
+            let beat = self.find(id).and_then(|job| job.execution.as_ref()?.beat);
+            beat.is_some_and(|beat| now.since(beat) > stale)
+        };
+        let old: Vec<JobId> = self.tables.running.iter().filter(is_old).cloned().collect();
+        for id in old {
+            let mut requeued = false;
+            self.change(now, &id, |row| {
+                requeued = row.attempts < row.spec.attempts;
+                (row.stalls, row.error) = (row.stalls + 1, Some(WORKER_DIED.into()));
+                if requeued {
+                    row.requeue(now);
+                } else {
+                    (row.status, row.run_at) = (ExecutionStatus::DeadLetter, now);
+                }
+                true
+            });
+            if requeued { &mut report.requeued } else { &mut report.failed }.push(id);
+        }
+        report
+    }
+
+    fn execution(&mut self, id: &JobId) -> Option<&mut Execution> {
+        let place = *self.index.get(id)?;
+        self.jobs[place as usize].execution.as_mut()
+    }
+
     /// Changes the row, if there is one and the change wants to; what finds rows follows it.
     fn change(&mut self, now: Instant, id: &JobId, change: impl FnOnce(&mut Execution) -> bool) -> bool {
         let Some(place) = self.index.get(id) else { return false };
@@ -206,12 +261,12 @@ impl Postgres {
         match before.0 {
             ExecutionStatus::Queued => drop(tables.queued.remove(&(before.1, id.clone()))),
             ExecutionStatus::Running => drop(tables.running.remove(id)),
-            ExecutionStatus::Completed | ExecutionStatus::Failed => {}
+            ExecutionStatus::Completed | ExecutionStatus::Failed | ExecutionStatus::DeadLetter => {}
         }
         match row.status {
             ExecutionStatus::Queued => drop(tables.queued.insert((row.run_at, id.clone()))),
             ExecutionStatus::Running => drop(tables.running.insert(id.clone())),
-            ExecutionStatus::Completed | ExecutionStatus::Failed => {}
+            ExecutionStatus::Completed | ExecutionStatus::Failed | ExecutionStatus::DeadLetter => {}
         }
         true
     }
