@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 
-use super::{Ended, FleetError};
+use super::{Ended, FleetError, ballast};
 use crate::live::clock;
 use crate::live::fleet::emit::{emit, emit_clock};
 use crate::live::store::Stores;
@@ -63,6 +63,7 @@ pub(super) struct Signals {
 
 impl Signals {
     pub fn catch() -> Result<Self, FleetError> {
+        ballast::grow_when_told()?;
         let catch = |kind| signal(kind).map_err(|source| FleetError::Io { what: "catch signals", source });
         Ok(Self { terminate: catch(SignalKind::terminate())?, clock: catch(SignalKind::user_defined1())? })
     }

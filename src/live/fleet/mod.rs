@@ -1,9 +1,10 @@
 //! The reference fleet's processes: `protocol`'s machines on tokio, against real stores.
 //!
 //! Each process writes one JSON line per event on its standard output ([`emit`]), ends gracefully on
-//! SIGTERM, and says its wall clock on SIGUSR1.
+//! SIGTERM, says its wall clock on SIGUSR1, and takes more memory on SIGWINCH.
 
 mod api;
+mod ballast;
 mod catalogue;
 mod driver;
 pub mod emit;

@@ -5,6 +5,8 @@ pub(crate) mod distribution;
 pub(crate) mod expect;
 pub(crate) mod fault;
 pub(crate) mod fleet;
+pub(crate) mod limit;
+pub(crate) mod trouble;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -87,6 +89,8 @@ record! {
 record! {
     /// A Postgres server.
     Postgres {
+        /// How many connections it takes. 200 unless given.
+        optional max_connections: Whole<5, 1000>,
         /// An image in place of the default one; the docker backend only.
         optional image: Text,
     }

@@ -8,6 +8,7 @@ mod fleet;
 mod length;
 mod overlap;
 mod timing;
+mod trouble;
 mod workload;
 
 use super::decode::{Decode, Field, Placed};
@@ -181,10 +182,10 @@ impl Context<'_, '_> {
             durability: redis.durability.value().copied().unwrap_or(RedisDurability::Rdb),
             image: redis.image.value().map(|image| image.0.clone()),
         });
-        let postgres = stack
-            .postgres
-            .value()
-            .map(|postgres| PostgresSpec { image: postgres.image.value().map(|image| image.0.clone()) });
+        let postgres = stack.postgres.value().map(|postgres| PostgresSpec {
+            image: postgres.image.value().map(|image| image.0.clone()),
+            max_connections: postgres.max_connections.value().map(|Whole(most)| *most as u32),
+        });
         let is_bad = matches!(stack.redis, Field::Bad) || matches!(stack.postgres, Field::Bad);
         (!is_bad).then_some(Stack { redis, postgres })
     }

@@ -9,6 +9,7 @@ mod inject;
 mod observe;
 mod process;
 mod server;
+mod trouble;
 mod wire;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -20,6 +21,7 @@ use http::Exchange;
 use observe::{Collector, Prober, Producer, Saw};
 use process::Process;
 use server::{Server, Stores};
+use trouble::Troubles;
 use wire::{Conn, Message, Peer, Wire};
 
 use crate::backend::{Action, Backend, BackendError};
@@ -109,6 +111,10 @@ enum Planned {
     ExchangeLimit { exchange: usize },
     Fire { order: Box<Order> },
     StoreReady { store: Store, order: Box<Order> },
+    Occupied { number: u32, each: Span, every: Span },
+    Unoccupied,
+    Expired { keys: Vec<String> },
+    StatementLimit,
     Tick,
     AskArrives { ask: usize },
     AskLimit { ask: usize },
@@ -127,6 +133,7 @@ struct World {
     processes: Vec<Process>,
     exchanges: Vec<Exchange>,
     stores: Stores,
+    troubles: Troubles,
     enqueue_by: Enqueue,
     producer: Producer,
     prober: Prober,
@@ -158,6 +165,7 @@ impl World {
         if matches!(fleet.enqueue, Enqueue::Redis { .. } | Enqueue::Sql { .. }) {
             return Err(unsupported("an enqueue of its own, which is not modelled"));
         }
+        trouble::check(&scenario.faults)?;
         let settings = processes.first().map(|process| process.settings.clone());
         let settings = settings.ok_or_else(|| unsupported("no process"))?;
         let mut world = Self {
@@ -171,6 +179,7 @@ impl World {
             processes,
             exchanges: Vec::new(),
             stores: stores(scenario, &settings),
+            troubles: Troubles::default(),
             enqueue_by: fleet.enqueue.clone(),
             producer: Producer::default(),
             prober: Prober::new(fleet.liveness.as_ref(), None),
@@ -265,6 +274,10 @@ impl World {
             Planned::ExchangeLimit { exchange } => self.exchange_limit(exchange),
             Planned::Fire { order } => self.fire(*order),
             Planned::StoreReady { store, order } => self.store_ready(store, *order),
+            Planned::Occupied { number, each, every } => self.occupied(number, each, every),
+            Planned::Unoccupied => self.unoccupied(),
+            Planned::Expired { keys } => self.expired(&keys),
+            Planned::StatementLimit => self.statement_limit(),
             Planned::Tick => self.tick(),
             Planned::AskArrives { ask } => self.ask_arrives(ask),
             Planned::AskLimit { ask } => self.ask_limit(ask),
@@ -311,5 +324,5 @@ fn stores(scenario: &Scenario, settings: &FleetSettings) -> Stores {
 }
 
 fn unsupported(what: &str) -> BackendError {
-    BackendError::Unsupported(format!("the simulator cannot run this fleet: it has {what}"))
+    BackendError::Unsupported(format!("the simulator cannot run this scenario: it has {what}"))
 }
