@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::check::facts::Facts;
 use crate::check::faults::{Part, kind_of, stands_between};
 use crate::check::measure::Moment;
+use crate::fault::rules::Slices;
 use crate::fault::{Direction, Fault, FaultId, FaultKind, Injection, OutageKind, Toxic};
 use crate::history::EnqueueOutcome;
 use crate::names::{Endpoint, ProcessName, Store};
@@ -82,6 +83,10 @@ fn outlasts_clients(facts: &Facts<'_>, kind: &FaultKind) -> bool {
             let ways = if direction == Direction::Both { 2 } else { 1 };
             (latency + jitter).saturating_mul(ways)
         }
+        // A script and its answer are below four kilobytes.
+        Toxic::Slicer { average_size, size_variation, delay, .. } => {
+            Slices { average_size, size_variation, delay }.longest(4_096)
+        }
         _ => return false,
     };
     reply >= patience
@@ -103,6 +108,7 @@ fn alone(facts: &Facts<'_>, pipeline: &Pipeline, id: FaultId, parts: &[&Part<'_>
             let Some(onset) = part.onset.done else { return true };
             let end = match part.onset.injection {
                 Some(Injection::DeleteKeys { .. }) => onset.effective.hi,
+                Some(Injection::Trouble { trouble }) if !trouble.lasts() => onset.effective.hi,
                 _ => part.heal.done.map_or(until, |heal| heal.effective.hi),
             };
             let near = Moment { lo: onset.effective.lo - reach, hi: end.max(onset.effective.hi) + reach };
@@ -136,11 +142,15 @@ fn sides_struck(facts: &Facts<'_>, parts: &[&Part<'_>]) -> Vec<Side> {
                 struck.extend(harmful.map(|link| &link.from));
             }
             Injection::Pause { process }
+            | Injection::Throttle { process, .. }
             | Injection::ClockStep { process, .. }
             | Injection::ClockDrift { process, .. } => {
                 struck.insert(process);
             }
             Injection::DeleteKeys { .. } => {
+                sides.insert(Side::Store);
+            }
+            Injection::Trouble { trouble } if matters(facts, trouble.store()) => {
                 sides.insert(Side::Store);
             }
             _ => {}
@@ -181,7 +191,10 @@ const fn holds_back(injection: &Injection) -> bool {
     matches!(
         injection,
         Injection::Toxic {
-            toxic: Toxic::Latency { .. } | Toxic::Partition { .. } | Toxic::Bandwidth { .. },
+            toxic: Toxic::Latency { .. }
+                | Toxic::Partition { .. }
+                | Toxic::Bandwidth { .. }
+                | Toxic::Slicer { .. },
             ..
         }
     )

@@ -102,7 +102,9 @@ fn needs_heal(injection: &Injection) -> bool {
         | Injection::StoreDown { .. }
         | Injection::ClockStep { .. }
         | Injection::ClockDrift { .. }
+        | Injection::Throttle { .. }
         | Injection::Toxic { .. } => true,
+        Injection::Trouble { trouble } => trouble.lasts(),
         Injection::Signal { .. }
         | Injection::Stop { .. }
         | Injection::Start { .. }
@@ -110,6 +112,9 @@ fn needs_heal(injection: &Injection) -> bool {
         | Injection::StoreUp { .. }
         | Injection::ClockReset { .. }
         | Injection::ClearToxic { .. }
+        | Injection::Unthrottle { .. }
+        | Injection::OutOfMemory { .. }
+        | Injection::TroubleOver { .. }
         | Injection::DeleteKeys { .. } => false,
     }
 }
@@ -190,7 +195,8 @@ fn unfired<'s>(scenario: &'s Scenario, faults: &'s Faults<'_>) -> impl Iterator<
 
 pub(super) fn kind_of(scenario: &Scenario, id: FaultId) -> &'static str {
     let Some(fault) = scenario.faults.get(usize::from(id.0)) else { return "unknown" };
-    match fault.kind {
+    match &fault.kind {
+        FaultKind::Trouble { trouble, .. } => trouble.name(),
         FaultKind::Kill { .. } => "kill",
         FaultKind::Stop { .. } => "stop",
         FaultKind::Restart { .. } => "restart",
@@ -200,6 +206,10 @@ pub(super) fn kind_of(scenario: &Scenario, id: FaultId) -> &'static str {
         FaultKind::Outage { .. } => "outage",
         FaultKind::ClockStep { .. } => "clock_step",
         FaultKind::ClockDrift { .. } => "clock_drift",
+        FaultKind::Throttle { .. } => "throttle_cpu",
+        FaultKind::OutOfMemory { .. } => "out_of_memory",
+        FaultKind::ClockStrobe { .. } => "clock_strobe",
+        FaultKind::CrashLoop { .. } => "crash_loop",
         FaultKind::Network { .. } => "network",
         FaultKind::DeleteKeys { .. } => "delete_keys",
     }
@@ -217,7 +227,12 @@ pub(super) fn stands_between(injection: &Injection, process: &ProcessName, store
             };
             reaches && link.from == *process
         }),
-        Injection::Pause { process: paused } => paused == process,
+        Injection::Pause { process: struck } | Injection::Throttle { process: struck, .. } => {
+            struck == process
+        }
+        Injection::Trouble { trouble } => {
+            trouble.lasts() && store.is_none_or(|store| store == trouble.store())
+        }
         _ => false,
     }
 }
@@ -229,6 +244,7 @@ fn target_of(injection: &Injection) -> String {
             links.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
         }
         Injection::DeleteKeys { keys } => keys.join(", "),
+        Injection::Trouble { trouble } | Injection::TroubleOver { trouble } => trouble.store().to_string(),
         other => other.process().map_or_else(String::new, ToString::to_string),
     }
 }

@@ -123,7 +123,7 @@ fn hear(life: &mut Life, at: Instant, said: &FleetEvent) {
 /// When the signal that ended the life took effect, if the harness sent one: the last that struck.
 fn blow(faults: &Faults<'_>, process: &ProcessName, from: Instant, to: Instant) -> Option<Moment> {
     let signals = faults.values().flat_map(|part| [&part.onset, &part.heal]).filter_map(|half| {
-        let deadly = matches!(half.injection?, Injection::Signal { .. });
+        let deadly = matches!(half.injection?, Injection::Signal { .. } | Injection::OutOfMemory { .. });
         let struck = deadly && half.injection?.process() == Some(process);
         struck.then_some(half.done?.effective)
     });
@@ -136,7 +136,10 @@ fn blow(faults: &Faults<'_>, process: &ProcessName, from: Instant, to: Instant) 
 /// A SIGKILL that was proved ends a life, also if the exit was not recorded.
 fn end_unreported(lives: &mut Lives, faults: &Faults<'_>) {
     for part in faults.values() {
-        let Some(Injection::Signal { process, signal: Signal::Kill }) = part.onset.injection else {
+        let Some(
+            Injection::Signal { process, signal: Signal::Kill } | Injection::OutOfMemory { process, .. },
+        ) = part.onset.injection
+        else {
             continue;
         };
         let (Some(done), Some(lives)) = (part.onset.done, lives.get_mut(process)) else { continue };

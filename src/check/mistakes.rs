@@ -103,6 +103,9 @@ fn outages(facts: &Facts<'_>) -> Vec<Moment> {
         Injection::StoreDown { store, .. } if facts.beat_store.is_none_or(|beats| beats == *store) => {
             part.lasting(facts.run.hi)
         }
+        Injection::Trouble { trouble } if facts.beat_store.is_none_or(|beats| beats == trouble.store()) => {
+            part.lasting(facts.run.hi)
+        }
         _ => None,
     });
     lasting.map(|outage| Moment { lo: outage.lo, hi: outage.hi + after }).collect()

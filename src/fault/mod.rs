@@ -5,10 +5,12 @@
 //! the injection that undoes it. A backend carries an injection out and proves it.
 
 pub mod rules;
+pub mod trouble;
 
 use serde::{Deserialize, Serialize};
 
 use crate::dist::Distribution;
+use crate::fault::trouble::Trouble;
 use crate::names::{JobId, Link, ProcessName, Store};
 use crate::time::{SignedSpan, Span};
 
@@ -78,6 +80,33 @@ pub enum FaultKind {
         ppm: i64,
         lasting: Option<Span>,
     },
+    /// The clock jumps by `by` and back again, each time after `every`, for `lasting` in all.
+    ClockStrobe {
+        target: Target,
+        by: SignedSpan,
+        every: Span,
+        lasting: Span,
+    },
+    /// Killed `count` times: each time once it has run for `runs_for`, and started again after
+    /// `restart_after`.
+    CrashLoop {
+        target: Target,
+        runs_for: Span,
+        restart_after: Span,
+        count: u32,
+    },
+    /// The process gets no more than a share of one processor, in parts per million.
+    Throttle {
+        target: Target,
+        share: u32,
+        lasting: Span,
+    },
+    /// The process gets no more than `limit` bytes and wants more, until the kernel kills it.
+    OutOfMemory {
+        target: Target,
+        limit: u64,
+        restart_after: Option<Span>,
+    },
     Network {
         links: LinkSelector,
         toxic: Toxic,
@@ -86,6 +115,11 @@ pub enum FaultKind {
     /// What an operator does by a runbook: delete keys in Redis. Has no undo.
     DeleteKeys {
         keys: Vec<String>,
+    },
+    /// Something within a store that answers; `lasting` is there where it lasts.
+    Trouble {
+        trouble: Trouble,
+        lasting: Option<Span>,
     },
 }
 
@@ -201,6 +235,12 @@ pub enum Toxic {
     Partition { direction: Direction },
     /// Open connections are closed, new ones are refused (the listener's port is closed).
     Refuse,
+    /// What one side does to end a connection, the other side hears of `delay` later.
+    SlowClose { delay: Span },
+    /// Bytes pass in slices of `average_size` ± up to `size_variation`, with `delay` after each.
+    Slicer { average_size: u64, size_variation: u64, delay: Span, direction: Direction },
+    /// So many bytes pass on a connection in this direction; then it is closed.
+    LimitData { bytes: u64, direction: Direction },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
@@ -252,6 +292,18 @@ pub enum Injection {
     ClockReset {
         process: ProcessName,
     },
+    Throttle {
+        process: ProcessName,
+        share: u32,
+    },
+    Unthrottle {
+        process: ProcessName,
+    },
+    /// Takes effect with the process's end.
+    OutOfMemory {
+        process: ProcessName,
+        limit: u64,
+    },
     Toxic {
         links: Vec<Link>,
         toxic: Toxic,
@@ -263,6 +315,13 @@ pub enum Injection {
     },
     DeleteKeys {
         keys: Vec<String>,
+    },
+    Trouble {
+        trouble: Trouble,
+    },
+    /// Ends a trouble that lasts.
+    TroubleOver {
+        trouble: Trouble,
     },
 }
 
@@ -278,6 +337,9 @@ impl Injection {
             | Self::Resume { process }
             | Self::ClockStep { process, .. }
             | Self::ClockDrift { process, .. }
+            | Self::Throttle { process, .. }
+            | Self::Unthrottle { process }
+            | Self::OutOfMemory { process, .. }
             | Self::ClockReset { process } => Some(process),
             _ => None,
         }

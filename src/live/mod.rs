@@ -1,6 +1,7 @@
 //! The only place with sockets, containers and processes.
 
 mod backend;
+pub mod cgroup;
 pub mod clock;
 pub mod environment;
 pub mod fleet;

@@ -210,11 +210,19 @@ impl Connection {
         }
     }
 
-    /// Writes what is under way and due. `Some` if the connection is to be reset.
+    /// Writes what is under way and due. `Some` if the connection is over.
     fn deliver(&mut self, direction: usize, around: &mut Surroundings<'_>) -> Option<Pumped> {
         let Self { side, way, wake, .. } = self;
         let (sink, way) = (&mut side[1 - direction], &mut way[direction]);
+        let flow = &around.flow[direction];
+        if flow.bytes_max.is_none() {
+            way.pipe.forget_amount();
+        }
         while !way.pipe.is_empty() {
+            if way.pipe.is_spent(flow) {
+                around.stats.cut += 1;
+                return Some(Pumped::Finished);
+            }
             let now = (around.clock)();
             let written = match way.pipe.next(&around.flow[direction], now) {
                 Next::Empty => return None,
@@ -239,6 +247,11 @@ impl Connection {
                 }
                 Err(Dead) => way.die(),
             }
+        }
+        // It is closed with the last byte that may pass, not with the first that may not.
+        if way.pipe.is_spent(&around.flow[direction]) {
+            around.stats.cut += 1;
+            return Some(Pumped::Finished);
         }
         None
     }

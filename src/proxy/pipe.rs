@@ -23,6 +23,10 @@ pub(super) struct Pipe {
     bytes: usize,
     /// What has been let through is paid for, at the bandwidth's rate, up to here.
     paid_until: Instant,
+    /// The last slice is followed by nothing before then.
+    sliced_until: Instant,
+    /// Bytes that have passed since an amount was set for them.
+    counted: u64,
 }
 
 #[derive(Debug)]
@@ -84,17 +88,39 @@ impl Pipe {
         if due > now {
             return Next::Wait(due);
         }
-        match &item.what {
-            What::End(end) => Next::End(*end),
-            What::Bytes { data, start } => match flow.bytes_per_second {
-                None => Next::Bytes(&data[*start..]),
-                Some(_) if self.paid_until > now => Next::Wait(self.paid_until),
-                Some(rate) => {
-                    let rest = &data[*start..];
-                    Next::Bytes(&rest[..rest.len().min(slice_bytes(rate))])
-                }
-            },
+        let What::Bytes { data, start } = &item.what else { return item.end() };
+        let rest = &data[*start..];
+        let mut most = rest.len();
+        if let Some(rate) = flow.bytes_per_second {
+            if self.paid_until > now {
+                return Next::Wait(self.paid_until);
+            }
+            most = most.min(slice_bytes(rate));
         }
+        if let Some(slices) = &flow.slices {
+            if self.sliced_until > now {
+                return Next::Wait(self.sliced_until);
+            }
+            most = most.min(usize::try_from(slices.size(item.share_at(*start))).unwrap_or(usize::MAX));
+        }
+        if let Some(left) = self.left(flow) {
+            most = most.min(usize::try_from(left).unwrap_or(usize::MAX));
+        }
+        if most == 0 { Next::End(End::Fin) } else { Next::Bytes(&rest[..most]) }
+    }
+
+    /// Whether as much has passed as may: then the connection is closed.
+    pub(super) fn is_spent(&self, flow: &Flow) -> bool {
+        self.left(flow) == Some(0) && (self.counted > 0 || !self.queue.is_empty())
+    }
+
+    fn left(&self, flow: &Flow) -> Option<u64> {
+        flow.bytes_max.map(|most| most.saturating_sub(self.counted))
+    }
+
+    /// Begins to count anew: no amount is set.
+    pub(super) fn forget_amount(&mut self) {
+        self.counted = 0;
     }
 
     /// The first `count` bytes that [`Self::next`] offered were written.
@@ -108,6 +134,10 @@ impl Pipe {
         if let Some(rate) = flow.bytes_per_second {
             self.paid_until = self.paid_until.max(now - CREDIT_MAX) + cost(count, rate);
         }
+        if let Some(slices) = &flow.slices {
+            self.sliced_until = now + slices.delay;
+        }
+        self.counted = self.counted.saturating_add(count as u64);
         if emptied {
             self.queue.pop_front();
         }
@@ -134,7 +164,26 @@ impl Item {
     fn due(&self, flow: &Flow) -> Instant {
         let latency = i128::from(flow.latency.as_nanos());
         let jitter = (i128::from(flow.jitter.as_nanos()) * i128::from(self.share)) >> 31;
-        self.arrived + Span::from_nanos(u64::try_from((latency + jitter).max(0)).unwrap_or(u64::MAX))
+        let passed =
+            self.arrived + Span::from_nanos(u64::try_from((latency + jitter).max(0)).unwrap_or(u64::MAX));
+        match self.what {
+            What::Bytes { .. } => passed,
+            What::End(_) => passed + flow.close_delay,
+        }
+    }
+
+    fn end(&self) -> Next<'_> {
+        match self.what {
+            What::End(end) => Next::End(end),
+            What::Bytes { .. } => Next::Empty,
+        }
+    }
+
+    /// Another share for each place in the item, and the same one whenever it is asked for.
+    fn share_at(&self, start: usize) -> u32 {
+        // The golden ratio's bits, as in Fibonacci hashing, spread neighbouring places.
+        let start = u32::try_from(start % (1 << 31)).unwrap_or(0);
+        self.share.cast_unsigned().wrapping_add(start.wrapping_mul(0x9E37_79B9))
     }
 }
 
@@ -151,6 +200,7 @@ fn cost(bytes: usize, bytes_per_second: u64) -> Span {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::rules::Slices;
     use proptest::prelude::*;
 
     const MS: u64 = 1_000_000;
@@ -223,6 +273,47 @@ mod tests {
         assert_eq!(drain(&mut pipe, &flow, at(0)), [(at(10), b'a')]);
         assert_eq!(pipe.next(&flow, at(10)), Next::Wait(at(15)));
         assert_eq!(pipe.next(&flow, at(15)), Next::End(End::Fin));
+    }
+
+    #[test]
+    fn bytes_pass_in_slices_with_a_wait_after_each() {
+        let slices = Slices { average_size: 10, size_variation: 4, delay: Span::from_millis(3) };
+        let flow = Flow { slices: Some(slices), ..Flow::default() };
+        let mut pipe = Pipe::default();
+        pipe.push(&[7; 100], at(0), 12_345);
+        let out = drain(&mut pipe, &flow, at(0));
+        assert_eq!(out.len(), 100);
+        let mut sizes: std::collections::BTreeMap<Instant, u64> = std::collections::BTreeMap::new();
+        out.iter().for_each(|(when, _)| *sizes.entry(*when).or_default() += 1);
+        let times: Vec<Instant> = sizes.keys().copied().collect();
+        assert!(times.windows(2).all(|pair| pair[1].since(pair[0]) == slices.delay), "{times:?}");
+        let mut whole = sizes.values().rev().skip(1);
+        assert!(whole.all(|size| (6..=14).contains(size)), "{sizes:?}");
+    }
+
+    #[test]
+    fn the_end_comes_late_and_the_bytes_do_not() {
+        let flow = Flow { close_delay: Span::from_millis(10), ..Flow::default() };
+        let mut pipe = Pipe::default();
+        pipe.push(b"a", at(0), 0);
+        pipe.push_end(End::Fin, at(5), 0);
+        assert_eq!(drain(&mut pipe, &flow, at(0)), [(at(0), b'a')]);
+        assert_eq!(pipe.next(&flow, at(5)), Next::Wait(at(15)));
+        assert_eq!(pipe.next(&flow, at(15)), Next::End(End::Fin));
+    }
+
+    #[test]
+    fn no_more_bytes_pass_than_the_amount() {
+        let flow = Flow { bytes_max: Some(5), ..Flow::default() };
+        let mut pipe = Pipe::default();
+        pipe.push(b"abc", at(0), 0);
+        pipe.push(b"defg", at(0), 0);
+        assert!(!pipe.is_spent(&flow));
+        let out = drain(&mut pipe, &flow, at(0));
+        assert_eq!(out.iter().map(|(_, byte)| *byte).collect::<Vec<_>>(), b"abcde");
+        assert!(pipe.is_spent(&flow));
+        pipe.forget_amount();
+        assert!(!pipe.is_spent(&flow));
     }
 
     proptest! {

@@ -27,6 +27,13 @@ fn step() -> impl Strategy<Value = Step> {
         }),
         (direction.clone(), 10_000_000u64..1_000_000_000)
             .prop_map(|(direction, bytes_per_second)| Toxic::Bandwidth { bytes_per_second, direction }),
+        (0u64..3_000).prop_map(|delay| Toxic::SlowClose { delay: Span::from_micros(delay) }),
+        (direction.clone(), 20_000u64..60_000, 0u64..20_000, 0u64..200).prop_map(
+            |(direction, average_size, size_variation, delay)| {
+                let delay = Span::from_micros(delay);
+                Toxic::Slicer { average_size, size_variation, delay, direction }
+            }
+        ),
         direction.prop_map(|direction| Toxic::Partition { direction }),
     ];
     prop_oneof![

@@ -12,6 +12,9 @@ use crate::time::{Instant, Span};
 /// on the dot. Wall time; more than a conductor's wake-up may be late.
 const ORDERED_AHEAD: Span = Span::from_millis(20);
 
+/// A fault has fewer parts than its numbers go, on as many processes as there may be.
+const ROUNDS_MAX: u32 = 200;
+
 /// Where a fault is in its life.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
@@ -162,9 +165,16 @@ impl FaultRun {
             | FaultKind::Pause { target, .. }
             | FaultKind::Pauses { target, .. }
             | FaultKind::ClockStep { target, .. }
-            | FaultKind::ClockDrift { target, .. } => Some(target),
+            | FaultKind::ClockDrift { target, .. }
+            | FaultKind::ClockStrobe { target, .. }
+            | FaultKind::CrashLoop { target, .. }
+            | FaultKind::Throttle { target, .. }
+            | FaultKind::OutOfMemory { target, .. } => Some(target),
             FaultKind::Network { links, .. } => links.from.as_ref(),
-            FaultKind::ScaleToZero { .. } | FaultKind::Outage { .. } | FaultKind::DeleteKeys { .. } => None,
+            FaultKind::ScaleToZero { .. }
+            | FaultKind::Outage { .. }
+            | FaultKind::DeleteKeys { .. }
+            | FaultKind::Trouble { .. } => None,
         };
         match target {
             Some(Target::AnyOf(_) | Target::HolderOf(_)) => at,
@@ -351,6 +361,31 @@ impl FaultRun {
                 let reset = Injection::ClockReset { process: process.clone() };
                 part(Injection::ClockDrift { process: process.clone(), ppm: *ppm }, Some((reset, *lasting)))
             }),
+            FaultKind::ClockStrobe { target, by, every, lasting } => {
+                let rounds = rounds(*every, *lasting);
+                series(&on(target)?, rounds, *every, |process| {
+                    let reset = Injection::ClockReset { process: process.clone() };
+                    part(
+                        Injection::ClockStep { process: process.clone(), by: *by },
+                        Some((reset, Some(*every))),
+                    )
+                })
+            }
+            FaultKind::CrashLoop { target, runs_for, restart_after, count } => {
+                series(&on(target)?, *count, *runs_for, |process| {
+                    let kill = Injection::Signal { process: process.clone(), signal: Signal::Kill };
+                    part(kill, Some((start(process), Some(*restart_after))))
+                })
+            }
+            FaultKind::Throttle { target, share, lasting } => per_process(&on(target)?, |process| {
+                let over = Injection::Unthrottle { process: process.clone() };
+                let throttle = Injection::Throttle { process: process.clone(), share: *share };
+                part(throttle, Some((over, Some(*lasting))))
+            }),
+            FaultKind::OutOfMemory { target, limit, restart_after } => per_process(&on(target)?, |process| {
+                let restart = restart_after.map(|after| (start(process), Some(after)));
+                part(Injection::OutOfMemory { process: process.clone(), limit: *limit }, restart)
+            }),
             FaultKind::Network { links, toxic, lasting } => {
                 let from = match &links.from {
                     Some(target) => Some(on(target)?),
@@ -362,6 +397,12 @@ impl FaultRun {
             FaultKind::DeleteKeys { keys } => {
                 vec![part(Injection::DeleteKeys { keys: keys.clone() }, None)]
             }
+            FaultKind::Trouble { trouble, lasting } => {
+                let trouble = trouble.clone();
+                let over = lasting
+                    .map(|lasting| (Injection::TroubleOver { trouble: trouble.clone() }, Some(lasting)));
+                vec![part(Injection::Trouble { trouble }, over)]
+            }
         };
         Some(parts)
     }
@@ -369,6 +410,21 @@ impl FaultRun {
 
 fn per_process(processes: &[ProcessName], part: impl FnMut(&ProcessName) -> Part) -> Vec<Part> {
     processes.iter().map(part).collect()
+}
+
+/// `count` equal parts for each process, each `gap` after the undoing of the one before.
+fn series(processes: &[ProcessName], count: u32, gap: Span, one: impl Fn(&ProcessName) -> Part) -> Vec<Part> {
+    let of = |process| {
+        let one = &one;
+        (0..count).map(move |index| Part { after_previous: (index > 0).then_some(gap), ..one(process) })
+    };
+    processes.iter().flat_map(of).collect()
+}
+
+/// Whole rounds, there and back, at least one.
+fn rounds(every: Span, lasting: Span) -> u32 {
+    let round = every.saturating_mul(2).as_nanos().max(1);
+    u32::try_from(lasting.as_nanos() / round).unwrap_or(u32::MAX).clamp(1, ROUNDS_MAX)
 }
 
 fn part(onset: Injection, heal: Option<(Injection, Option<Span>)>) -> Part {

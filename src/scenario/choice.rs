@@ -12,6 +12,7 @@ use super::raw::fleet::Subject;
 use super::scalar::scalar;
 use super::tree::Node;
 use super::{PlantedBug, RedisDurability};
+use crate::fault::trouble::Eviction;
 use crate::fault::{Direction, OutageKind, Signal};
 use crate::names::Store;
 use crate::timing::Clock;
@@ -26,7 +27,7 @@ macro_rules! choices {
     };
 }
 
-choices!(Signal, OutageKind, Direction, Store, RedisDurability, PlantedBug, System, Subject, Clock);
+choices!(Eviction, Signal, OutageKind, Direction, Store, RedisDurability, PlantedBug, System, Subject, Clock);
 
 fn choice<T: DeserializeOwned + JsonSchema>(node: &Node, report: &mut Report<'_>) -> Option<T> {
     let words = words(&SchemaGenerator::default().into_root_schema_for::<T>().to_value());

@@ -243,7 +243,9 @@ impl Linter<'_> {
         let places = self.raw.faults.value().into_iter().flatten().map(|entry| entry.place);
         for (fault, place) in self.scenario.faults.iter().zip(places) {
             let lint = match &fault.kind {
-                FaultKind::ClockStep { target, by, .. } => self.skew(target, by.0 > 0, by.abs()),
+                FaultKind::ClockStep { target, by, .. } | FaultKind::ClockStrobe { target, by, .. } => {
+                    self.skew(target, by.0 > 0, by.abs())
+                }
                 FaultKind::ClockDrift { target, ppm, lasting } => {
                     let lasting = lasting.unwrap_or_else(|| self.scenario.expected_length());
                     let skew = u128::from(lasting.as_nanos()) * u128::from(ppm.unsigned_abs()) / 1_000_000;
@@ -289,7 +291,11 @@ impl Linter<'_> {
                 let hangs = match toxic {
                     Toxic::Timeout | Toxic::Partition { .. } => true,
                     Toxic::Refuse | Toxic::ResetPeer => false,
-                    Toxic::Latency { .. } | Toxic::Bandwidth { .. } => return None,
+                    Toxic::Latency { .. }
+                    | Toxic::Bandwidth { .. }
+                    | Toxic::SlowClose { .. }
+                    | Toxic::Slicer { .. }
+                    | Toxic::LimitData { .. } => return None,
                 };
                 (to_postgres && from_all).then_some((*lasting, hangs))
             }

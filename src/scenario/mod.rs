@@ -244,6 +244,8 @@ pub enum RedisDurability {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PostgresSpec {
     pub image: Option<String>,
+    /// In place of the harness's own.
+    pub max_connections: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

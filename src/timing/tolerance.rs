@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::fault::rules::Slices;
 use crate::fault::{Direction, FaultKind, OutageKind, Toxic};
 use crate::time::{SignedSpan, Span};
 use crate::timing::{Age, Expiry, Pipeline, Subject};
@@ -57,6 +58,8 @@ pub fn tolerates_on(pipeline: &Pipeline, fault: &FaultKind, side: Side) -> Toler
         FaultKind::Kill { .. }
         | FaultKind::Stop { .. }
         | FaultKind::Restart { .. }
+        | FaultKind::CrashLoop { .. }
+        | FaultKind::OutOfMemory { .. }
         | FaultKind::ScaleToZero { .. } => Tolerance::Tolerated,
         FaultKind::Pause { lasting, .. } => pause(pipeline, *lasting, *lasting, side),
         FaultKind::Pauses { lasting, gap, .. } => {
@@ -70,14 +73,24 @@ pub fn tolerates_on(pipeline: &Pipeline, fault: &FaultKind, side: Side) -> Toler
             let lasting = lasting.unwrap_or(Span::MAX);
             skew(pipeline, ahead(*by, side), ahead(*by, side), lasting)
         }
+        // The clock is wrong for `every` at a stretch: what that may do, it may do each time.
+        FaultKind::ClockStrobe { by, every, .. } => {
+            skew(pipeline, ahead(*by, side), ahead(*by, side), *every)
+        }
         FaultKind::ClockDrift { ppm, lasting, .. } => drift(pipeline, *ppm, *lasting, side),
         FaultKind::Network { toxic, lasting, .. } => network(pipeline, *toxic, *lasting, side),
-        FaultKind::DeleteKeys { .. } => Tolerance::Undecided,
+        // What it does to a beat hangs on which command it is, and on what its client makes of it.
+        FaultKind::DeleteKeys { .. } | FaultKind::Trouble { .. } => Tolerance::Undecided,
+        // How long a beat takes then, the pipeline does not say.
+        FaultKind::Throttle { .. } => Tolerance::Undecided,
     }
 }
 
 const fn clock_fault(fault: &FaultKind) -> bool {
-    matches!(fault, FaultKind::ClockStep { .. } | FaultKind::ClockDrift { .. })
+    matches!(
+        fault,
+        FaultKind::ClockStep { .. } | FaultKind::ClockDrift { .. } | FaultKind::ClockStrobe { .. }
+    )
 }
 
 /// A paused writer is silent, and beats at once when it wakes. A paused reader says nothing; on
@@ -197,6 +210,14 @@ fn network(pipeline: &Pipeline, toxic: Toxic, lasting: Span, side: Side) -> Tole
                 + Span::from_millis(1_024_000 / bytes_per_second.max(1) % 1_000);
             delayed(pipeline, Span::ZERO, most, side)
         }
+        Toxic::Slicer { average_size, size_variation, delay, direction } => {
+            // A beat and its reply are well below a kilobyte.
+            let ways = if direction == Direction::Both { 2 } else { 1 };
+            let most = Slices { average_size, size_variation, delay }.longest(1_024).saturating_mul(ways);
+            delayed(pipeline, Span::ZERO, most, side)
+        }
+        // It hangs on which connections end meanwhile, and on how much they carry.
+        Toxic::SlowClose { .. } | Toxic::LimitData { .. } => Tolerance::Undecided,
         Toxic::Partition { direction: Direction::Downstream } => Tolerance::Undecided,
         Toxic::Timeout | Toxic::Partition { .. } => match side {
             Side::Writers => cut(pipeline, lasting),

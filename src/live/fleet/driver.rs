@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 
 use super::labour::{Labour, Site};
-use super::{Ended, FleetError, memory};
+use super::{Ended, FleetError, ballast, memory};
 use crate::live::clock;
 use crate::live::fleet::emit::{emit, emit_clock};
 use crate::live::store::Execute;
@@ -76,6 +76,7 @@ pub(super) enum Told {
 
 impl Signals {
     pub fn catch() -> Result<Self, FleetError> {
+        ballast::grow_when_told()?;
         let clock = catch(SignalKind::user_defined1())?;
         Ok(Self { terminate: catch(SignalKind::terminate())?, clock, panic: None })
     }

@@ -1,9 +1,11 @@
 //! The reference fleet's processes: `protocol`'s machines on tokio, against real stores.
 //!
 //! Each process writes one JSON line per event on its standard output ([`emit`]), ends gracefully on
-//! SIGTERM, and says its wall clock on SIGUSR1. On SIGUSR2 the task of one of a pool's workers panics.
+//! SIGTERM, says its wall clock on SIGUSR1, and takes more memory on SIGWINCH. On SIGUSR2 the task of one
+//! of a pool's workers panics.
 
 mod api;
+mod ballast;
 mod catalogue;
 mod driver;
 pub mod emit;

@@ -7,11 +7,13 @@
 mod clock_file;
 mod clocks;
 pub mod firer;
+mod limits;
 mod network;
 mod pause;
 mod process;
 mod store;
 mod tree;
+mod trouble;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,6 +33,8 @@ use crate::live::sink::Sink;
 use crate::names::ProcessName;
 use crate::time::Instant;
 use clocks::Clocks;
+use limits::Limits;
+use trouble::Troubles;
 
 /// Starts a process of the fleet again, with the environment it had.
 pub trait Launcher: Send + Sync {
@@ -58,6 +62,8 @@ pub struct Injector {
 struct Inner {
     parts: Parts,
     clocks: Arc<Clocks>,
+    troubles: Arc<Troubles>,
+    limits: Arc<Limits>,
     /// How often everything that was not due yet was called off.
     called_off: AtomicU64,
 }
@@ -76,7 +82,13 @@ type Outcome = Result<Effect, String>;
 impl Injector {
     #[must_use]
     pub fn new(parts: Parts, firer: Arc<Firer>) -> Self {
-        let inner = Inner { parts, clocks: Arc::default(), called_off: AtomicU64::new(0) };
+        let inner = Inner {
+            parts,
+            clocks: Arc::default(),
+            troubles: Arc::default(),
+            limits: Arc::default(),
+            called_off: AtomicU64::new(0),
+        };
         Self { inner: Arc::new(inner), firer }
     }
 
@@ -135,11 +147,16 @@ impl Inner {
                 self.clocks.change(parts, process, clocks::Change::Drift { ppm: *ppm })
             }
             Injection::ClockReset { process } => self.clocks.change(parts, process, clocks::Change::Reset),
+            Injection::Throttle { process, share } => self.limits.throttle(parts, process, *share),
+            Injection::Unthrottle { process } => self.limits.unthrottle(process),
+            Injection::OutOfMemory { process, limit } => limits::out_of_memory(parts, process, *limit),
             Injection::Toxic { links, toxic } => store::toxic(parts.clone(), links.clone(), *toxic),
             Injection::ClearToxic { links, toxic } => {
                 store::clear_toxic(parts.clone(), links.clone(), *toxic)
             }
             Injection::DeleteKeys { keys } => store::delete_keys(parts.clone(), keys.clone()),
+            Injection::Trouble { trouble } => self.troubles.begin(parts, trouble.clone()),
+            Injection::TroubleOver { trouble } => self.troubles.end(parts, trouble.clone()),
         };
         let sink = parts.sink.clone();
         parts.runtime.spawn(async move {

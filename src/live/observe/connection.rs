@@ -210,9 +210,10 @@ fn connection_info(instance: &StoreInstance) -> redis::RedisResult<redis::Connec
 
 /// tokio-postgres says only `db error`; what the server said is the source.
 fn cause(error: &tokio_postgres::Error) -> String {
+    let code = error.code().map_or_else(String::new, |code| format!(" (SQLSTATE {})", code.code()));
     match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
+        Some(source) => format!("{error}: {source}{code}"),
+        None => format!("{error}{code}"),
     }
 }
 

@@ -180,6 +180,7 @@ pub fn clean_all() -> Cleaned {
     cleaned.add(undo::kill_marked(|env| env.get(OWNER_VARIABLE).is_some_and(|owner| !owner_lives(owner))));
     #[cfg(feature = "docker")]
     cleaned.add(super::labels::remove_blocking(super::labels::Which::Ownerless));
+    cleaned.add(undo::remove_groups(|owner| !owner_lives(owner)));
     let directories = ownerless_directories();
     cleaned.add(undo::kill_strays(&BTreeSet::new(), &directories));
     for directory in directories {

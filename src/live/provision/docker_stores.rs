@@ -12,12 +12,12 @@ use tokio::task::spawn_blocking;
 
 use super::cleanup::Guard;
 use super::container::{self, ContainerSpec};
-use super::servers::{self, POSTGRES_SETTINGS};
+use super::servers;
 use super::{Exit, StoreInstance, process, tree, wait_for_exit};
 use crate::backend::BackendError;
 use crate::fault::OutageKind;
 use crate::names::Store;
-use crate::scenario::{RedisDurability, Stack};
+use crate::scenario::Stack;
 
 const REDIS_PORT: u16 = 6379;
 const POSTGRES_PORT: u16 = 5432;
@@ -48,8 +48,7 @@ impl StoreContainer {
         stack: &Stack,
         mut spec: ContainerSpec,
     ) -> Result<Self, BackendError> {
-        let durability = stack.redis.as_ref().map_or(RedisDurability::None, |redis| redis.durability);
-        spec.command = Some(command_of(store, durability));
+        spec.command = Some(command_of(store, stack));
         spec.keeps_log = true;
         if store == Store::Postgres {
             // For images that initialise their data directory when they start; the others ignore it.
@@ -163,19 +162,18 @@ async fn log_tail(docker: &Docker, container: &str) -> String {
     lines.map(|line| line.to_string()).collect().await
 }
 
-fn command_of(store: Store, durability: RedisDurability) -> Vec<String> {
+fn command_of(store: Store, stack: &Stack) -> Vec<String> {
     let mut command: Vec<String> = Vec::new();
     match store {
         Store::Redis => {
             command.extend(
                 ["redis-server", "--protected-mode", "no", "--loglevel", "warning"].map(String::from),
             );
-            command.extend(servers::redis_durability(durability).iter().copied().map(String::from));
+            command.extend(servers::redis_settings(stack).iter().copied().map(String::from));
         }
         Store::Postgres => {
             command.extend(["postgres", "-c", "listen_addresses=*"].map(String::from));
-            command
-                .extend(POSTGRES_SETTINGS.iter().flat_map(|setting| ["-c".into(), String::from(*setting)]));
+            command.extend(servers::postgres_settings(stack).flat_map(|setting| ["-c".into(), setting]));
         }
     }
     command

@@ -51,7 +51,8 @@ use tokio::sync::watch;
 
 use self::cleanup::Guard;
 use crate::backend::BackendError;
-use crate::fault::OutageKind;
+use crate::fault::{FaultKind, OutageKind};
+use crate::live::cgroup::{self, Controller};
 use crate::live::environment::Credentials;
 use crate::live::sink::Sink;
 use crate::names::{ProcessName, Store};
@@ -90,6 +91,7 @@ pub async fn open(
     run: RunContext,
     scenario: &Scenario,
 ) -> Result<Box<dyn Site>, BackendError> {
+    check_limits(scenario)?;
     match kind {
         BackendKind::Process => Ok(Box::new(process::ProcessSite::open(run, scenario)?)),
         #[cfg(feature = "docker")]
@@ -109,6 +111,32 @@ pub fn postgres_credentials() -> Credentials {
         password: None,
         database: servers::POSTGRES_DATABASE.into(),
     }
+}
+
+/// This harness, as `{pid}-{start}`: what it makes on the host bears this name.
+#[must_use]
+pub fn harness_name() -> String {
+    let own = rustix::process::getpid().as_raw_nonzero().get();
+    tree::Identity::of(own).map_or_else(|| format!("{own}-0"), undo::owner_name)
+}
+
+/// Whether this machine can limit what the scenario's faults want limited.
+fn check_limits(scenario: &Scenario) -> Result<(), BackendError> {
+    for fault in &scenario.faults {
+        let controller = match fault.kind {
+            FaultKind::Throttle { .. } => Controller::Cpu,
+            FaultKind::OutOfMemory { .. } => Controller::Memory,
+            _ => continue,
+        };
+        cgroup::permitted(controller, &format!("{}.{}", harness_name(), scenario.name)).map_err(
+            |reason| {
+                BackendError::Unsupported(format!(
+                    "the scenario limits a process, and that cannot be done here: {reason}"
+                ))
+            },
+        )?;
+    }
+    Ok(())
 }
 
 /// Starts the stack's stores side by side. Waits for all of them also if one fails: a start that is

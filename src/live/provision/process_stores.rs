@@ -16,13 +16,13 @@ use tokio::time::timeout;
 use super::child::{self, Child, Launch, Output};
 use super::cleanup::Guard;
 use super::process::failed;
-use super::servers::{self, POSTGRES_SETTINGS};
+use super::servers;
 use super::template::Postgres;
 use super::{Exit, StoreInstance, places, ports, tree, wait_for_exit};
 use crate::backend::BackendError;
 use crate::fault::OutageKind;
 use crate::names::Store;
-use crate::scenario::{RedisDurability, Stack};
+use crate::scenario::Stack;
 
 /// Another program may take a port between its choice and its use.
 const PORTS_TRIED_MAX: u32 = 3;
@@ -109,12 +109,11 @@ impl StoreServer {
                 (postgres.server, postgres.user)
             }
         };
-        let durability = stack.redis.as_ref().map_or(RedisDurability::None, |redis| redis.durability);
         let mut command = CommandLine { program, arguments: Vec::new(), env, directory, log, user };
         let mut tries = 1;
         loop {
             let port = ports::free_port().map_err(|error| failed("find a free port", &error))?;
-            command.arguments = arguments_of(store, port, &command.directory, durability);
+            command.arguments = arguments_of(store, port, &command.directory, stack);
             match command.run(instance_at(store, port), &guard).await {
                 Ok(running) => {
                     let running = Mutex::new(running);
@@ -271,7 +270,7 @@ fn instance_at(store: Store, port: u16) -> StoreInstance {
     StoreInstance::of(store, (Ipv4Addr::LOCALHOST, port).into(), 0)
 }
 
-fn arguments_of(store: Store, port: u16, directory: &Path, durability: RedisDurability) -> Vec<OsString> {
+fn arguments_of(store: Store, port: u16, directory: &Path, stack: &Stack) -> Vec<OsString> {
     let port = port.to_string();
     let mut arguments: Vec<OsString> = Vec::new();
     match store {
@@ -280,12 +279,13 @@ fn arguments_of(store: Store, port: u16, directory: &Path, durability: RedisDura
                 ["--port", &port, "--bind", "127.0.0.1", "--daemonize", "no", "--loglevel", "warning"];
             arguments.extend(fixed.map(OsString::from));
             arguments.extend(["--dir".into(), directory.into()]);
-            arguments.extend(servers::redis_durability(durability).iter().map(OsString::from));
+            arguments.extend(servers::redis_settings(stack).iter().map(OsString::from));
         }
         Store::Postgres => {
             arguments.extend(["-D".into(), directory.into()]);
             arguments.extend(["-p", &port, "-h", "127.0.0.1", "-k", ""].map(OsString::from));
-            arguments.extend(POSTGRES_SETTINGS.iter().flat_map(|setting| ["-c".into(), setting.into()]));
+            arguments
+                .extend(servers::postgres_settings(stack).flat_map(|setting| ["-c".into(), setting.into()]));
         }
     }
     arguments

@@ -12,7 +12,7 @@ use tokio_postgres::SimpleQueryMessage;
 
 use super::{Exit, StoreInstance};
 use crate::names::Store;
-use crate::scenario::RedisDurability;
+use crate::scenario::{RedisDurability, Stack};
 
 pub(super) const POSTGRES_USER: &str = "postgres";
 pub(super) const POSTGRES_DATABASE: &str = "postgres";
@@ -23,9 +23,9 @@ const ASK_EVERY: Duration = Duration::from_millis(2);
 /// One question; a server that hangs is asked again.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 
-/// Redis's own arguments for a durability.
-pub(super) fn redis_durability(durability: RedisDurability) -> &'static [&'static str] {
-    match durability {
+/// Redis's own arguments for a stack's durability.
+pub(super) fn redis_settings(stack: &Stack) -> &'static [&'static str] {
+    match stack.redis.as_ref().map_or(RedisDurability::None, |redis| redis.durability) {
         RedisDurability::None => &["--save", "", "--appendonly", "no"],
         RedisDurability::Rdb => &["--save", "900 1 300 10 60 10000", "--appendonly", "no"],
         RedisDurability::Aof => &["--save", "", "--appendonly", "yes", "--appendfsync", "everysec"],
@@ -40,19 +40,27 @@ pub(super) fn redis_durability(durability: RedisDurability) -> &'static [&'stati
 /// survives all the same, as `synchronous_commit` has its log written before the acknowledgement.
 /// `full_page_writes` must stay on: the kernel writes an 8 KiB page as two of its own and looks for
 /// a fatal signal between them, so a kill can tear a page, and only its image in the log mends it.
-pub(super) const POSTGRES_SETTINGS: &[&str] = &[
+const POSTGRES_SETTINGS: &[&str] = &[
     "fsync=off",
     // In the data directory, and gone with it: in shared memory it would survive a kill -9 of the server.
     "dynamic_shared_memory_type=mmap",
     "synchronous_commit=on",
     "full_page_writes=on",
-    "max_connections=200",
     "shared_buffers=32MB",
     "wal_level=minimal",
     "max_wal_senders=0",
     "jit=off",
     "log_checkpoints=off",
 ];
+
+const MAX_CONNECTIONS: u32 = 200;
+
+/// All of them, for this stack.
+pub(super) fn postgres_settings(stack: &Stack) -> impl Iterator<Item = String> {
+    let most = stack.postgres.as_ref().and_then(|postgres| postgres.max_connections);
+    let connections = format!("max_connections={}", most.unwrap_or(MAX_CONNECTIONS));
+    POSTGRES_SETTINGS.iter().map(|setting| (*setting).to_owned()).chain([connections])
+}
 
 /// Asks until the store answers a query, and returns the version that it gives. Fails when its process
 /// has ended, or after half a minute.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::shared_memory;
 use super::tree::{Identity, all_processes};
+use crate::live::cgroup;
 
 /// In the environment of every process of a run, and on its containers as `syncope.run`.
 pub(super) const RUN_VARIABLE: &str = "SYNCOPE_RUN";
@@ -154,6 +155,7 @@ impl Undo {
         for directory in &self.directories {
             cleaned.add(remove_directory(directory));
         }
+        cleaned.add(remove_groups(|owner| owner == self.owner));
         for process in &self.processes {
             remove_faketime_files(process.pid);
         }
@@ -249,6 +251,19 @@ pub(super) fn remove_directory(path: &Path) -> Cleaned {
         Ok(()) => cleaned.removed.push(format!("directory {}", path.display())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => cleaned.failed.push(format!("directory {}: {error}", path.display())),
+    }
+    cleaned
+}
+
+/// Control groups of harnesses that `gone` accepts. One that holds a process which has yet to end is
+/// there for the next look.
+pub(super) fn remove_groups(gone: impl Fn(&str) -> bool) -> Cleaned {
+    let mut cleaned = Cleaned::default();
+    for swept in cgroup::sweep(gone) {
+        match swept {
+            Ok(name) => cleaned.removed.push(format!("control group {name}")),
+            Err((name, error)) => cleaned.failed.push(format!("control group {name}: {error}")),
+        }
     }
     cleaned
 }

@@ -69,7 +69,10 @@ fn stays(injection: &Injection) -> bool {
             | Injection::Start { .. }
             | Injection::Resume { .. }
             | Injection::DeleteKeys { .. }
-    )
+            | Injection::TroubleOver { .. }
+            | Injection::Unthrottle { .. }
+            | Injection::OutOfMemory { .. }
+    ) && !matches!(injection, Injection::Trouble { trouble } if !trouble.lasts())
 }
 
 fn merge_lanes(lanes: &mut Vec<ProcessName>, injection: &Injection) {
@@ -87,6 +90,9 @@ fn touched(injection: &Injection) -> Vec<ProcessName> {
     }
     match injection {
         Injection::StoreDown { store, .. } | Injection::StoreUp { store, .. } => vec![store.as_str().into()],
+        Injection::Trouble { trouble } | Injection::TroubleOver { trouble } => {
+            vec![trouble.store().as_str().into()]
+        }
         Injection::Toxic { links, .. } | Injection::ClearToxic { links, .. } => {
             links.iter().map(|link| link.from.clone()).collect()
         }
@@ -108,10 +114,16 @@ pub fn describe(injection: &Injection) -> String {
         Injection::ClockStep { process, .. } => ("clock step", process.to_string()),
         Injection::ClockDrift { process, .. } => ("clock drift", process.to_string()),
         Injection::ClockReset { process } => ("clock reset", process.to_string()),
+        Injection::Throttle { process, .. } => ("throttle", process.to_string()),
+        Injection::Unthrottle { process } => ("throttle over", process.to_string()),
+        Injection::OutOfMemory { process, .. } => ("out of memory", process.to_string()),
         Injection::Toxic { links, .. } | Injection::ClearToxic { links, .. } => {
             ("network", format!("{} links", links.len()))
         }
         Injection::DeleteKeys { keys } => ("delete keys", format!("({})", keys.len())),
+        Injection::Trouble { trouble } | Injection::TroubleOver { trouble } => {
+            (trouble.name(), trouble.store().to_string())
+        }
     };
     text::clean(&format!("{what} {whom}"), 70)
 }

@@ -35,6 +35,12 @@ fn each_kind_has_its_onset_and_its_undoing() {
             Some(("ClearToxic", Some(2_000))),
         ),
         ("delete_keys: {keys: [lock]}".to_owned(), "DeleteKeys", None),
+        ("redis_wipe: {}".to_owned(), "Trouble", None),
+        (
+            "redis_maxmemory: {limit: {share: 0.5}, for: 2s}".to_owned(),
+            "Trouble",
+            Some(("TroubleOver", Some(2_000))),
+        ),
     ];
     let kind = |given: &Given| {
         let text = format!("{:?}", given.order.injection);
@@ -100,6 +106,27 @@ fn a_series_outlives_the_work_and_the_settle_time() {
     let ran = Scene { workload: ONE_JOB, settle: "1s", ..Scene::with(fault) }.run();
     assert_eq!((ran.onsets().len(), ran.heals().len()), (4, 4));
     assert_eq!(ran.aborted(), None);
+}
+
+#[test]
+fn a_crash_loop_kills_again_each_time_the_process_has_run_for_so_long() {
+    let fault = "crash_loop: {target: {process: worker-1}, runs_for: 2s, restart_after: 300ms, count: 3}\n    when: {at: 500ms}";
+    let ran = Scene::with(fault).run();
+    let dues = |given: Vec<Given>| given.iter().map(|given| given.due).collect::<Vec<_>>();
+    // Each run is counted from the proof of the start before it, a millisecond after the effect.
+    assert_eq!(dues(ran.onsets()), [500, 2_801, 5_102]);
+    assert_eq!(dues(ran.heals()), [800, 3_101, 5_402]);
+}
+
+#[test]
+fn a_strobe_sets_the_clock_there_and_back_in_whole_rounds() {
+    let fault =
+        "clock_strobe: {target: {process: worker-1}, by: +30s, every: 400ms, for: 2s}\n    when: {at: 500ms}";
+    let ran = Scene::with(fault).run();
+    let dues = |given: Vec<Given>| given.iter().map(|given| given.due).collect::<Vec<_>>();
+    assert_eq!(dues(ran.onsets()), [500, 1_301]);
+    assert_eq!(dues(ran.heals()), [900, 1_701]);
+    assert!(ran.onsets().iter().all(|given| matches!(given.order.injection, Injection::ClockStep { .. })));
 }
 
 #[test]

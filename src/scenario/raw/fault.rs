@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::Distribution;
+use super::limit::{OutOfMemory, ThrottleCpu};
+use super::trouble::{ExpireKeys, Lasting, LockTable, MaxMemory, RedisSlow};
 use crate::fault::{Direction, JobRef, OutageKind, Signal};
 use crate::names::Store;
 use crate::scenario::STEPS_MAX;
@@ -77,10 +79,34 @@ variants! {
         ClockStep "clock_step": ClockStep,
         /// A process's wall clock runs fast or slow.
         ClockDrift "clock_drift": ClockDrift,
+        /// A process's wall clock jumps to and fro.
+        ClockStrobe "clock_strobe": ClockStrobe,
+        /// A process is killed again and again, soon after each start.
+        CrashLoop "crash_loop": CrashLoop,
+        /// A process gets little of the processor.
+        ThrottleCpu "throttle_cpu": ThrottleCpu,
+        /// A process runs out of memory, and the kernel kills it.
+        OutOfMemory "out_of_memory": OutOfMemory,
         /// Something is wrong with the network between a process and what it connects to.
         Network "network": Network,
         /// What an operator does by a runbook: keys are deleted in Redis. Has no undo.
         DeleteKeys "delete_keys": DeleteKeys,
+        /// Keys of Redis expire. Has no undo.
+        ExpireKeys "expire_keys": ExpireKeys,
+        /// A limit on Redis's memory.
+        RedisMaxmemory "redis_maxmemory": MaxMemory,
+        /// A slow command occupies Redis again and again.
+        RedisSlow "redis_slow": RedisSlow,
+        /// Everything in Redis is deleted (FLUSHALL). Has no undo.
+        RedisWipe "redis_wipe": Nothing,
+        /// Postgres ends every client's connection. Has no undo.
+        TerminateBackends "terminate_backends": Nothing,
+        /// Postgres has no connection left: those that are open stay.
+        ExhaustConnections "exhaust_connections": Lasting,
+        /// A table of Postgres is locked: whoever needs it waits.
+        LockTable "lock_table": LockTable,
+        /// Postgres takes no writes.
+        ReadOnly "read_only": Lasting,
     }
 }
 
@@ -204,6 +230,34 @@ record! {
 }
 
 record! {
+    /// A process's wall clock jumps away and back, again and again.
+    ClockStrobe {
+        /// On whom.
+        required target: Target,
+        /// How far: `+30s` is ahead, `-30s` is behind.
+        required by: SignedDuration,
+        /// How long it stays away, and then right.
+        required every: Duration,
+        /// How long this goes on; whole rounds of twice `every`, one at least.
+        required lasting ("for"): Duration,
+    }
+}
+
+record! {
+    /// A process that crashes soon after each start, under a supervisor that starts it again.
+    CrashLoop {
+        /// On whom.
+        required target: Target,
+        /// How long it runs each time. The first crash comes when the fault is set off.
+        required runs_for: Duration,
+        /// From a crash to the next start. At once unless given.
+        optional restart_after: Duration,
+        /// How many crashes.
+        required count: Whole<1, 1000>,
+    }
+}
+
+record! {
     /// A fault on links. A link goes from a process to a store or to another process.
     Network {
         /// Whose links; everybody's unless given.
@@ -232,6 +286,12 @@ variants! {
         Partition "partition": Partition,
         /// Open connections are closed, new ones refused.
         Refuse "refuse": Nothing,
+        /// The end of a connection is passed on late.
+        SlowClose "slow_close": SlowClose,
+        /// Bytes pass in small portions.
+        Slicer "slicer": Slicer,
+        /// A connection is closed once so many bytes have passed.
+        LimitData "limit_data": LimitData,
     }
 }
 
@@ -280,6 +340,38 @@ record! {
     /// Nothing passes in a direction.
     Partition {
         /// `both` unless given.
+        optional direction: Direction,
+    }
+}
+
+record! {
+    /// The end of a connection is passed on late; its bytes are not.
+    SlowClose {
+        /// By how much.
+        required delay: Duration,
+    }
+}
+
+record! {
+    /// Bytes pass in small portions. Sizes do not follow the time scale.
+    Slicer {
+        /// Bytes of a portion.
+        required average_size: Whole<1, 1_000_000>,
+        /// More or less by up to this many. None unless given.
+        optional size_variation: Whole<0, 1_000_000>,
+        /// After each portion. None unless given.
+        optional delay: Duration,
+        /// `both` unless given.
+        optional direction: Direction,
+    }
+}
+
+record! {
+    /// A connection is closed once so many bytes have passed.
+    LimitData {
+        /// So many; counted from the fault's onset for connections that are open then.
+        required bytes: Whole<0, 1_000_000_000>,
+        /// `both`, each counted apart, unless given.
         optional direction: Direction,
     }
 }

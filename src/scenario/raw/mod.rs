@@ -5,7 +5,9 @@ pub(crate) mod distribution;
 pub(crate) mod expect;
 pub(crate) mod fault;
 pub(crate) mod fleet;
+pub(crate) mod limit;
 pub(crate) mod prometheus;
+pub(crate) mod trouble;
 pub(crate) mod watch;
 
 use schemars::JsonSchema;
@@ -102,6 +104,8 @@ record! {
 record! {
     /// A Postgres server.
     Postgres {
+        /// How many connections it takes. 200 unless given.
+        optional max_connections: Whole<5, 1000>,
         /// An image in place of the default one; the docker backend only.
         optional image: Text,
     }

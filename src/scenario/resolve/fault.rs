@@ -1,6 +1,7 @@
 //! Faults: whom they are on, and what sets them off.
 
-use super::Context;
+use super::{Context, trouble};
+use crate::fault::trouble::Trouble;
 use crate::fault::{
     Direction, Fault, FaultId, FaultKind, JobRef, LinkSelector, Signal, Target, Toxic, Trigger,
 };
@@ -51,7 +52,10 @@ const FAULTS_MAX: usize = 200;
 /// Marks the processes whose clock a fault may fake.
 pub(super) fn fake_clocks(fleet: &mut Fleet, faults: &[Fault]) {
     for fault in faults {
-        let (FaultKind::ClockStep { target, .. } | FaultKind::ClockDrift { target, .. }) = &fault.kind else {
+        let (FaultKind::ClockStep { target, .. }
+        | FaultKind::ClockDrift { target, .. }
+        | FaultKind::ClockStrobe { target, .. }) = &fault.kind
+        else {
             continue;
         };
         let names: Vec<ProcessName> = candidates(target, fleet).cloned().collect();
@@ -122,6 +126,28 @@ fn kind_of(kind: &raw::FaultKind, world: &World<'_>, context: &mut Context<'_, '
             ppm: drift.value.ppm.value()?.0,
             lasting: context.optional(&drift.value.lasting),
         },
+        raw::FaultKind::ClockStrobe(strobe) => FaultKind::ClockStrobe {
+            target: target(&strobe.value.target, world, context.report)?,
+            by: context.signed(strobe.value.by.value()?.0),
+            every: context.positive(&strobe.value.every, Span::ZERO, "every", strobe.place),
+            lasting: context.optional(&strobe.value.lasting)?,
+        },
+        raw::FaultKind::CrashLoop(crash) => FaultKind::CrashLoop {
+            target: target(&crash.value.target, world, context.report)?,
+            runs_for: context.optional(&crash.value.runs_for)?,
+            restart_after: context.span(&crash.value.restart_after, Span::ZERO),
+            count: crash.value.count.value()?.0 as u32,
+        },
+        raw::FaultKind::ThrottleCpu(throttle) => FaultKind::Throttle {
+            target: target(&throttle.value.target, world, context.report)?,
+            share: throttle.value.share.value()?.0,
+            lasting: context.optional(&throttle.value.lasting)?,
+        },
+        raw::FaultKind::OutOfMemory(fault) => FaultKind::OutOfMemory {
+            target: target(&fault.value.target, world, context.report)?,
+            limit: fault.value.limit_mib.value().map_or(16, |Whole(mib)| *mib) << 20,
+            restart_after: context.optional(&fault.value.restart_after),
+        },
         raw::FaultKind::Network(network) => FaultKind::Network {
             links: links(network, world, context.report)?,
             toxic: toxic(network.value.toxic.value()?, context)?,
@@ -137,6 +163,22 @@ fn kind_of(kind: &raw::FaultKind, world: &World<'_>, context: &mut Context<'_, '
                     .hint("in full: `keys: [\"syncope:test:workers:global\"]`");
             }
             FaultKind::DeleteKeys { keys: keys.value.iter().map(|key| key.text().to_owned()).collect() }
+        }
+        raw::FaultKind::ExpireKeys(keys) => trouble::expire_keys(keys, world, context)?,
+        raw::FaultKind::RedisMaxmemory(memory) => trouble::max_memory(memory, world, context)?,
+        raw::FaultKind::RedisSlow(slow) => trouble::slow(slow, world, context)?,
+        raw::FaultKind::RedisWipe(wipe) => trouble::at_once(Trouble::Wipe, wipe.place, world, context)?,
+        raw::FaultKind::TerminateBackends(all) => {
+            trouble::at_once(Trouble::TerminateBackends, all.place, world, context)?
+        }
+        raw::FaultKind::ExhaustConnections(fault) => {
+            let (place, lasting) = (fault.place, &fault.value.lasting);
+            trouble::lasting(Trouble::ExhaustConnections, place, lasting, world, context)?
+        }
+        raw::FaultKind::LockTable(lock) => trouble::lock_table(lock, world, context)?,
+        raw::FaultKind::ReadOnly(fault) => {
+            let (place, lasting) = (fault.place, &fault.value.lasting);
+            trouble::lasting(Trouble::ReadOnly, place, lasting, world, context)?
         }
     })
 }
@@ -205,7 +247,12 @@ fn job_ref(given: Option<&Placed<JobRef>>, world: &World<'_>, report: &mut Repor
     Some(given.value.clone())
 }
 
-fn require_store(store: Store, place: Place, world: &World<'_>, report: &mut Report<'_>) -> Option<()> {
+pub(super) fn require_store(
+    store: Store,
+    place: Place,
+    world: &World<'_>,
+    report: &mut Report<'_>,
+) -> Option<()> {
     let stack = world.stack?;
     let is_there = match store {
         Store::Redis => stack.redis.is_some(),
@@ -316,6 +363,22 @@ fn toxic(raw: &raw::Toxic, context: &Context<'_, '_>) -> Option<Toxic> {
             Toxic::Partition { direction: direction(&partition.value.direction) }
         }
         raw::Toxic::Refuse(_) => Toxic::Refuse,
+        raw::Toxic::SlowClose(close) => Toxic::SlowClose { delay: context.optional(&close.value.delay)? },
+        raw::Toxic::Slicer(slicer) => {
+            let average_size = slicer.value.average_size.value()?.0;
+            let variation = slicer.value.size_variation.value().map_or(0, |Whole(bytes)| *bytes);
+            Toxic::Slicer {
+                average_size,
+                // A portion has at least one byte.
+                size_variation: variation.min(average_size - 1),
+                delay: context.span(&slicer.value.delay, Span::ZERO),
+                direction: direction(&slicer.value.direction),
+            }
+        }
+        raw::Toxic::LimitData(limit) => Toxic::LimitData {
+            bytes: limit.value.bytes.value()?.0,
+            direction: direction(&limit.value.direction),
+        },
     })
 }
 

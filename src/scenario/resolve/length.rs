@@ -1,5 +1,6 @@
 //! How long a run takes: what is expected, what is waited for at most, and what is refused.
 
+use crate::fault::trouble::Trouble;
 use crate::fault::{Fault, FaultKind, Trigger};
 use crate::protocol::Backoff;
 use crate::scenario::diagnostic::{Code, Report};
@@ -121,18 +122,27 @@ fn end_of(fault: &Fault, arrival: Span) -> Span {
 /// Until it is undone; zero for what is never undone.
 fn lasting(kind: &FaultKind) -> Span {
     match kind {
-        FaultKind::Kill { restart_after, .. } => restart_after.unwrap_or(Span::ZERO),
+        FaultKind::Kill { restart_after, .. } | FaultKind::OutOfMemory { restart_after, .. } => {
+            restart_after.unwrap_or(Span::ZERO)
+        }
         FaultKind::Stop { grace, restart_after, .. } => restart_after.unwrap_or(*grace),
         FaultKind::Restart { grace, .. } => *grace,
         FaultKind::Pauses { lasting, gap, count, .. } => {
             (lasting.mean() + gap.mean()).saturating_mul(u64::from(*count))
         }
-        FaultKind::Pause { lasting, .. }
+        FaultKind::CrashLoop { runs_for, restart_after, count, .. } => {
+            (*runs_for + *restart_after).saturating_mul(u64::from(*count))
+        }
+        FaultKind::ClockStrobe { lasting, .. }
+        | FaultKind::Throttle { lasting, .. }
+        | FaultKind::Pause { lasting, .. }
         | FaultKind::Outage { lasting, .. }
         | FaultKind::Network { lasting, .. } => *lasting,
         FaultKind::ScaleToZero { lasting, .. }
         | FaultKind::ClockStep { lasting, .. }
         | FaultKind::ClockDrift { lasting, .. } => lasting.unwrap_or(Span::ZERO),
+        FaultKind::Trouble { trouble: Trouble::ExpireKeys { after, .. }, .. } => *after,
+        FaultKind::Trouble { lasting, .. } => lasting.unwrap_or(Span::ZERO),
         FaultKind::DeleteKeys { .. } => Span::ZERO,
     }
 }

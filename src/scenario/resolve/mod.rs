@@ -9,6 +9,7 @@ mod length;
 mod overlap;
 mod prometheus;
 mod timing;
+mod trouble;
 mod watch;
 mod workload;
 
@@ -190,10 +191,10 @@ impl Context<'_, '_> {
             durability: redis.durability.value().copied().unwrap_or(RedisDurability::Rdb),
             image: redis.image.value().map(|image| image.0.clone()),
         });
-        let postgres = stack
-            .postgres
-            .value()
-            .map(|postgres| PostgresSpec { image: postgres.image.value().map(|image| image.0.clone()) });
+        let postgres = stack.postgres.value().map(|postgres| PostgresSpec {
+            image: postgres.image.value().map(|image| image.0.clone()),
+            max_connections: postgres.max_connections.value().map(|Whole(most)| *most as u32),
+        });
         let is_bad = matches!(stack.redis, Field::Bad) || matches!(stack.postgres, Field::Bad);
         (!is_bad).then_some(Stack { redis, postgres, prometheus: None })
     }

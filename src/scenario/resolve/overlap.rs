@@ -121,26 +121,31 @@ fn claim(fault: &Fault, fleet: &Fleet) -> Claim {
         // A signal that does not end a process by itself holds nothing.
         FaultKind::Kill { signal: Signal::Hup | Signal::Usr1 | Signal::Usr2, .. }
         | FaultKind::DeleteKeys { .. } => (Vec::new(), Some(Span::ZERO)),
-        FaultKind::Kill { target, restart_after, .. } | FaultKind::Stop { target, restart_after, .. } => {
-            (on_process(target, fleet), *restart_after)
-        }
+        FaultKind::OutOfMemory { target, restart_after, .. }
+        | FaultKind::Kill { target, restart_after, .. }
+        | FaultKind::Stop { target, restart_after, .. } => (on_process(target, fleet), *restart_after),
         FaultKind::Restart { target, grace } => (on_process(target, fleet), Some(*grace)),
-        FaultKind::Pause { target, lasting } => (on_process(target, fleet), Some(*lasting)),
+        FaultKind::Throttle { target, lasting, .. } | FaultKind::Pause { target, lasting } => {
+            (on_process(target, fleet), Some(*lasting))
+        }
         FaultKind::Pauses { target, lasting, gap, count } => {
             let round = lasting.max() + gap.max();
             (on_process(target, fleet), Some(round.saturating_mul(u64::from(*count))))
         }
+        FaultKind::CrashLoop { target, runs_for, restart_after, count } => {
+            let all = (*runs_for + *restart_after).saturating_mul(u64::from(*count));
+            (on_process(target, fleet), Some(all))
+        }
         FaultKind::ScaleToZero { role, lasting } => {
             (on_process(&Target::Role(role.clone()), fleet), *lasting)
         }
+        FaultKind::Trouble { lasting: None, .. } => (Vec::new(), Some(Span::ZERO)),
+        FaultKind::Trouble { trouble, lasting } => (vec![Thing::Store(trouble.store())], *lasting),
         FaultKind::Outage { store, how, lasting } => (on_store(*store, *how, fleet), Some(*lasting)),
         FaultKind::ClockStep { target, lasting, .. } | FaultKind::ClockDrift { target, lasting, .. } => {
-            let clocks = on_process(target, fleet).into_iter().map(|thing| match thing {
-                Thing::Process(name) => Thing::Clock(name),
-                other => other,
-            });
-            (clocks.collect(), *lasting)
+            (on_clock(target, fleet), *lasting)
         }
+        FaultKind::ClockStrobe { target, lasting, .. } => (on_clock(target, fleet), Some(*lasting)),
         FaultKind::Network { links, lasting, .. } => {
             // Of a choice among several links, which one is known only in the run.
             let is_certain = links.from.as_ref().is_none_or(|from| {
@@ -173,6 +178,14 @@ fn on_process(target: &Target, fleet: &Fleet) -> Vec<Thing> {
         Target::AnyOf(_) | Target::HolderOf(_) => {}
     }
     names
+}
+
+fn on_clock(target: &Target, fleet: &Fleet) -> Vec<Thing> {
+    let clocks = on_process(target, fleet).into_iter().map(|thing| match thing {
+        Thing::Process(name) => Thing::Clock(name),
+        other => other,
+    });
+    clocks.collect()
 }
 
 /// The store, and its links where the outage is on them.

@@ -10,6 +10,7 @@ mod lease;
 mod queue;
 mod sorted;
 mod text;
+mod trouble;
 
 use std::collections::BTreeMap;
 
@@ -39,6 +40,8 @@ pub struct Redis {
     /// The clock's last reading.
     latest: UnixMillis,
     running: bool,
+    /// Commands that may need memory are refused.
+    over_memory: bool,
 }
 
 impl Redis {
@@ -54,6 +57,7 @@ impl Redis {
             disk: Disk::new(durability),
             latest: UnixMillis(i64::MIN),
             running: true,
+            over_memory: false,
         }
     }
 
@@ -82,6 +86,9 @@ impl Redis {
             return Err(down());
         }
         self.at(now);
+        if let Some(refusal) = self.refusal(now, command) {
+            return Err(refusal);
+        }
         let reply = self.run(now, command);
         self.disk.written(now, &self.keys);
         reply

@@ -3,7 +3,7 @@
 use super::process::State;
 use super::server::Health;
 use super::{Planned, World};
-use crate::fault::{Injection, Order, OutageKind, Toxic};
+use crate::fault::{Injection, Order, OutageKind, Signal, Toxic};
 use crate::history::What;
 use crate::names::{Endpoint, Link, ProcessName, Store};
 use crate::sim::world::clock::WallClock;
@@ -39,9 +39,17 @@ impl World {
                 self.clock(&process, |clock, now| clock.drift(now, ppm))
             }
             Injection::ClockReset { process } => self.clock(&process, |clock, _| clock.reset()),
+            Injection::OutOfMemory { process, limit } => {
+                self.known(&process).and_then(|process| self.out_of_memory(process, limit))
+            }
+            Injection::Throttle { .. } | Injection::Unthrottle { .. } => {
+                Err("processor time is not modelled".to_owned())
+            }
             Injection::Toxic { links, toxic } => self.toxic(&links, toxic, true),
             Injection::ClearToxic { links, toxic } => self.toxic(&links, toxic, false),
             Injection::DeleteKeys { keys } => self.delete_keys(&keys),
+            Injection::Trouble { trouble } => self.trouble(&trouble),
+            Injection::TroubleOver { trouble } => self.trouble_over(&trouble),
         };
         match outcome {
             Ok(proof) => self.done(order, proof),
@@ -68,6 +76,11 @@ impl World {
         }
         self.start_process(process);
         Ok(format!("virtual time: generation {} of it was started", self.processes[process].life))
+    }
+
+    fn out_of_memory(&mut self, process: usize, limit: u64) -> Result<String, String> {
+        let killed = self.signal(process, Signal::Kill)?;
+        Ok(format!("{killed}, for want of more than {limit} bytes"))
     }
 
     fn take_down(&mut self, store: Store, how: OutageKind) -> Result<String, String> {

@@ -12,6 +12,7 @@ mod process;
 mod program;
 mod server;
 mod signal;
+mod trouble;
 mod watch;
 mod wire;
 
@@ -25,6 +26,7 @@ use observe::{Collector, Prober, Producer, Saw};
 use process::Process;
 use program::Duty;
 use server::{Server, Stores};
+use trouble::Troubles;
 use watch::{Asked, Watcher};
 use wire::{Conn, Message, Peer, Wire};
 
@@ -124,6 +126,10 @@ enum Planned {
     Panic { process: usize },
     Fire { order: Box<Order> },
     StoreReady { store: Store, order: Box<Order> },
+    Occupied { number: u32, each: Span, every: Span },
+    Unoccupied,
+    Expired { keys: Vec<String> },
+    StatementLimit,
     Tick,
     AskArrives { ask: usize },
     AskLimit { ask: usize },
@@ -146,6 +152,7 @@ struct World {
     processes: Vec<Process>,
     exchanges: Vec<Exchange>,
     stores: Stores,
+    troubles: Troubles,
     enqueue_by: Enqueue,
     producer: Producer,
     prober: Prober,
@@ -178,6 +185,7 @@ impl World {
         if matches!(fleet.enqueue, Enqueue::Redis { .. } | Enqueue::Sql { .. }) {
             return Err(unsupported("an enqueue of its own, which is not modelled"));
         }
+        trouble::check(&scenario.faults)?;
         let stores = stores(scenario, &processes).ok_or_else(|| unsupported("no process"))?;
         let mut world = Self {
             now: BEGIN,
@@ -190,6 +198,7 @@ impl World {
             processes,
             exchanges: Vec::new(),
             stores,
+            troubles: Troubles::default(),
             enqueue_by: fleet.enqueue.clone(),
             producer: Producer::default(),
             prober: Prober::new(fleet.liveness.as_ref(), None),
@@ -290,6 +299,10 @@ impl World {
             Planned::Panic { process } => self.panic_in(process),
             Planned::Fire { order } => self.fire(*order),
             Planned::StoreReady { store, order } => self.store_ready(store, *order),
+            Planned::Occupied { number, each, every } => self.occupied(number, each, every),
+            Planned::Unoccupied => self.unoccupied(),
+            Planned::Expired { keys } => self.expired(&keys),
+            Planned::StatementLimit => self.statement_limit(),
             Planned::Tick => self.tick(),
             Planned::AskArrives { ask } => self.ask_arrives(ask),
             Planned::AskLimit { ask } => self.ask_limit(ask),
@@ -346,5 +359,5 @@ fn stores(scenario: &Scenario, processes: &[Process]) -> Option<Stores> {
 }
 
 fn unsupported(what: &str) -> BackendError {
-    BackendError::Unsupported(format!("the simulator cannot run this fleet: it has {what}"))
+    BackendError::Unsupported(format!("the simulator cannot run this scenario: it has {what}"))
 }

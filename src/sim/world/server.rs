@@ -55,7 +55,8 @@ impl World {
 
     /// Whether a new connection is taken.
     pub(super) fn accepts(&self, store: Store) -> bool {
-        self.health(store) != Health::Down
+        let has_room = store != Store::Postgres || !self.troubles.no_connections;
+        self.health(store) != Health::Down && has_room
     }
 
     /// A message has arrived at the store.
@@ -64,6 +65,7 @@ impl World {
             Health::Down => {}
             Health::Hanging => self.server(store).backlog.push((conn, message)),
             Health::Up => {
+                let Some(message) = self.unless_locked(store, conn, message) else { return };
                 let wait = match store {
                     Store::Redis => Span::ZERO,
                     Store::Postgres => self.delays.statement.sample(&mut self.random),
@@ -87,7 +89,10 @@ impl World {
             Ask::Command(Command::AwaitReady { .. }) => Ok(Reply::Ready(true)),
             Ask::Command(command) => match store {
                 Store::Redis => self.stores.redis.execute(WallClock::default().read(self.now), command),
-                Store::Postgres => self.stores.postgres.execute(self.now, command),
+                Store::Postgres => match self.refusal(command) {
+                    Some(refusal) => Err(refusal),
+                    None => self.stores.postgres.execute(self.now, command),
+                },
             },
         }
     }
@@ -137,6 +142,12 @@ impl World {
         if self.health(store) == Health::Down && store == Store::Redis {
             self.stores.redis.start(WallClock::default().read(self.now));
         }
+        self.answer_backlog(store);
+        self.done(order, format!("virtual time: {store} answers"));
+    }
+
+    /// It answers, first of all what came while it did not.
+    pub(super) fn answer_backlog(&mut self, store: Store) {
         let server = self.server(store);
         server.health = Health::Up;
         let backlog = std::mem::take(&mut server.backlog);
@@ -155,7 +166,6 @@ impl World {
         for _ in 0..readings {
             self.collect();
         }
-        self.done(order, format!("virtual time: {store} answers"));
     }
 
     pub(super) fn server(&mut self, store: Store) -> &mut Server {

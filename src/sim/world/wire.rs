@@ -67,6 +67,8 @@ struct Way {
     last: Instant,
     pump_at: Option<Instant>,
     paid_until: Instant,
+    /// Bytes that have passed since an amount was set for them.
+    counted: u64,
 }
 
 #[derive(Debug)]
@@ -110,8 +112,7 @@ impl Message {
 
 impl Wire {
     pub const fn new(link: Link, peer: Peer) -> Self {
-        let flow = Flow { gate: Gate::Open, latency: Span::ZERO, jitter: Span::ZERO, bytes_per_second: None };
-        let rules = Rules { door: Door::Open, flow: [flow, flow] };
+        let rules = Rules { door: Door::Open, flow: [Flow::CLEAR, Flow::CLEAR] };
         Self { link, peer, toxics: Vec::new(), rules, conns: Vec::new() }
     }
 }
@@ -215,13 +216,14 @@ impl World {
                 Gate::Open => {}
             }
             let mut due = item.due(&flow);
-            if let (Some(rate), true) = (flow.bytes_per_second, due <= now) {
+            if due <= now && (flow.bytes_per_second.is_some() || flow.slices.is_some()) {
+                let bytes = item.message.bytes();
                 if !item.charged {
                     item.charged = true;
-                    lane.paid_until =
-                        lane.paid_until.max(now - CREDIT_MAX) + cost(item.message.bytes(), rate);
+                    let (credit, price) = price(&flow, bytes);
+                    lane.paid_until = lane.paid_until.max(now - credit) + price;
                 }
-                due = lane.paid_until;
+                due = lane.paid_until - after_last_slice(&flow, bytes);
             }
             if due > now {
                 if lane.pump_at.is_none_or(|planned| planned <= now || due < planned) {
@@ -230,8 +232,20 @@ impl World {
                 }
                 return;
             }
-            if let Some(item) = lane.pipe.pop_front() {
+            let Some(item) = lane.pipe.pop_front() else { return };
+            let Some(most) = flow.bytes_max else {
+                lane.counted = 0;
                 self.deliver(conn, way, item.message);
+                continue;
+            };
+            lane.counted += item.message.bytes();
+            let counted = lane.counted;
+            // Of a message that is cut in two its receiver makes nothing.
+            if counted <= most {
+                self.deliver(conn, way, item.message);
+            }
+            if counted >= most && !self.conns[conn].over {
+                return self.cut(conn);
             }
         }
     }
@@ -292,16 +306,28 @@ impl World {
         }
     }
 
-    /// Ends every connection to the peer.
-    pub(super) fn end_all_to(&mut self, peer: Peer) {
+    /// Ends every connection to the peer, and says how many that were.
+    pub(super) fn end_all_to(&mut self, peer: Peer) -> usize {
+        let mut ended = 0;
         for wire in 0..self.wires.len() {
             if self.wires[wire].peer == peer {
                 for conn in self.wires[wire].conns.clone() {
-                    if self.conns[conn].connected {
+                    let it = &self.conns[conn];
+                    if it.connected {
+                        ended += usize::from(it.served && !it.over && it.open);
                         self.end(conn);
                     }
                 }
             }
+        }
+        ended
+    }
+
+    /// How long the connection's user waits for an answer.
+    pub(super) fn patience_on(&self, conn: usize) -> Span {
+        match self.conns[conn].user {
+            User::Client(client) => self.clients[client].patience,
+            User::Exchange(_) => Span::MAX,
         }
     }
 
@@ -313,6 +339,12 @@ impl World {
         if it.open {
             self.plan_after_message(Planned::Receive { conn, message: Message::End });
         }
+    }
+
+    /// The proxy closes the connection on both sides.
+    fn cut(&mut self, conn: usize) {
+        self.conns[conn].served = false;
+        self.reset(conn);
     }
 
     /// Puts a toxic on the links, or takes it off; `None` if one of them does not exist.
@@ -369,8 +401,26 @@ impl Item {
     fn due(&self, flow: &Flow) -> Instant {
         let latency = i128::from(flow.latency.as_nanos());
         let jitter = (i128::from(flow.jitter.as_nanos()) * i128::from(self.share)) >> 31;
-        self.arrived + Span::from_nanos(u64::try_from((latency + jitter).max(0)).unwrap_or(u64::MAX))
+        let passed =
+            self.arrived + Span::from_nanos(u64::try_from((latency + jitter).max(0)).unwrap_or(u64::MAX));
+        if matches!(self.message, Message::End) { passed + flow.close_delay } else { passed }
     }
+}
+
+/// How much of a rest counts for a message, and how long it takes.
+fn price(flow: &Flow, bytes: u64) -> (Span, Span) {
+    let sliced = flow
+        .slices
+        .map_or(Span::ZERO, |slices| slices.delay.saturating_mul(bytes.div_ceil(slices.average_size.max(1))));
+    match flow.bytes_per_second {
+        Some(rate) => (CREDIT_MAX, sliced + cost(bytes, rate)),
+        None => (Span::ZERO, sliced),
+    }
+}
+
+/// The wait after a message's last slice holds up only what follows.
+fn after_last_slice(flow: &Flow, bytes: u64) -> Span {
+    flow.slices.filter(|_| bytes > 0).map_or(Span::ZERO, |slices| slices.delay)
 }
 
 fn share(random: &mut Random) -> i32 {

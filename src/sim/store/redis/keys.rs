@@ -86,6 +86,25 @@ impl Keyspace {
         true
     }
 
+    /// PEXPIRE, where the key holds a text.
+    pub fn expire_text(&mut self, now: UnixMillis, prefix: &str, name: &str, until: UnixMillis) -> bool {
+        if let Some(text) = self.texts.get_mut(now, name) {
+            text.value.extend(until);
+            return true;
+        }
+        let Some((queue, part)) = self.find(prefix, name) else { return false };
+        let queue = &mut self.queues[queue].1;
+        let lease = match part {
+            Part::Guard => &mut queue.guard,
+            Part::Lock(slot) => &mut queue.jobs[slot as usize].lock,
+            _ => return false,
+        };
+        if lease.is_there(now) {
+            lease.extend(until);
+        }
+        true
+    }
+
     pub fn get(&self, now: UnixMillis, prefix: &str, name: &str) -> Option<Key> {
         if let Some(text) = self.texts.get(now, name) {
             return Some(Key { value: Value::Text(text.shown()), until: Some(text.value.until()) });

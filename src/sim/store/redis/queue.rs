@@ -79,6 +79,16 @@ impl Queue {
         true
     }
 
+    /// Whether the job has a hash.
+    pub fn knows(&self, job: &JobId) -> bool {
+        self.find(job.as_str()).is_some_and(|slot| self.jobs[slot as usize].record.exists())
+    }
+
+    /// Whether a delayed job is due.
+    pub fn has_due(&self, now: UnixMillis) -> bool {
+        self.delayed.iter().next().is_some_and(|(_, due)| due <= now.0)
+    }
+
     pub fn claim(&mut self, now: UnixMillis, token: &str, lock: Span) -> Option<ClaimedJob> {
         for _ in 0..BATCH {
             let Some(slot) = self.delayed.pop_until(now.0) else { break };

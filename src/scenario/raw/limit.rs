@@ -1,0 +1,30 @@
+//! Limits on what a process may use.
+
+use super::fault::Target;
+use crate::scenario::decode::record;
+use crate::scenario::scalar::{Duration, Share, Whole};
+
+record! {
+    /// A process gets no more than a share of one processor.
+    ThrottleCpu {
+        /// On whom.
+        required target: Target,
+        /// The share, from 0 to 1; the kernel gives one hundredth at least.
+        required share: Share,
+        /// How long.
+        required lasting ("for"): Duration,
+    }
+}
+
+record! {
+    /// A process gets no more than so much memory from then on and wants more, until the kernel's OOM
+    /// killer ends it.
+    OutOfMemory {
+        /// On whom.
+        required target: Target,
+        /// In MiB; what it has already does not count. 16 unless given.
+        optional limit_mib: Whole<1, 1_000_000>,
+        /// Started again after this long; never unless given.
+        optional restart_after: Duration,
+    }
+}

@@ -1,0 +1,84 @@
+//! Faults within a store.
+
+use super::Context;
+use super::fault::{World, require_store};
+use crate::fault::FaultKind;
+use crate::fault::trouble::{Eviction, MemoryLimit, Trouble};
+use crate::names::Store;
+use crate::scenario::decode::{Field, Placed};
+use crate::scenario::diagnostic::{Code, Place};
+use crate::scenario::raw::trouble as raw;
+use crate::scenario::scalar::{Duration, Word};
+
+/// `None` if something is wrong with it, and reported.
+pub(super) fn expire_keys(
+    raw: &Placed<raw::ExpireKeys>,
+    world: &World<'_>,
+    context: &mut Context<'_, '_>,
+) -> Option<FaultKind> {
+    require_store(Store::Redis, raw.place, world, context.report)?;
+    let keys = raw.value.keys.given()?;
+    if keys.value.is_empty() {
+        context
+            .report
+            .add(Code::MissingField, keys.place, "no key is given")
+            .hint("a pattern: `keys: [\"syncope:test:*:lock\"]`");
+    }
+    let patterns = keys.value.iter().map(|key| key.text().to_owned()).collect();
+    let after = context.optional(&raw.value.after).unwrap_or_default();
+    Some(FaultKind::Trouble { trouble: Trouble::ExpireKeys { patterns, after }, lasting: None })
+}
+
+pub(super) fn max_memory(
+    raw: &Placed<raw::MaxMemory>,
+    world: &World<'_>,
+    context: &mut Context<'_, '_>,
+) -> Option<FaultKind> {
+    let limit = match raw.value.limit.value()? {
+        raw::MemoryLimit::Share(share) => MemoryLimit::Share(share.value.0),
+        raw::MemoryLimit::Bytes(bytes) => MemoryLimit::Bytes(bytes.value.0),
+    };
+    let policy = raw.value.policy.value().copied().unwrap_or(Eviction::Noeviction);
+    lasting(Trouble::MaxMemory { limit, policy }, raw.place, &raw.value.lasting, world, context)
+}
+
+pub(super) fn slow(
+    raw: &Placed<raw::RedisSlow>,
+    world: &World<'_>,
+    context: &mut Context<'_, '_>,
+) -> Option<FaultKind> {
+    let each = context.optional(&raw.value.command_time)?;
+    let every = context.optional(&raw.value.every).unwrap_or_else(|| each.saturating_mul(2));
+    lasting(Trouble::Slow { each, every: every.max(each) }, raw.place, &raw.value.lasting, world, context)
+}
+
+pub(super) fn lock_table(
+    raw: &Placed<raw::LockTable>,
+    world: &World<'_>,
+    context: &mut Context<'_, '_>,
+) -> Option<FaultKind> {
+    let Word(table) = raw.value.table.value()?.clone();
+    lasting(Trouble::LockTable { table }, raw.place, &raw.value.lasting, world, context)
+}
+
+/// One that has no undo.
+pub(super) fn at_once(
+    trouble: Trouble,
+    place: Place,
+    world: &World<'_>,
+    context: &mut Context<'_, '_>,
+) -> Option<FaultKind> {
+    require_store(trouble.store(), place, world, context.report)?;
+    Some(FaultKind::Trouble { trouble, lasting: None })
+}
+
+pub(super) fn lasting(
+    trouble: Trouble,
+    place: Place,
+    lasting: &Field<Duration>,
+    world: &World<'_>,
+    context: &mut Context<'_, '_>,
+) -> Option<FaultKind> {
+    require_store(trouble.store(), place, world, context.report)?;
+    Some(FaultKind::Trouble { trouble, lasting: Some(context.optional(lasting)?) })
+}

@@ -1,0 +1,134 @@
+//! What a fault does within the server: keys that expire or go, and a limit on its memory.
+
+use super::Redis;
+use super::keys::Keyspace;
+use super::lease::after;
+use crate::fault::trouble::matches;
+use crate::protocol::{Command, StoreError};
+use crate::time::{Span, UnixMillis};
+
+/// As the server says it.
+const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+
+impl Redis {
+    /// FLUSHALL. How many keys there were.
+    pub fn wipe(&mut self, now: UnixMillis) -> u64 {
+        if !self.running {
+            return 0;
+        }
+        self.at(now);
+        let known = self.keys.all(now, &self.prefix).len() as u64;
+        let changes = self.keys.changes() + known;
+        self.keys = Keyspace::default();
+        self.keys.changes = changes;
+        self.disk.written(now, &self.keys);
+        known
+    }
+
+    /// The names that match one of the patterns.
+    #[must_use]
+    pub fn matching(&self, now: UnixMillis, patterns: &[String]) -> Vec<String> {
+        let names = self.keys(now).into_keys();
+        names.filter(|name| patterns.iter().any(|pattern| matches(pattern, name))).collect()
+    }
+
+    /// PEXPIRE of a key that holds a text. False for every other key: those expire by being deleted
+    /// at their time ([`Redis::delete_keys`]).
+    pub fn expire_text(&mut self, now: UnixMillis, name: &str, ttl: Span) -> bool {
+        let until = after(now, ttl);
+        self.keys.expire_text(now, &self.prefix, name, until)
+    }
+
+    /// Whether it is over its limit, so that commands which may need memory are refused.
+    pub const fn set_over_memory(&mut self, over: bool) {
+        self.over_memory = over;
+    }
+
+    /// A script is refused at its first command that may need memory, unless it has written before:
+    /// it is not stopped half-way (`scriptVerifyOOM` in Redis's `script.c`).
+    pub(super) fn refusal(&mut self, now: UnixMillis, command: &Command) -> Option<StoreError> {
+        let refused = self.over_memory
+            && match command {
+                Command::WriteBeat { .. } | Command::AcquireLock { .. } | Command::CheckStalled { .. } => {
+                    true
+                }
+                Command::Enqueue { queue, job } => !self.keys.queue(queue).0.knows(&job.id),
+                Command::Claim { queue, .. } => !self.keys.queue(queue).0.has_due(now),
+                _ => false,
+            };
+        refused.then(|| StoreError::Rejected(OUT_OF_MEMORY.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Backoff, JobSpec, Reply};
+    use crate::scenario::RedisDurability;
+
+    fn server() -> Redis {
+        Redis::new("a:b", Span::from_secs(60), RedisDurability::Aof)
+    }
+
+    fn at(millis: i64) -> UnixMillis {
+        UnixMillis(1_000_000 + millis)
+    }
+
+    fn beat() -> Command {
+        let ttl = Span::from_secs(30);
+        Command::WriteBeat { key: "a:b:beat".into(), worker: "worker-1".into(), stamp: at(0), ttl }
+    }
+
+    fn enqueue() -> Command {
+        let job = JobSpec {
+            id: "job-1".into(),
+            steps: vec![Span::from_millis(1)],
+            attempts: 1,
+            backoff: Backoff::Fixed(Span::ZERO),
+            delay: Span::ZERO,
+            timeout: None,
+            failing_attempts: 0,
+        };
+        Command::Enqueue { queue: "regular".into(), job }
+    }
+
+    #[test]
+    fn a_server_over_its_memory_refuses_what_needs_more_of_it() {
+        let mut server = server();
+        server.set_over_memory(true);
+        let refused = Err(StoreError::Rejected(OUT_OF_MEMORY.to_owned()));
+        assert_eq!(server.execute(at(0), &beat()), refused);
+        assert_eq!(server.execute(at(0), &enqueue()), refused);
+        assert_eq!(
+            server.execute(at(0), &Command::ReadBeat { key: "a:b:beat".into() }),
+            Ok(Reply::Beat(None))
+        );
+        server.set_over_memory(false);
+        assert_eq!(server.execute(at(0), &beat()), Ok(Reply::Done));
+    }
+
+    #[test]
+    fn keys_expire_by_pattern_and_a_text_that_is_set_again_stays() {
+        let mut server = server();
+        server.execute(at(0), &beat()).unwrap();
+        server.execute(at(0), &enqueue()).unwrap();
+        assert_eq!(server.matching(at(0), &["a:b:b*".to_owned()]), ["a:b:beat"]);
+        assert_eq!(server.matching(at(0), &["*".to_owned()]).len(), 3);
+        assert!(server.expire_text(at(0), "a:b:beat", Span::from_millis(100)));
+        assert!(!server.expire_text(at(0), "a:b:regular:waiting", Span::from_millis(100)));
+        assert!(server.exists(at(100), "a:b:beat"));
+        assert!(!server.exists(at(101), "a:b:beat"));
+        server.execute(at(102), &beat()).unwrap();
+        assert!(server.exists(at(10_000), "a:b:beat"));
+    }
+
+    #[test]
+    fn a_wipe_leaves_nothing() {
+        let mut server = server();
+        server.execute(at(0), &beat()).unwrap();
+        server.execute(at(0), &enqueue()).unwrap();
+        assert_eq!(server.wipe(at(1)), 3);
+        assert!(server.keys(at(1)).is_empty());
+        assert_eq!(server.wipe(at(1)), 0);
+    }
+}
