@@ -73,6 +73,8 @@ pub struct PoolHealth {
     pub total_workers: u32,
     /// Workers that take jobs.
     pub active_workers: u32,
+    /// How often a worker that failed was replaced by one that takes jobs.
+    pub restarts: u32,
     pub memory: Memory,
     /// Whether the last answer from Redis, or the last wait for one, was an answer.
     pub redis_connected: bool,
@@ -80,13 +82,15 @@ pub struct PoolHealth {
 }
 
 impl PoolHealth {
-    /// The answer to `GET /health`, with the names that the source gives; the uptime in seconds.
+    /// The answer to `GET /health`, with the names that the source gives, and `restarts`; the uptime in
+    /// seconds.
     #[must_use]
     pub fn to_json(&self, now: Instant) -> serde_json::Value {
         json!({
             "healthy": self.healthy,
             "totalWorkers": self.total_workers,
             "activeWorkers": self.active_workers,
+            "restarts": self.restarts,
             "memory": {
                 "used": self.memory.used,
                 "total": self.memory.total,
@@ -144,13 +148,14 @@ mod tests {
             healthy: true,
             total_workers: 4,
             active_workers: 3,
+            restarts: 2,
             memory: Memory { used: 256, total: 1_024 },
             redis_connected: true,
             started: Instant::ZERO,
         };
         let told = health.to_json(Instant::ZERO + Span::from_millis(61_500));
         let expected = json!({
-            "healthy": true, "totalWorkers": 4, "activeWorkers": 3,
+            "healthy": true, "totalWorkers": 4, "activeWorkers": 3, "restarts": 2,
             "memory": {"used": 256, "total": 1_024, "share": 0.25},
             "redisConnected": true, "uptime": 61,
         });

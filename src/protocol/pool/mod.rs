@@ -55,6 +55,7 @@ pub struct Pool {
     records: Records,
     pressure: Pressure,
     limit: u32,
+    restarts: u32,
     redis_connected: bool,
     /// Stores of which it was said that they fail.
     failing: [bool; Store::ALL.len()],
@@ -118,6 +119,7 @@ impl Pool {
             records: Records::default(),
             pressure: Pressure::new(pool.memory_threshold_ppm),
             limit: settings.queue.concurrency,
+            restarts: 0,
             redis_connected: false,
             failing: [false; Store::ALL.len()],
             pings: 0,
@@ -146,6 +148,7 @@ impl Pool {
                 && !self.pressure.is_high(),
             total_workers,
             active_workers,
+            restarts: self.restarts,
             memory: self.pressure.last(),
             redis_connected: self.redis_connected,
             started: self.started,
@@ -231,6 +234,7 @@ impl Pool {
         let member = &mut self.members[place];
         member.ready = true;
         let start = member.starts;
+        self.restarts += u32::from(start > 1);
         self.tell(PoolEvent::WorkerReady { worker: number(place), start });
         if self.life == Life::Starting && self.members.iter().all(|member| member.ready) {
             self.life = Life::Running;

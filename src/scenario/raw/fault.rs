@@ -130,7 +130,7 @@ record! {
     Kill {
         /// On whom.
         required target: Target,
-        /// KILL unless given.
+        /// KILL unless given. A process of `worker-pool` takes USR2 as the panic of one worker's task.
         optional signal: Signal,
         /// Started again after this long; never unless given.
         optional restart_after: Duration,

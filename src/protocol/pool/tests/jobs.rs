@@ -97,6 +97,7 @@ fn a_worker_that_panics_is_replaced_and_its_jobs_come_back_by_their_locks() {
     let lowest = health.iter().map(|(_, health)| health.active_workers).skip(2).min();
     assert_eq!((lowest, health.last().map(|(_, health)| health.healthy)), (Some(1), Some(true)));
 
+    assert_eq!(health.last().map(|(_, health)| health.restarts), Some(1));
     lab.run_until(secs(130));
     assert_eq!(lab.store.regular().completed.len(), 3);
     assert_eq!(lab.store.effects.len(), 3, "the panicked worker does nothing more");
