@@ -318,6 +318,7 @@ fn stores(scenario: &Scenario, settings: &FleetSettings) -> Stores {
     let durability = scenario.stack.redis.as_ref().map_or(RedisDurability::None, |redis| redis.durability);
     Stores {
         redis: Redis::new(&settings.prefix, settings.queue.keep_failed, durability),
+        elsewhere: Redis::new(&settings.prefix, settings.queue.keep_failed, durability),
         postgres: Postgres::new(),
         servers: BTreeMap::from(Store::ALL.map(|store| (store, Server::new()))),
     }
