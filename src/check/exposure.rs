@@ -143,6 +143,7 @@ fn sides_struck(facts: &Facts<'_>, parts: &[&Part<'_>]) -> Vec<Side> {
             }
             Injection::Pause { process }
             | Injection::Throttle { process, .. }
+            | Injection::Misconfigure { process, .. }
             | Injection::ClockStep { process, .. }
             | Injection::ClockDrift { process, .. } => {
                 struck.insert(process);

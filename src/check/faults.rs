@@ -103,6 +103,7 @@ fn needs_heal(injection: &Injection) -> bool {
         | Injection::ClockStep { .. }
         | Injection::ClockDrift { .. }
         | Injection::Throttle { .. }
+        | Injection::Misconfigure { .. }
         | Injection::Toxic { .. } => true,
         Injection::Trouble { trouble } => trouble.lasts(),
         Injection::Signal { .. }
@@ -113,6 +114,7 @@ fn needs_heal(injection: &Injection) -> bool {
         | Injection::ClockReset { .. }
         | Injection::ClearToxic { .. }
         | Injection::Unthrottle { .. }
+        | Injection::Reconfigure { .. }
         | Injection::OutOfMemory { .. }
         | Injection::TroubleOver { .. }
         | Injection::DeleteKeys { .. } => false,
@@ -206,6 +208,7 @@ pub(super) fn kind_of(scenario: &Scenario, id: FaultId) -> &'static str {
         FaultKind::Outage { .. } => "outage",
         FaultKind::ClockStep { .. } => "clock_step",
         FaultKind::ClockDrift { .. } => "clock_drift",
+        FaultKind::Misconfigure { .. } => "misconfigure",
         FaultKind::Throttle { .. } => "throttle_cpu",
         FaultKind::OutOfMemory { .. } => "out_of_memory",
         FaultKind::ClockStrobe { .. } => "clock_strobe",
@@ -227,9 +230,9 @@ pub(super) fn stands_between(injection: &Injection, process: &ProcessName, store
             };
             reaches && link.from == *process
         }),
-        Injection::Pause { process: struck } | Injection::Throttle { process: struck, .. } => {
-            struck == process
-        }
+        Injection::Pause { process: struck }
+        | Injection::Throttle { process: struck, .. }
+        | Injection::Misconfigure { process: struck, .. } => struck == process,
         Injection::Trouble { trouble } => {
             trouble.lasts() && store.is_none_or(|store| store == trouble.store())
         }

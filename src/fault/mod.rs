@@ -4,12 +4,14 @@
 //! fires, the conductor turns it into an [`Injection`] on named processes and links, and later into
 //! the injection that undoes it. A backend carries an injection out and proves it.
 
+pub mod misfit;
 pub mod rules;
 pub mod trouble;
 
 use serde::{Deserialize, Serialize};
 
 use crate::dist::Distribution;
+use crate::fault::misfit::Misfit;
 use crate::fault::trouble::Trouble;
 use crate::names::{JobId, Link, ProcessName, Store};
 use crate::time::{SignedSpan, Span};
@@ -94,6 +96,13 @@ pub enum FaultKind {
         runs_for: Span,
         restart_after: Span,
         count: u32,
+    },
+    /// Stopped and started again with something wrong; stopped and started rightly after `lasting`.
+    Misconfigure {
+        target: Target,
+        misfit: Misfit,
+        grace: Span,
+        lasting: Span,
     },
     /// The process gets no more than a share of one processor, in parts per million.
     Throttle {
@@ -292,6 +301,16 @@ pub enum Injection {
     ClockReset {
         process: ProcessName,
     },
+    Misconfigure {
+        process: ProcessName,
+        misfit: Misfit,
+        grace: Span,
+    },
+    /// Stops it, if it runs, and starts it as it should be.
+    Reconfigure {
+        process: ProcessName,
+        grace: Span,
+    },
     Throttle {
         process: ProcessName,
         share: u32,
@@ -337,6 +356,8 @@ impl Injection {
             | Self::Resume { process }
             | Self::ClockStep { process, .. }
             | Self::ClockDrift { process, .. }
+            | Self::Misconfigure { process, .. }
+            | Self::Reconfigure { process, .. }
             | Self::Throttle { process, .. }
             | Self::Unthrottle { process }
             | Self::OutOfMemory { process, .. }

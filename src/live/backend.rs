@@ -11,6 +11,7 @@ use futures_util::future::{BoxFuture, join_all};
 use tokio::runtime::{Handle, Runtime};
 
 use crate::backend::{Action, Backend, BackendError};
+use crate::fault::misfit::Misfit;
 use crate::history::{Event, What};
 use crate::live::clock;
 use crate::live::environment::{self, Credentials};
@@ -212,29 +213,41 @@ impl Stage {
         let started = join_all(self.processes.keys().map(|process| self.start(process))).await;
         started.into_iter().try_for_each(|started| started.map(drop))
     }
+
+    fn spec(&self, process: &ProcessName) -> Result<ProcessSpec, BackendError> {
+        let spec = self.processes.get(process).cloned();
+        spec.ok_or_else(|| BackendError::Failed(format!("there is no process {process}")))
+    }
+
+    async fn launch(&self, spec: ProcessSpec) -> Result<Arc<RunningProcess>, BackendError> {
+        let process = &spec.name;
+        let port = self.site.http_port(process);
+        let env = environment::of(&spec, self.wires.listeners(), port, &self.credentials)
+            .map_err(|error| BackendError::Failed(format!("environment of {process}: {error}")))?;
+        let running = self.site.start_process(&spec, env).await?;
+        if let Some(address) = self.site.http_address(process) {
+            if let Some(monitor) = &self.monitor {
+                monitor.moved(process, address)?;
+            }
+            self.wires.lead(&Endpoint::Process(process.clone()), address);
+        }
+        Ok(running)
+    }
 }
 
 impl Launcher for Stage {
     fn start(&self, process: &ProcessName) -> BoxFuture<'_, Result<Arc<RunningProcess>, BackendError>> {
-        let process = process.clone();
-        async move {
-            let spec = self
-                .processes
-                .get(&process)
-                .ok_or_else(|| BackendError::Failed(format!("there is no process {process}")))?;
-            let port = self.site.http_port(&process);
-            let env = environment::of(spec, self.wires.listeners(), port, &self.credentials)
-                .map_err(|error| BackendError::Failed(format!("environment of {process}: {error}")))?;
-            let running = self.site.start_process(spec, env).await?;
-            if let Some(address) = self.site.http_address(&process) {
-                if let Some(monitor) = &self.monitor {
-                    monitor.moved(&process, address)?;
-                }
-                self.wires.lead(&Endpoint::Process(process), address);
-            }
-            Ok(running)
-        }
-        .boxed()
+        let spec = self.spec(process);
+        async move { self.launch(spec?).await }.boxed()
+    }
+
+    fn start_with(
+        &self,
+        process: &ProcessName,
+        misfit: &Misfit,
+    ) -> BoxFuture<'_, Result<Arc<RunningProcess>, BackendError>> {
+        let spec = self.spec(process).and_then(|spec| environment::misfitted(spec, misfit));
+        async move { self.launch(spec?).await }.boxed()
     }
 }
 

@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use crate::backend::BackendError;
+use crate::fault::misfit::Misfit;
 use crate::names::{Endpoint, Link, Store};
-use crate::scenario::ProcessSpec;
+use crate::scenario::{ProcessSpec, Program};
 
 /// What a template can stand for, besides the links.
 #[derive(Debug, Clone)]
@@ -35,6 +37,45 @@ pub fn of(
     }
     Ok(environment)
 }
+
+/// A program that no machine has.
+const NO_PROGRAM: &str = "/nonexistent/syncope/program";
+
+/// The process with something wrong.
+///
+/// # Errors
+/// If it has nothing that could be wrong in this way.
+pub fn misfitted(mut spec: ProcessSpec, misfit: &Misfit) -> Result<ProcessSpec, BackendError> {
+    let name = spec.name.clone();
+    let lacks = |what: &str| Err(BackendError::Failed(format!("{name} is told no {what}")));
+    match misfit {
+        Misfit::NoProgram => {
+            let command = Some(vec![NO_PROGRAM.to_owned()]);
+            spec.program = Program::External { command, image: None, working_directory: None };
+        }
+        Misfit::NoVariable { name } => {
+            if spec.env.remove(name).is_none() {
+                return lacks(name);
+            }
+        }
+        Misfit::Prefix { prefix } => match &mut spec.program {
+            Program::Reference { settings, .. } => settings.prefix.clone_from(prefix),
+            Program::Table { .. } | Program::External { .. } => return lacks("prefix"),
+        },
+        Misfit::Database { number } => {
+            let urls = spec.env.values_mut().filter(|value| value.contains(REDIS_URL));
+            let changed =
+                urls.map(|value| *value = value.replace(REDIS_URL, &format!("{REDIS_URL}/{number}")));
+            if changed.count() == 0 {
+                return lacks("address of Redis");
+            }
+        }
+    }
+    Ok(spec)
+}
+
+/// As a template has it.
+const REDIS_URL: &str = "${redis.url}";
 
 fn values(
     spec: &ProcessSpec,

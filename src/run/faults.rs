@@ -169,6 +169,7 @@ impl FaultRun {
             | FaultKind::ClockStrobe { target, .. }
             | FaultKind::CrashLoop { target, .. }
             | FaultKind::Throttle { target, .. }
+            | FaultKind::Misconfigure { target, .. }
             | FaultKind::OutOfMemory { target, .. } => Some(target),
             FaultKind::Network { links, .. } => links.from.as_ref(),
             FaultKind::ScaleToZero { .. }
@@ -375,6 +376,13 @@ impl FaultRun {
                 series(&on(target)?, *count, *runs_for, |process| {
                     let kill = Injection::Signal { process: process.clone(), signal: Signal::Kill };
                     part(kill, Some((start(process), Some(*restart_after))))
+                })
+            }
+            FaultKind::Misconfigure { target, misfit, grace, lasting } => {
+                per_process(&on(target)?, |process| {
+                    let (process, grace, misfit) = (process.clone(), *grace, misfit.clone());
+                    let over = Injection::Reconfigure { process: process.clone(), grace };
+                    part(Injection::Misconfigure { process, misfit, grace }, Some((over, Some(*lasting))))
                 })
             }
             FaultKind::Throttle { target, share, lasting } => per_process(&on(target)?, |process| {

@@ -83,6 +83,8 @@ pub fn tolerates_on(pipeline: &Pipeline, fault: &FaultKind, side: Side) -> Toler
         FaultKind::DeleteKeys { .. } | FaultKind::Trouble { .. } => Tolerance::Undecided,
         // How long a beat takes then, the pipeline does not say.
         FaultKind::Throttle { .. } => Tolerance::Undecided,
+        // A process that beats elsewhere runs, and is not seen to.
+        FaultKind::Misconfigure { .. } => Tolerance::Undecided,
     }
 }
 

@@ -8,6 +8,7 @@ mod clock_file;
 mod clocks;
 pub mod firer;
 mod limits;
+mod misfit;
 mod network;
 mod pause;
 mod process;
@@ -25,6 +26,7 @@ pub use firer::{Fired, Firer};
 pub use network::{AppliedAt, Network};
 
 use crate::backend::BackendError;
+use crate::fault::misfit::Misfit;
 use crate::fault::{Injection, Order, OutageKind};
 use crate::history::{Event, What};
 use crate::live::clock;
@@ -39,6 +41,16 @@ use trouble::Troubles;
 /// Starts a process of the fleet again, with the environment it had.
 pub trait Launcher: Send + Sync {
     fn start(&self, process: &ProcessName) -> BoxFuture<'_, Result<Arc<RunningProcess>, BackendError>>;
+
+    /// The same, with something wrong. One that starts no process wrongly says so.
+    fn start_with(
+        &self,
+        process: &ProcessName,
+        misfit: &Misfit,
+    ) -> BoxFuture<'_, Result<Arc<RunningProcess>, BackendError>> {
+        let reason = format!("{process} cannot be started with `{}`", misfit.name());
+        Box::pin(async move { Err(BackendError::Unsupported(reason)) })
+    }
 }
 
 /// What the injector works on: one scenario's.
@@ -147,6 +159,12 @@ impl Inner {
                 self.clocks.change(parts, process, clocks::Change::Drift { ppm: *ppm })
             }
             Injection::ClockReset { process } => self.clocks.change(parts, process, clocks::Change::Reset),
+            Injection::Misconfigure { process, misfit, grace } => {
+                misfit::begin(parts, process, misfit.clone(), *grace)
+            }
+            Injection::Reconfigure { process, grace } => {
+                misfit::end(parts, Arc::clone(&self.clocks), process, *grace)
+            }
             Injection::Throttle { process, share } => self.limits.throttle(parts, process, *share),
             Injection::Unthrottle { process } => self.limits.unthrottle(process),
             Injection::OutOfMemory { process, limit } => limits::out_of_memory(parts, process, *limit),

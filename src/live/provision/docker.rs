@@ -58,6 +58,8 @@ struct State {
 struct Member {
     container: String,
     address: IpAddr,
+    /// What it is told: a container is told it once, when it is made.
+    told: BTreeMap<String, String>,
     running: Arc<RunningProcess>,
 }
 
@@ -126,12 +128,15 @@ impl DockerSite {
     ) -> Result<Arc<RunningProcess>, BackendError> {
         let docker = &self.engine.docker;
         let last = self.state().processes.get(&spec.name).cloned();
-        let (container, generation) = match last {
-            Some(last) => {
-                container::wait_until_stopped(docker, &last.container).await;
-                (last.container, last.running.generation + 1)
-            }
-            None => (self.create_for(spec, env).await?, 1),
+        let mut told = env;
+        told.extend(fleet_settings(spec).map(|settings| (FLEET_VARIABLE.to_owned(), settings)));
+        let generation = last.as_ref().map_or(1, |last| last.running.generation + 1);
+        if let Some(last) = &last {
+            container::wait_until_stopped(docker, &last.container).await;
+        }
+        let container = match last.filter(|last| last.told == told) {
+            Some(last) => last.container,
+            None => self.create_for(spec, told.clone(), generation).await?,
         };
         let (sink, by) = (self.run.sink.clone(), spec.name.clone());
         let stdout = OutputStream::stdout(sink.clone(), by.clone());
@@ -146,7 +151,7 @@ impl DockerSite {
         let exit = exit.map_err(|error| super::process::failed(&format!("watch {}", spec.name), &error))?;
         let name = spec.name.clone();
         let running = Arc::new(RunningProcess { name, pid, pidfd: started.pidfd, generation, exit });
-        let member = Member { container, address: started.address, running: running.clone() };
+        let member = Member { container, address: started.address, told, running: running.clone() };
         self.state().processes.insert(spec.name.clone(), member);
         Ok(running)
     }
@@ -155,9 +160,12 @@ impl DockerSite {
         &self,
         spec: &ProcessSpec,
         env: BTreeMap<String, String>,
+        generation: u32,
     ) -> Result<String, BackendError> {
         let image = self.images.process(spec)?;
-        let mut container = self.container_spec(spec.name.as_str(), image);
+        let name =
+            if generation == 1 { spec.name.to_string() } else { format!("{}-{generation}", spec.name) };
+        let mut container = self.container_spec(&name, image);
         container.env.extend(env);
         match &spec.program {
             Program::Reference { .. } | Program::Table { .. } => {
@@ -167,9 +175,6 @@ impl DockerSite {
                 container.command.clone_from(command);
                 container.working_directory.clone_from(working_directory);
             }
-        }
-        if let Some(settings) = fleet_settings(spec) {
-            container.env.insert(FLEET_VARIABLE.into(), settings);
         }
         self.add_clock(spec, &mut container)
             .map_err(|error| super::process::failed(&format!("give {} a clock", spec.name), &error))?;

@@ -51,7 +51,8 @@ use tokio::sync::watch;
 
 use self::cleanup::Guard;
 use crate::backend::BackendError;
-use crate::fault::{FaultKind, OutageKind};
+use crate::fault::misfit::Misfit;
+use crate::fault::{Fault, FaultKind, OutageKind};
 use crate::live::cgroup::{self, Controller};
 use crate::live::environment::Credentials;
 use crate::live::sink::Sink;
@@ -92,6 +93,12 @@ pub async fn open(
     scenario: &Scenario,
 ) -> Result<Box<dyn Site>, BackendError> {
     check_limits(scenario)?;
+    let no_program =
+        |fault: &Fault| matches!(fault.kind, FaultKind::Misconfigure { misfit: Misfit::NoProgram, .. });
+    if kind == BackendKind::Docker && scenario.faults.iter().any(no_program) {
+        let reason = "a container's program is part of its image: it cannot be missing from there";
+        return Err(BackendError::Unsupported(reason.into()));
+    }
     match kind {
         BackendKind::Process => Ok(Box::new(process::ProcessSite::open(run, scenario)?)),
         #[cfg(feature = "docker")]

@@ -71,6 +71,7 @@ fn stays(injection: &Injection) -> bool {
             | Injection::DeleteKeys { .. }
             | Injection::TroubleOver { .. }
             | Injection::Unthrottle { .. }
+            | Injection::Reconfigure { .. }
             | Injection::OutOfMemory { .. }
     ) && !matches!(injection, Injection::Trouble { trouble } if !trouble.lasts())
 }
@@ -114,6 +115,10 @@ pub fn describe(injection: &Injection) -> String {
         Injection::ClockStep { process, .. } => ("clock step", process.to_string()),
         Injection::ClockDrift { process, .. } => ("clock drift", process.to_string()),
         Injection::ClockReset { process } => ("clock reset", process.to_string()),
+        Injection::Misconfigure { process, misfit, .. } => {
+            ("misconfigure", format!("{process} ({})", misfit.name()))
+        }
+        Injection::Reconfigure { process, .. } => ("configure rightly", process.to_string()),
         Injection::Throttle { process, .. } => ("throttle", process.to_string()),
         Injection::Unthrottle { process } => ("throttle over", process.to_string()),
         Injection::OutOfMemory { process, .. } => ("out of memory", process.to_string()),

@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::Distribution;
 use super::limit::{OutOfMemory, ThrottleCpu};
+use super::misfit::Misconfigure;
 use super::trouble::{ExpireKeys, Lasting, LockTable, MaxMemory, RedisSlow};
 use crate::fault::{Direction, JobRef, OutageKind, Signal};
 use crate::names::Store;
@@ -83,6 +84,8 @@ variants! {
         ClockStrobe "clock_strobe": ClockStrobe,
         /// A process is killed again and again, soon after each start.
         CrashLoop "crash_loop": CrashLoop,
+        /// A process is started wrongly.
+        Misconfigure "misconfigure": Misconfigure,
         /// A process gets little of the processor.
         ThrottleCpu "throttle_cpu": ThrottleCpu,
         /// A process runs out of memory, and the kernel kills it.

@@ -6,6 +6,7 @@ pub(crate) mod expect;
 pub(crate) mod fault;
 pub(crate) mod fleet;
 pub(crate) mod limit;
+pub(crate) mod misfit;
 pub(crate) mod prometheus;
 pub(crate) mod trouble;
 pub(crate) mod watch;

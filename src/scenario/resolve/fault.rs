@@ -1,6 +1,7 @@
 //! Faults: whom they are on, and what sets them off.
 
 use super::{Context, trouble};
+use crate::fault::misfit::Misfit;
 use crate::fault::trouble::Trouble;
 use crate::fault::{
     Direction, Fault, FaultId, FaultKind, JobRef, LinkSelector, Signal, Target, Toxic, Trigger,
@@ -10,6 +11,7 @@ use crate::scenario::decode::{Field, Placed, list, unknown};
 use crate::scenario::diagnostic::{Code, Place, Report};
 use crate::scenario::raw::fault as raw;
 use crate::scenario::raw::fleet::store_named;
+use crate::scenario::raw::misfit::Misfit as Wrong;
 use crate::scenario::scalar::{Name, Whole, job_number};
 use crate::scenario::{Enqueue, Fleet, ProcessSpec, Stack};
 use crate::time::Span;
@@ -138,6 +140,22 @@ fn kind_of(kind: &raw::FaultKind, world: &World<'_>, context: &mut Context<'_, '
             restart_after: context.span(&crash.value.restart_after, Span::ZERO),
             count: crash.value.count.value()?.0 as u32,
         },
+        raw::FaultKind::Misconfigure(fault) => {
+            let target = target(&fault.value.target, world, context.report)?;
+            let grace = context.optional(&fault.value.grace).unwrap_or_else(|| grace(&target, world));
+            let misfit = match fault.value.how.value()? {
+                Wrong::NoProgram(_) => Misfit::NoProgram,
+                Wrong::NoVariable(name) => Misfit::NoVariable { name: name.value.0.clone() },
+                Wrong::Prefix(prefix) => Misfit::Prefix { prefix: prefix.value.0.clone() },
+                Wrong::Database(number) => Misfit::Database { number: number.value.0 as u32 },
+            };
+            FaultKind::Misconfigure {
+                target,
+                misfit,
+                grace,
+                lasting: context.optional(&fault.value.lasting)?,
+            }
+        }
         raw::FaultKind::ThrottleCpu(throttle) => FaultKind::Throttle {
             target: target(&throttle.value.target, world, context.report)?,
             share: throttle.value.share.value()?.0,

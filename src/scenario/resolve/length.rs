@@ -135,6 +135,7 @@ fn lasting(kind: &FaultKind) -> Span {
         }
         FaultKind::ClockStrobe { lasting, .. }
         | FaultKind::Throttle { lasting, .. }
+        | FaultKind::Misconfigure { lasting, .. }
         | FaultKind::Pause { lasting, .. }
         | FaultKind::Outage { lasting, .. }
         | FaultKind::Network { lasting, .. } => *lasting,

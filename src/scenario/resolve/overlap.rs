@@ -125,9 +125,9 @@ fn claim(fault: &Fault, fleet: &Fleet) -> Claim {
         | FaultKind::Kill { target, restart_after, .. }
         | FaultKind::Stop { target, restart_after, .. } => (on_process(target, fleet), *restart_after),
         FaultKind::Restart { target, grace } => (on_process(target, fleet), Some(*grace)),
-        FaultKind::Throttle { target, lasting, .. } | FaultKind::Pause { target, lasting } => {
-            (on_process(target, fleet), Some(*lasting))
-        }
+        FaultKind::Throttle { target, lasting, .. }
+        | FaultKind::Misconfigure { target, lasting, .. }
+        | FaultKind::Pause { target, lasting } => (on_process(target, fleet), Some(*lasting)),
         FaultKind::Pauses { target, lasting, gap, count } => {
             let round = lasting.max() + gap.max();
             (on_process(target, fleet), Some(round.saturating_mul(u64::from(*count))))

@@ -3,6 +3,7 @@
 use super::process::State;
 use super::server::Health;
 use super::{Planned, World};
+use crate::fault::misfit::Misfit;
 use crate::fault::{Injection, Order, OutageKind, Signal, Toxic};
 use crate::history::What;
 use crate::names::{Endpoint, Link, ProcessName, Store};
@@ -39,6 +40,15 @@ impl World {
                 self.clock(&process, |clock, now| clock.drift(now, ppm))
             }
             Injection::ClockReset { process } => self.clock(&process, |clock, _| clock.reset()),
+            Injection::Misconfigure { process, grace, .. } | Injection::Reconfigure { process, grace } => {
+                match self.known(&process) {
+                    Ok(process) if self.processes[process].is_on() => {
+                        return self.stop_process(process, grace, order);
+                    }
+                    Ok(process) => return self.stopped(process, order, "it did not run".to_owned()),
+                    Err(reason) => Err(reason),
+                }
+            }
             Injection::OutOfMemory { process, limit } => {
                 self.known(&process).and_then(|process| self.out_of_memory(process, limit))
             }
@@ -76,6 +86,23 @@ impl World {
         }
         self.start_process(process);
         Ok(format!("virtual time: generation {} of it was started", self.processes[process].life))
+    }
+
+    /// An ordered stop is over: that was all, or the process is started again, rightly or wrongly.
+    pub(super) fn stopped(&mut self, process: usize, order: Order, proof: String) {
+        let misfit = match &order.injection {
+            Injection::Misconfigure { misfit, .. } => Some(misfit.clone()),
+            Injection::Reconfigure { .. } => None,
+            _ => return self.done(order, proof),
+        };
+        let how = misfit.as_ref().map_or("as it should be", Misfit::name);
+        let proof = format!("{proof}; started: {how}");
+        let starts = misfit != Some(Misfit::NoProgram);
+        self.processes[process].misfit = misfit;
+        if starts {
+            self.start_process(process);
+        }
+        self.done(order, proof);
     }
 
     fn out_of_memory(&mut self, process: usize, limit: u64) -> Result<String, String> {

@@ -353,6 +353,7 @@ fn stores(scenario: &Scenario, processes: &[Process]) -> Option<Stores> {
     let durability = scenario.stack.redis.as_ref().map_or(RedisDurability::None, |redis| redis.durability);
     Some(Stores {
         redis: Redis::new(prefix, keep_failed, durability),
+        elsewhere: Redis::new(prefix, keep_failed, durability),
         postgres,
         servers: BTreeMap::from(Store::ALL.map(|store| (store, Server::new()))),
     })

@@ -10,6 +10,7 @@ use super::program::{Duty, Program};
 use super::signal::number;
 use super::wire::Peer;
 use super::{Planned, World};
+use crate::fault::misfit::Misfit;
 use crate::fault::{Order, Signal};
 use crate::history::What;
 use crate::names::{Endpoint, ProcessName, Store};
@@ -50,6 +51,8 @@ pub(super) struct Process {
     pub api: Api,
     /// Who waits for its end, and the answer if it has to be killed first.
     stop: Option<(Order, String)>,
+    /// What was wrong with its last start.
+    pub misfit: Option<Misfit>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +85,7 @@ impl Process {
             wakes_for: None,
             api: Api::default(),
             stop: None,
+            misfit: None,
         }
     }
 
@@ -138,6 +142,9 @@ impl World {
         let it = &self.processes[process];
         if it.life != life || it.state != State::Booting {
             return;
+        }
+        if matches!(it.misfit, Some(Misfit::NoVariable { .. })) {
+            return self.end_process(process, Some(2), None);
         }
         for client in it.clients.into_iter().flatten() {
             self.open_client(client);
@@ -320,7 +327,7 @@ impl World {
         self.say(name, What::Exited { generation, code, signal });
         self.end_all_to(Peer::Process(process));
         if let Some((order, proof)) = stop {
-            self.done(order, proof);
+            self.stopped(process, order, proof);
         }
     }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::client::{Ask, Request};
 use super::watch::Asked;
-use super::wire::{Message, Peer};
+use super::wire::{Message, Peer, User};
 use super::{Planned, World};
+use crate::fault::misfit::Misfit;
 use crate::fault::rules::DOWN;
 use crate::fault::{Order, OutageKind};
 use crate::history::Heard;
@@ -44,6 +45,8 @@ impl Server {
 /// Both stores.
 pub(super) struct Stores {
     pub redis: Redis,
+    /// Keys of the same server that only a wrongly started process knows.
+    pub elsewhere: Redis,
     pub postgres: Postgres,
     pub servers: BTreeMap<Store, Server>,
 }
@@ -73,7 +76,7 @@ impl World {
                 let answer = match message {
                     Message::Hello => Message::Welcome,
                     Message::Request(mut request) => {
-                        request.result = Some(self.execute(store, &request));
+                        request.result = Some(self.execute(store, conn, &request));
                         Message::Reply(request)
                     }
                     _ => return,
@@ -83,11 +86,14 @@ impl World {
         }
     }
 
-    fn execute(&mut self, store: Store, request: &Request) -> Result<Reply, StoreError> {
+    fn execute(&mut self, store: Store, conn: usize, request: &Request) -> Result<Reply, StoreError> {
         match &request.ask {
             Ask::FinishedJobs => Ok(Reply::Done),
             Ask::Command(Command::AwaitReady { .. }) => Ok(Reply::Ready(true)),
             Ask::Command(command) => match store {
+                Store::Redis if self.is_elsewhere(conn) => {
+                    self.stores.elsewhere.execute(WallClock::default().read(self.now), command)
+                }
                 Store::Redis => self.stores.redis.execute(WallClock::default().read(self.now), command),
                 Store::Postgres => match self.refusal(command) {
                     Some(refusal) => Err(refusal),
@@ -95,6 +101,14 @@ impl World {
                 },
             },
         }
+    }
+
+    /// Whether who asks knows other keys than everybody else.
+    fn is_elsewhere(&self, conn: usize) -> bool {
+        let User::Client(client) = self.conns[conn].user else { return false };
+        let process = self.clients[client].owner.process();
+        process
+            .is_some_and(|process| self.processes[process].misfit.as_ref().is_some_and(Misfit::is_elsewhere))
     }
 
     /// Takes the store down; what it lost is what its durability says.
@@ -108,8 +122,14 @@ impl World {
         server.health = Health::Down;
         server.backlog.clear();
         match (store, how) {
-            (Store::Redis, OutageKind::Stop) => self.stores.redis.stop(wall),
-            (Store::Redis, _) => self.stores.redis.crash(wall),
+            (Store::Redis, OutageKind::Stop) => {
+                self.stores.redis.stop(wall);
+                self.stores.elsewhere.stop(wall);
+            }
+            (Store::Redis, _) => {
+                self.stores.redis.crash(wall);
+                self.stores.elsewhere.crash(wall);
+            }
             // Every statement that was answered is committed.
             (Store::Postgres, _) => {}
         }
@@ -140,7 +160,9 @@ impl World {
 
     pub(super) fn store_ready(&mut self, store: Store, order: Order) {
         if self.health(store) == Health::Down && store == Store::Redis {
-            self.stores.redis.start(WallClock::default().read(self.now));
+            let wall = WallClock::default().read(self.now);
+            self.stores.redis.start(wall);
+            self.stores.elsewhere.start(wall);
         }
         self.answer_backlog(store);
         self.done(order, format!("virtual time: {store} answers"));

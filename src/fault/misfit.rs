@@ -1,0 +1,35 @@
+//! What can be wrong with the way a process is started. Pure.
+
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Misfit {
+    /// Its program is not there: it cannot be started.
+    NoProgram,
+    /// It is not told this environment variable.
+    NoVariable { name: String },
+    /// It is told another prefix for its keys. Reference fleets only.
+    Prefix { prefix: String },
+    /// It is told another database of the same Redis, by number: another keyspace.
+    Database { number: u32 },
+}
+
+impl Misfit {
+    /// As a scenario names it.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::NoProgram => "no_program",
+            Self::NoVariable { .. } => "no_variable",
+            Self::Prefix { .. } => "prefix",
+            Self::Database { .. } => "database",
+        }
+    }
+
+    /// Whether the process runs, on keys that are nobody else's.
+    #[must_use]
+    pub const fn is_elsewhere(&self) -> bool {
+        matches!(self, Self::Prefix { .. } | Self::Database { .. })
+    }
+}
