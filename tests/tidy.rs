@@ -203,8 +203,14 @@ fn run_and_check_know_no_fleet_by_name() {
     let mut breaches = Vec::new();
     for source in sources().iter().filter(|source| ["run", "check"].contains(&source.module())) {
         for (line, text) in source.code() {
-            const NAMES: [&str; 6] =
-                ["redis-heartbeat", "redis-queue", "postgres-heartbeat", "postgres-jobs", "FleetRole", "catalogue"];
+            const NAMES: [&str; 6] = [
+                "redis-heartbeat",
+                "redis-queue",
+                "postgres-heartbeat",
+                "postgres-jobs",
+                "FleetRole",
+                "catalogue",
+            ];
             if NAMES.iter().any(|n| text.contains(n)) {
                 breaches.push(format!("{}:{line}: {}", source.path.display(), text.trim()));
             }

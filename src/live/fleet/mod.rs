@@ -9,6 +9,7 @@ mod driver;
 pub mod emit;
 mod environment;
 mod http;
+pub mod operator;
 mod table;
 mod worker;
 
@@ -49,4 +50,6 @@ pub enum FleetError {
     Environment(#[from] EnvironmentError),
     #[error("failed to {what}: {source}")]
     Io { what: &'static str, source: std::io::Error },
+    #[error(transparent)]
+    Store(#[from] crate::protocol::StoreError),
 }
