@@ -21,7 +21,7 @@ use syncope::time::{Instant, Span};
 const SEED: u64 = 11;
 
 /// Scenarios whose counts do not depend on who wins a race.
-const SCENARIOS: [&str; 10] = [
+const SCENARIOS: [&str; 8] = [
     "redis-queue/queue-baseline",
     "redis-queue/queue-kill-9",
     "redis-queue/queue-gc-pause-tolerated",
@@ -30,8 +30,6 @@ const SCENARIOS: [&str; 10] = [
     "redis-queue/queue-graceful-stop",
     "redis-heartbeat/heartbeat-baseline",
     "redis-heartbeat/heartbeat-kill-9",
-    "postgres-heartbeat/swept-kill-9",
-    "postgres-jobs/jobs-kill-9",
 ];
 
 #[test]
