@@ -1,10 +1,15 @@
-//! A process of the reference fleet: `syncope-fleet worker|api|catalogue|pool|site|exporter|table-worker|sweeper`.
+//! A process of the reference fleet: `syncope-fleet worker|api|catalogue|pool|site|exporter|table-worker|sweeper`;
+//! or, where jobs are in Postgres, an operator's question: `syncope-fleet status|stats|job ID|dead-letters|replay ID`.
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use syncope::live::fleet::operator::{self, Question};
 use syncope::live::fleet::{self, Ended, Environment};
 use syncope::protocol::{FleetRole, TableRole};
+
+const HELP: &str = "usage: syncope-fleet worker|api|catalogue|pool|site|exporter|table-worker|sweeper|\
+    status|stats|job ID|dead-letters|replay ID";
 
 /// Ended with work undone, or could not go on.
 const FAILED: u8 = 1;
@@ -22,12 +27,12 @@ fn main() -> ExitCode {
         ["exporter"] => Role::Fleet(FleetRole::Exporter),
         ["table-worker"] => Role::Table(TableRole::Worker),
         ["sweeper"] => Role::Table(TableRole::Sweeper),
-        _ => {
-            return complain(
-                USAGE,
-                "usage: syncope-fleet worker|api|catalogue|pool|site|exporter|table-worker|sweeper",
-            );
-        }
+        ["status"] => Role::Operator(Question::Status),
+        ["stats"] => Role::Operator(Question::Statistics),
+        ["job", job] => Role::Operator(Question::Job(job.into())),
+        ["dead-letters"] => Role::Operator(Question::DeadLetters),
+        ["replay", job] => Role::Operator(Question::Replay(job.into())),
+        _ => return complain(USAGE, HELP),
     };
     // One thread, as the fleet's processes are many and small.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -39,6 +44,12 @@ fn main() -> ExitCode {
         match role {
             Role::Fleet(role) => fleet::run(role, &environment).await,
             Role::Table(role) => fleet::run_table(role, &environment).await,
+            Role::Operator(question) => {
+                let answer = operator::answer(&question, &environment).await?;
+                // Nobody may be there to read it.
+                let _ = std::io::stdout().write_all(answer.as_bytes());
+                Ok(Ended { forced: false })
+            }
         }
     });
     match ended {
@@ -53,6 +64,7 @@ enum Role {
     Fleet(FleetRole),
     /// Of a fleet whose jobs are in Postgres.
     Table(TableRole),
+    Operator(Question),
 }
 
 fn complain(code: u8, message: &str) -> ExitCode {

@@ -57,6 +57,17 @@ impl Stack {
         assert_eq!(self.store.execute(&enqueue).await, Ok(Reply::Enqueued(true)));
     }
 
+    /// Exit code and answer of an operator's question.
+    fn operator(&self, words: &[&str]) -> (Option<i32>, String) {
+        let asked = std::process::Command::new(crate::fleet::PROGRAM)
+            .args(words)
+            .env_clear()
+            .env("DATABASE_URL", self.postgres.url())
+            .output()
+            .expect("the program");
+        (asked.status.code(), String::from_utf8_lossy(&asked.stdout).into_owned())
+    }
+
     /// Status, error, and how often the job was done.
     async fn outcome(&self, job: &str) -> (String, Option<String>, i64) {
         const OUTCOME: &str = "SELECT status, execution_error,
@@ -133,8 +144,13 @@ async fn a_job_that_fails_for_good_is_a_dead_letter_and_can_be_replayed() {
         .until("it failed", |ev| matches!(ev, FleetEvent::AttemptFailed { retry_in: None, .. }).then_some(()))
         .await;
     assert_eq!(stack.outcome("a").await, ("dead_letter".into(), Some("planned failure".into()), 0));
-    let replay = Command::Table(TableCommand::Replay { job: "a".into() });
-    assert_eq!(stack.store.execute(&replay).await, Ok(Reply::Held(true)));
+    assert_eq!(stack.operator(&["dead-letters"]), (Some(0), "a: 2 attempts, planned failure\n".into()));
+    assert_eq!(stack.operator(&["stats"]), (Some(0), "dead_letter: 1\n".into()));
+    let (code, status) = stack.operator(&["status"]);
+    assert!(code == Some(0) && status.starts_with("workers: 1\nlast beat: "), "{status}");
+    assert!(status.ends_with("status: healthy\n"), "{status}");
+    assert_eq!(stack.operator(&["replay", "b"]).0, Some(1), "there is no such dead letter");
+    assert_eq!(stack.operator(&["replay", "a"]), (Some(0), "a is queued again\n".into()));
     assert_eq!(worker.claims("a").await, (1, 0), "with all of its attempts");
 }
 

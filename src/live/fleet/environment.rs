@@ -47,6 +47,12 @@ impl Environment {
         PostgresStore::connect_as(role, self.text(NAME)?, limits).map_err(|error| invalid(NAME, error))
     }
 
+    /// For an operator, who has no settings.
+    pub(super) fn operators_database(&self, limits: Limits) -> Result<PostgresStore, EnvironmentError> {
+        const NAME: &str = "DATABASE_URL";
+        PostgresStore::connect(self.text(NAME)?, limits).map_err(|error| invalid(NAME, error))
+    }
+
     pub(super) fn name(&self) -> Result<ProcessName, EnvironmentError> {
         self.text("SYNCOPE_NAME").map(ProcessName::from)
     }

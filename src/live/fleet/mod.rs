@@ -14,6 +14,7 @@ mod exporter;
 mod http;
 mod labour;
 mod memory;
+pub mod operator;
 mod pool;
 mod site;
 mod table;
@@ -59,4 +60,6 @@ pub enum FleetError {
     Environment(#[from] EnvironmentError),
     #[error("failed to {what}: {source}")]
     Io { what: &'static str, source: std::io::Error },
+    #[error(transparent)]
+    Store(#[from] crate::protocol::StoreError),
 }

@@ -1,5 +1,6 @@
 //! The protocol's commands on Postgres. Each is one statement, and so one transaction.
 
+mod operator;
 mod table;
 
 use std::error::Error as _;
@@ -16,6 +17,7 @@ use super::{AddressError, Limits};
 use crate::names::{JobId, Store};
 use crate::protocol::command::JobStatus;
 use crate::protocol::{Command, Reply, StoreError};
+pub use operator::{DeadLetter, JobReport};
 
 /// The tables of the reference fleet. Idempotent; may be run by several callers at once.
 pub const SCHEMA: &str = concat!(include_str!("schema.sql"), include_str!("table.sql"));

@@ -1,0 +1,112 @@
+//! What an operator asks of the tables of a fleet whose jobs are in Postgres (S1).
+
+use tokio_postgres::types::Type;
+
+use super::{PostgresStore, Values, classify};
+use crate::protocol::StoreError;
+use crate::time::Span;
+
+/// A job that has failed for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    pub job: String,
+    pub attempts: String,
+    pub error: String,
+}
+
+/// One job as the table has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobReport {
+    pub status: String,
+    pub attempts: String,
+    /// Where it has one.
+    pub worker: Option<String>,
+    pub error: Option<String>,
+    /// Age of its own beat, in seconds.
+    pub beat_age: Option<String>,
+}
+
+/// The age in whole milliseconds.
+const WORKERS: &str = "SELECT count(*)::text,
+    (extract(epoch FROM clock_timestamp() - max(last_heartbeat_at)) * 1000)::bigint::text
+    FROM worker_heartbeats";
+
+const STATISTICS: &str = "SELECT status, count(*)::text FROM executions GROUP BY status ORDER BY status";
+
+const JOB: &str = "SELECT status, attempts::text, worker_id, execution_error,
+    round(extract(epoch FROM clock_timestamp() - heartbeat_at), 1)::text
+    FROM executions WHERE execution_id = $1";
+
+const DEAD_LETTERS: &str = "SELECT execution_id, attempts::text, coalesce(execution_error, '')
+    FROM executions WHERE status = 'dead_letter' ORDER BY updated_at DESC, execution_id LIMIT 100";
+
+impl PostgresStore {
+    /// How many workers have ever beaten, and the age of the newest beat.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn workers(&self) -> Result<(String, Option<Span>), StoreError> {
+        let rows = self.texts(WORKERS, &[]).await?;
+        let [count, age] = columns(rows.into_iter().next().unwrap_or_default());
+        let age = age.and_then(|millis| millis.parse().ok()).map(Span::from_millis);
+        Ok((count.unwrap_or_default(), age))
+    }
+
+    /// How many jobs there are of each status.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn job_statistics(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let rows = self.texts(STATISTICS, &[]).await?;
+        let pair = |row| {
+            let [status, count] = columns(row);
+            (status.unwrap_or_default(), count.unwrap_or_default())
+        };
+        Ok(rows.into_iter().map(pair).collect())
+    }
+
+    /// `None` if there is no such job.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn job_report(&self, job: &str) -> Result<Option<JobReport>, StoreError> {
+        let rows = self.texts(JOB, &[(&job, Type::TEXT)]).await?;
+        Ok(rows.into_iter().next().map(|row| {
+            let [status, attempts, worker, error, beat_age] = columns(row);
+            let (status, attempts) = (status.unwrap_or_default(), attempts.unwrap_or_default());
+            JobReport { status, attempts, worker, error, beat_age }
+        }))
+    }
+
+    /// The latest hundred.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
+        let rows = self.texts(DEAD_LETTERS, &[]).await?;
+        let letter = |row| {
+            let [job, attempts, error] = columns(row).map(Option::unwrap_or_default);
+            DeadLetter { job, attempts, error }
+        };
+        Ok(rows.into_iter().map(letter).collect())
+    }
+
+    /// Every column as a text, null as none.
+    async fn texts(
+        &self,
+        statement: &str,
+        values: Values<'_>,
+    ) -> Result<Vec<Vec<Option<String>>>, StoreError> {
+        let rows = self.0.call(|client| async move {
+            client.query_typed(statement, values).await.map_err(|error| classify(&error))
+        });
+        let text = |row: &tokio_postgres::Row, index| row.try_get(index).map_err(|error| classify(&error));
+        rows.await?.iter().map(|row| (0..row.len()).map(|index| text(row, index)).collect()).collect()
+    }
+}
+
+/// As many as are asked for; what is missing is none.
+fn columns<const N: usize>(row: Vec<Option<String>>) -> [Option<String>; N] {
+    let mut row = row.into_iter();
+    std::array::from_fn(|_| row.next().flatten())
+}
