@@ -102,7 +102,7 @@ fn what_is_shown_decides_nothing() {
     let shown = "{scenario: one, figure: detection_time, holds: any}";
     let late = run(1, &[(90_000.0, 91_000.0)]);
     let lost = "{scenario: one, figure: lost, holds: pass}";
-    let judged = judge(&[shown, lost], &[late.clone()]);
+    let judged = judge(&[shown, lost], std::slice::from_ref(&late));
     assert_eq!(judged.verdict, ClaimVerdict::Confirmed, "{judged:#?}");
     assert_eq!(judged.conditions[0].measured, Some(Range { min: 90_000.0, max: Some(91_000.0) }));
     assert_eq!(judge(&[shown], &[late]).verdict, ClaimVerdict::Untested);
