@@ -165,7 +165,9 @@ fn missed(
 }
 
 fn never(facts: &Facts<'_>, name: String, watch: &str, answer: &str, quiet: bool) -> Outcome {
-    let samples = answers(facts, watch);
+    // While the fleet starts, much is not yet as it will be.
+    let mut samples = answers(facts, watch);
+    samples.retain(|sample| sample.asked >= facts.run.lo);
     let count = samples.iter().filter(|sample| same_answer(answer, sample.said)).count();
     let first = samples.iter().find(|sample| same_answer(answer, sample.said));
     let (verdict, note) = match first {

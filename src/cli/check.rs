@@ -222,6 +222,24 @@ mod tests {
     }
 
     #[test]
+    fn claims_are_compared_with_the_scenarios_beside_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let claims = folder.path().join("claims.yaml");
+        let of = |scenario: &str| {
+            format!(
+                "claims: [{{id: A, text: So it is., measured: \
+                 [{{scenario: {scenario}, figure: lost, holds: 0}}]}}]"
+            )
+        };
+        std::fs::write(&claims, of("b")).unwrap();
+        assert_eq!(code(&[&claims]), 0, "the scenarios may be elsewhere");
+        std::fs::write(folder.path().join("a.yaml"), GOOD).unwrap();
+        assert_eq!(code(&[folder.path()]), 2, "there is no b");
+        std::fs::write(&claims, of("a")).unwrap();
+        assert_eq!(code(&[folder.path()]), 0);
+    }
+
+    #[test]
     fn a_file_is_found_once_and_in_order() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["b.yaml", "a.yml"] {

@@ -14,6 +14,8 @@ pub struct Args {
 enum Of {
     /// Scenario files.
     Scenario,
+    /// Claims files.
+    Claims,
 }
 
 /// The exit code.
@@ -21,6 +23,7 @@ enum Of {
 pub fn run(args: &Args) -> u8 {
     let text = match args.of {
         Of::Scenario => crate::scenario::schema(),
+        Of::Claims => crate::scenario::claims::schema(),
     };
     // A reader that went away has seen enough.
     let _ = anstream::stdout().write_all(text.as_bytes());

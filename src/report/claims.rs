@@ -52,7 +52,9 @@ impl From<JudgedClaim> for Claim {
     fn from(judged: JudgedClaim) -> Self {
         let figures: Vec<String> = judged.conditions.iter().filter_map(figure).collect();
         let open = judged.conditions.iter().filter(|it| it.decides);
-        let reasons: Vec<&str> = open.filter_map(|it| it.why.as_deref()).collect();
+        let mut reasons: Vec<&str> = open.filter_map(|it| it.why.as_deref()).collect();
+        // Several conditions of one scenario: they follow each other.
+        reasons.dedup();
         let nothing = !judged.conditions.iter().any(|condition| condition.decides);
         let reason = match (judged.verdict, nothing) {
             (ClaimVerdict::Untested, true) => Some("nothing measures it yet".to_owned()),

@@ -42,7 +42,7 @@ pub enum WatchExpect {
     /// The first time that the answer is this, counted from `since`. `Span::MAX` as the upper end: at
     /// some time before the run ends.
     Becomes { answer: String, since: Since, within: Interval },
-    /// In no answer of the whole run.
+    /// In no answer to what was asked from the workload's start to the end of settling.
     Never { answer: String },
 }
 

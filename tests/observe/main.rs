@@ -5,4 +5,5 @@ mod fake;
 mod hiccup;
 mod probe;
 mod stores;
+mod watch;
 mod web;

@@ -1,5 +1,6 @@
 //! Scenario files: what is read, and how mistakes are told.
 
+mod claims;
 mod lints;
 mod mistakes;
 mod pages;

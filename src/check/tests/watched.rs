@@ -3,7 +3,7 @@
 use super::support::{Run, at, check_of, expect, ms};
 use crate::check::Verdict::{Fail, Inconclusive, Pass};
 use crate::fault::FaultId;
-use crate::history::{EnqueueOutcome, Heard, What};
+use crate::history::{EnqueueOutcome, Event, Heard, What};
 use crate::names::{HARNESS, Store};
 use crate::scenario::{Since, TimeExpect, WatchExpect, Watched};
 use crate::time::{Interval, Span};
@@ -87,6 +87,18 @@ fn what_comes_too_late_or_never_fails() {
         run.scenario.expect.watched = vec![expected];
         expect(what, &run, name, verdict);
     }
+}
+
+#[test]
+fn what_was_said_before_the_workload_s_start_is_no_matter_of_never() {
+    let mut run = Run::s0(60_000);
+    let before = at(0) - Span::from_millis(500);
+    let answer = Heard::Said("false".to_owned());
+    let ev = What::Watched { watch: REDIS.to_owned(), asked: before, answer };
+    run.events.push(Event { at: before, by: HARNESS.into(), ev });
+    answers(&mut run, |_| Some(true));
+    run.scenario.expect.watched = vec![watched(WatchExpect::Never { answer: "false".into() })];
+    expect("still starting", &run, "watched redis-connected never false", Pass);
 }
 
 #[test]

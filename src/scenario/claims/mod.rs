@@ -2,6 +2,8 @@
 
 mod raw;
 
+use schemars::generate::SchemaSettings;
+
 use super::decode::{Decode as _, Field, Placed, hint, unknown};
 use super::diagnostic::{Code, Diagnostic, Place, Report, Source};
 use super::raw::expect::in_order;
@@ -92,6 +94,14 @@ pub fn unit_of(figure: &str) -> Unit {
 #[must_use]
 pub fn builtin() -> Source {
     Source::new(BUILTIN_PATH, include_str!("../../../catalog/claims.yaml"))
+}
+
+/// The JSON Schema of claims files as pretty-printed JSON, as committed in `schemas/claims.json`.
+#[must_use]
+pub fn schema() -> String {
+    let generator = SchemaSettings::draft2020_12().for_deserialize().into_generator();
+    let schema = generator.into_root_schema_for::<raw::Claims>();
+    format!("{:#}\n", schema.as_value())
 }
 
 /// Where they stand in the repository; the same path below the working folder is taken in their place.

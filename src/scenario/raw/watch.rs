@@ -52,7 +52,7 @@ record! {
         optional after: Since,
         /// How long it takes. Any time before the run ends, unless given.
         optional within: SpanBounds,
-        /// No answer of the whole run is this.
+        /// No answer is this, from the workload's start to the end of the run.
         optional never: Said,
     }
 }

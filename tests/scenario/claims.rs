@@ -1,0 +1,78 @@
+//! The claims that come with the program, and the scenarios: each knows the other.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use syncope::scenario::claims::{builtin, read, schema};
+use syncope::scenario::{Overrides, Scenario, Source, render, resolve};
+
+fn shipped() -> Vec<Scenario> {
+    let mut folders = vec![PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios"))];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let text = std::fs::read_to_string(&path).expect("a scenario is text");
+                let source = Source::new(path, text);
+                let scenario = resolve(&source, &Overrides::default());
+                found.push(scenario.unwrap_or_else(|errors| panic!("{}", render(&errors, false))));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn claims_are_of_scenarios_that_are_there_and_scenarios_of_claims_that_are_there() {
+    let claims = read(&builtin()).unwrap_or_else(|errors| panic!("{}", render(&errors, false)));
+    let scenarios = shipped();
+    let names: Vec<&str> = scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
+    let strangers = claims.unknown_scenarios(&names);
+    assert!(strangers.is_empty(), "{}", render(&strangers, false));
+    let ids: BTreeSet<&str> = claims.claims.iter().map(|claim| claim.id.as_str()).collect();
+    let named = scenarios.iter().flat_map(|scenario| &scenario.claims);
+    let unknown: Vec<&String> = named.filter(|id| !ids.contains(id.as_str())).collect();
+    assert!(unknown.is_empty(), "nobody claims {unknown:?}");
+}
+
+/// A watch's figure is measured only if the scenario expects it.
+#[test]
+fn what_a_claim_is_measured_by_is_expected_in_its_scenario() {
+    let claims = read(&builtin()).expect("good claims").claims;
+    let scenarios = shipped();
+    for condition in claims.iter().flat_map(|claim| &claim.measured) {
+        let Some(watched) = condition.figure.strip_prefix("watched ") else { continue };
+        let scenario = scenarios.iter().find(|scenario| scenario.name == condition.scenario);
+        let expected = scenario.is_some_and(|scenario| {
+            scenario.expect.watched.iter().any(|it| watched.starts_with(&format!("{} ", it.watch)))
+        });
+        assert!(expected, "{} expects nothing of `{watched}`", condition.scenario);
+    }
+}
+
+#[test]
+fn the_committed_schema_is_the_generated_one() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/schemas/claims.json");
+    if std::env::var_os("SYNCOPE_BLESS").is_some() {
+        std::fs::write(path, schema()).unwrap();
+    }
+    let committed = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(committed == schema(), "schemas/claims.json is stale: run this test with SYNCOPE_BLESS=1");
+}
+
+#[test]
+fn the_example_in_the_documentation_is_good() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/claims.md");
+    let page = std::fs::read_to_string(path).expect("a page");
+    let (_, rest) = page.split_once("```yaml\n").expect("an example");
+    let (yaml, _) = rest.split_once("```").expect("its end");
+    let claims =
+        read(&Source::new("claims.yaml", yaml)).unwrap_or_else(|errors| panic!("{}", render(&errors, false)));
+    assert_eq!(claims.claims.len(), 2);
+    let scenarios = shipped();
+    let names: Vec<&str> = scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
+    assert!(claims.unknown_scenarios(&names).is_empty());
+}
