@@ -8,7 +8,7 @@ use syncope::live::fleet::operator::{self, Question};
 use syncope::live::fleet::{self, Ended, Environment};
 use syncope::protocol::{FleetRole, TableRole};
 
-const HELP: &str = "usage: syncope-fleet worker|api|catalogue|pool|site|exporter|table-worker|sweeper|\
+const HELP: &str = "usage: syncope-fleet worker|api|catalogue|pool|site|exporter|table-worker|sweeper|table-exporter|\
     status|stats|job ID|dead-letters|replay ID";
 
 /// Ended with work undone, or could not go on.
@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         ["exporter"] => Role::Fleet(FleetRole::Exporter),
         ["table-worker"] => Role::Table(TableRole::Worker),
         ["sweeper"] => Role::Table(TableRole::Sweeper),
+        ["table-exporter"] => Role::Table(TableRole::Exporter),
         ["status"] => Role::Operator(Question::Status),
         ["stats"] => Role::Operator(Question::Statistics),
         ["job", job] => Role::Operator(Question::Job(job.into())),

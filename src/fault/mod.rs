@@ -115,6 +115,8 @@ pub enum FaultKind {
         target: Target,
         limit: u64,
         restart_after: Option<Span>,
+        /// Between two growths of 8 MiB.
+        every: Span,
     },
     Network {
         links: LinkSelector,
@@ -322,6 +324,7 @@ pub enum Injection {
     OutOfMemory {
         process: ProcessName,
         limit: u64,
+        every: Span,
     },
     Toxic {
         links: Vec<Link>,

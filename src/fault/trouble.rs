@@ -26,6 +26,8 @@ pub enum Trouble {
     LockTable { table: String },
     /// Postgres: every transaction is a read-only one.
     ReadOnly,
+    /// Postgres: a statement that an operator gives by a runbook. Has no undo.
+    Operate { statement: String },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,9 +73,11 @@ impl Trouble {
     pub const fn store(&self) -> Store {
         match self {
             Self::ExpireKeys { .. } | Self::MaxMemory { .. } | Self::Slow { .. } | Self::Wipe => Store::Redis,
-            Self::TerminateBackends | Self::ExhaustConnections | Self::LockTable { .. } | Self::ReadOnly => {
-                Store::Postgres
-            }
+            Self::TerminateBackends
+            | Self::ExhaustConnections
+            | Self::LockTable { .. }
+            | Self::ReadOnly
+            | Self::Operate { .. } => Store::Postgres,
         }
     }
 
@@ -81,7 +85,7 @@ impl Trouble {
     #[must_use]
     pub const fn lasts(&self) -> bool {
         match self {
-            Self::ExpireKeys { .. } | Self::Wipe | Self::TerminateBackends => false,
+            Self::ExpireKeys { .. } | Self::Wipe | Self::TerminateBackends | Self::Operate { .. } => false,
             Self::MaxMemory { .. }
             | Self::Slow { .. }
             | Self::ExhaustConnections
@@ -102,6 +106,7 @@ impl Trouble {
             Self::ExhaustConnections => "exhaust_connections",
             Self::LockTable { .. } => "lock_table",
             Self::ReadOnly => "read_only",
+            Self::Operate { .. } => "operator_sql",
         }
     }
 }

@@ -390,10 +390,15 @@ impl FaultRun {
                 let throttle = Injection::Throttle { process: process.clone(), share: *share };
                 part(throttle, Some((over, Some(*lasting))))
             }),
-            FaultKind::OutOfMemory { target, limit, restart_after } => per_process(&on(target)?, |process| {
-                let restart = restart_after.map(|after| (start(process), Some(after)));
-                part(Injection::OutOfMemory { process: process.clone(), limit: *limit }, restart)
-            }),
+            FaultKind::OutOfMemory { target, limit, every, restart_after } => {
+                per_process(&on(target)?, |process| {
+                    let restart = restart_after.map(|after| (start(process), Some(after)));
+                    part(
+                        Injection::OutOfMemory { process: process.clone(), limit: *limit, every: *every },
+                        restart,
+                    )
+                })
+            }
             FaultKind::Network { links, toxic, lasting } => {
                 let from = match &links.from {
                     Some(target) => Some(on(target)?),

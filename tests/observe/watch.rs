@@ -20,7 +20,7 @@ fn answer(site: FakeSite, ask: Question) -> Heard {
     let (sender, events) = channel();
     let watch =
         Watch { name: "it".to_owned(), every: Span::from_millis(10), timeout: Span::from_secs(20), ask };
-    let _watcher = Watcher::start(&watch, Arc::new(site), Sink::new(sender), runtime.handle());
+    let _watcher = Watcher::start(&watch, Arc::new(site), None, Sink::new(sender), runtime.handle());
     let event = events.recv_timeout(PATIENCE).unwrap();
     let What::Watched { watch, asked, answer } = event.ev else { panic!("only watches") };
     assert_eq!(watch, "it");

@@ -2,7 +2,7 @@
 
 use super::driver::{Driver, Signals};
 use super::environment::invalid;
-use super::{Ended, Environment, FleetError};
+use super::{Ended, Environment, FleetError, exporter};
 use crate::protocol::table::{SWEEPER_ROLE, Sweeper, TableRole, TableWorker, Watch};
 
 pub(super) async fn run(role: TableRole, environment: &Environment) -> Result<Ended, FleetError> {
@@ -15,6 +15,10 @@ pub(super) async fn run(role: TableRole, environment: &Environment) -> Result<En
             let database = environment.database(None, &settings)?;
             let worker = TableWorker::new(&settings, &name, pid, &instance);
             Ok(Driver::new(worker, database, Some(signals)).0.run().await)
+        }
+        TableRole::Exporter => {
+            let database = environment.database(None, &settings)?;
+            exporter::run_table(environment, database, settings.watch.active_within(), signals).await
         }
         TableRole::Sweeper => {
             let Watch::Sweeper(sweep) = &settings.watch else {

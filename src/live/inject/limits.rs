@@ -69,9 +69,18 @@ impl Limits {
     }
 }
 
+/// By so much it grows each time (`live::fleet::ballast`).
+const GROWTH: u64 = 8 << 20;
+
 /// Limits the process's memory, has it grow, and waits until the kernel has killed it for that. What
 /// it had before does not count: the limit is on what it takes from now on.
-pub(super) fn out_of_memory(parts: &Parts, name: &ProcessName, limit: u64) -> BoxFuture<'static, Outcome> {
+pub(super) fn out_of_memory(
+    parts: &Parts,
+    name: &ProcessName,
+    limit: u64,
+    every: Span,
+) -> BoxFuture<'static, Outcome> {
+    let every = every.max(GROW_EVERY);
     let process = match running(parts, name) {
         Ok(process) => process,
         Err(reason) => return unproved(reason),
@@ -86,7 +95,7 @@ pub(super) fn out_of_memory(parts: &Parts, name: &ProcessName, limit: u64) -> Bo
         })
         .await?;
         let grows = handles(pid, GROW);
-        let deadline = clock::monotonic() + KILLED_LIMIT;
+        let deadline = clock::monotonic() + KILLED_LIMIT + every.saturating_mul(limit / GROWTH);
         let mut asked = clock::monotonic();
         let seen = loop {
             if grows {
@@ -94,7 +103,7 @@ pub(super) fn out_of_memory(parts: &Parts, name: &ProcessName, limit: u64) -> Bo
                 // One that is gone by now is what is waited for.
                 let _ = pidfd_send_signal(&process.pidfd, GROW);
             }
-            if let Ok(Ok(seen)) = timeout(GROW_EVERY.to_std(), tree::gone(&process.pidfd)).await {
+            if let Ok(Ok(seen)) = timeout(every.to_std(), tree::gone(&process.pidfd)).await {
                 break seen;
             }
             if clock::monotonic() > deadline {

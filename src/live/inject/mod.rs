@@ -167,7 +167,9 @@ impl Inner {
             }
             Injection::Throttle { process, share } => self.limits.throttle(parts, process, *share),
             Injection::Unthrottle { process } => self.limits.unthrottle(process),
-            Injection::OutOfMemory { process, limit } => limits::out_of_memory(parts, process, *limit),
+            Injection::OutOfMemory { process, limit, every } => {
+                limits::out_of_memory(parts, process, *limit, *every)
+            }
             Injection::Toxic { links, toxic } => store::toxic(parts.clone(), links.clone(), *toxic),
             Injection::ClearToxic { links, toxic } => {
                 store::clear_toxic(parts.clone(), links.clone(), *toxic)

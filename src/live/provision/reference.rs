@@ -23,6 +23,7 @@ pub(super) const fn role_of(program: &Program) -> Option<&'static str> {
         Program::Reference { role, .. } => Some(role_argument(*role)),
         Program::Table { role: TableRole::Worker, .. } => Some("table-worker"),
         Program::Table { role: TableRole::Sweeper, .. } => Some("sweeper"),
+        Program::Table { role: TableRole::Exporter, .. } => Some("table-exporter"),
         Program::External { .. } => None,
     }
 }

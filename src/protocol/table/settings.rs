@@ -9,6 +9,8 @@ use crate::time::Span;
 pub enum TableRole {
     Worker,
     Sweeper,
+    /// Tells the workers' and the jobs' metrics to Prometheus.
+    Exporter,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +62,18 @@ pub struct SweepSettings {
 
 /// The database's role of a sweeper that may not update: it is granted no more than to read.
 pub const SWEEPER_ROLE: &str = "syncope_sweeper";
+
+impl Watch {
+    /// Up to which age of its beat a worker counts as active: where a sweeper decides, its threshold;
+    /// else the half of the age from which a worker is stuck, as source 001 has it (5 and 10 minutes).
+    #[must_use]
+    pub fn active_within(&self) -> Span {
+        match self {
+            Self::Sweeper(sweep) => sweep.threshold,
+            Self::Workers(rescue) => Span::from_nanos(rescue.threshold.as_nanos() / 2),
+        }
+    }
+}
 
 impl TableSettings {
     /// The wait before a command whose outcome is needed is sent again after an error.

@@ -24,6 +24,8 @@ record! {
         required target: Target,
         /// In MiB; what it has already does not count. 16 unless given.
         optional limit_mib: Whole<1, 1_000_000>,
+        /// It takes 8 MiB more each so long: a leak. As fast as it can unless given.
+        optional every: Duration,
         /// Started again after this long; never unless given.
         optional restart_after: Duration,
     }

@@ -2,7 +2,7 @@
 
 use crate::fault::trouble::Eviction;
 use crate::scenario::decode::{Placed, record, variants};
-use crate::scenario::scalar::{Duration, Share, Whole, Word};
+use crate::scenario::scalar::{Duration, Share, Text, Whole, Word};
 
 record! {
     /// Keys of Redis expire.
@@ -56,6 +56,14 @@ record! {
         required table: Word,
         /// How long.
         required lasting ("for"): Duration,
+    }
+}
+
+record! {
+    /// What an operator does.
+    OperatorSql {
+        /// One statement that returns what it did: `UPDATE … RETURNING …`.
+        required statement: Text,
     }
 }
 

@@ -164,6 +164,7 @@ fn kind_of(kind: &raw::FaultKind, world: &World<'_>, context: &mut Context<'_, '
         raw::FaultKind::OutOfMemory(fault) => FaultKind::OutOfMemory {
             target: target(&fault.value.target, world, context.report)?,
             limit: fault.value.limit_mib.value().map_or(16, |Whole(mib)| *mib) << 20,
+            every: context.optional(&fault.value.every).unwrap_or_default(),
             restart_after: context.optional(&fault.value.restart_after),
         },
         raw::FaultKind::Network(network) => FaultKind::Network {
@@ -194,6 +195,10 @@ fn kind_of(kind: &raw::FaultKind, world: &World<'_>, context: &mut Context<'_, '
             trouble::lasting(Trouble::ExhaustConnections, place, lasting, world, context)?
         }
         raw::FaultKind::LockTable(lock) => trouble::lock_table(lock, world, context)?,
+        raw::FaultKind::OperatorSql(sql) => {
+            let statement = sql.value.statement.given()?.text().to_owned();
+            trouble::at_once(Trouble::Operate { statement }, sql.place, world, context)?
+        }
         raw::FaultKind::ReadOnly(fault) => {
             let (place, lasting) = (fault.place, &fault.value.lasting);
             trouble::lasting(Trouble::ReadOnly, place, lasting, world, context)?

@@ -49,7 +49,7 @@ impl World {
                     Err(reason) => Err(reason),
                 }
             }
-            Injection::OutOfMemory { process, limit } => {
+            Injection::OutOfMemory { process, limit, .. } => {
                 self.known(&process).and_then(|process| self.out_of_memory(process, limit))
             }
             Injection::Throttle { .. } | Injection::Unthrottle { .. } => {

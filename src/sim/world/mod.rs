@@ -175,6 +175,9 @@ struct World {
 
 impl World {
     fn new(scenario: &Scenario, seed: u64) -> Result<Self, BackendError> {
+        if scenario.stack.prometheus.is_some() {
+            return Err(unsupported("a Prometheus, which does not run in virtual time"));
+        }
         let fleet = &scenario.fleet;
         let mut processes = Vec::new();
         for spec in &fleet.processes {

@@ -45,7 +45,9 @@ impl Duty {
                 }
                 Watch::Workers(_) => None,
             },
-            scenario::Program::External { .. } => None,
+            // Prometheus alone asks it, and that does not run here.
+            scenario::Program::Table { role: TableRole::Exporter, .. }
+            | scenario::Program::External { .. } => None,
         }
     }
 

@@ -42,6 +42,9 @@ pub(super) fn check(faults: &[Fault]) -> Result<(), BackendError> {
         if matches!(fault.kind, FaultKind::Throttle { .. }) {
             return Err(unsupported("a process with little processor time, which is not modelled"));
         }
+        if matches!(&fault.kind, FaultKind::Trouble { trouble: Trouble::Operate { .. }, .. }) {
+            return Err(unsupported("an operator's statement, which is not modelled"));
+        }
         if let FaultKind::Trouble { trouble: Trouble::MaxMemory { limit, policy }, .. } = &fault.kind {
             let over = matches!(limit, MemoryLimit::Share(share) if *share < MILLION);
             if *policy != Eviction::Noeviction {
@@ -97,6 +100,7 @@ impl World {
                 self.troubles.locked = Some(table.clone());
                 Ok(format!("virtual time: {table} is locked"))
             }
+            Trouble::Operate { .. } => Err("what a statement does is not modelled".to_owned()),
             Trouble::ReadOnly => {
                 self.troubles.read_only = true;
                 Ok("virtual time: postgres takes no writes".to_owned())
@@ -106,7 +110,10 @@ impl World {
 
     pub(super) fn trouble_over(&mut self, trouble: &Trouble) -> Result<String, String> {
         match trouble {
-            Trouble::ExpireKeys { .. } | Trouble::Wipe | Trouble::TerminateBackends => {
+            Trouble::ExpireKeys { .. }
+            | Trouble::Wipe
+            | Trouble::TerminateBackends
+            | Trouble::Operate { .. } => {
                 return Err(format!("{} has no undo", trouble.name()));
             }
             Trouble::MaxMemory { .. } => self.stores.redis.set_over_memory(false),

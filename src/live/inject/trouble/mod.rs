@@ -98,6 +98,7 @@ async fn begin(store: &StoreInstance, trouble: &Trouble) -> Result<(Effect, Opti
             let (effect, lock) = postgres::lock_table(store, table).await?;
             (effect, Some(Held::Lock(lock)))
         }
+        Trouble::Operate { statement } => (postgres::operate(store, statement).await?, None),
         Trouble::ReadOnly => (postgres::read_only(store).await?, Some(Held::Nothing)),
     })
 }

@@ -37,6 +37,19 @@ async fn column(postgres: &Postgres, store: &StoreInstance, sql: &str) -> Result
 const CLIENTS: &str = "backend_type = 'client backend' AND pid <> pg_backend_pid() \
     AND application_name <> 'syncope'";
 
+/// The rows that it returns are its proof: a statement without any has changed nothing that is known.
+pub(super) async fn operate(store: &StoreInstance, statement: &str) -> Result<Effect, String> {
+    let from = clock::monotonic();
+    let rows = column(&Postgres::new(COMMAND_LIMIT), store, statement).await?;
+    let until = clock::monotonic();
+    match rows.first() {
+        Some(first) => {
+            Ok(Effect { from, until, proof: format!("{} rows returned, the first: {first}", rows.len()) })
+        }
+        None => Err("the statement returned no row".to_owned()),
+    }
+}
+
 pub(super) async fn terminate_backends(store: &StoreInstance) -> Result<Effect, String> {
     let postgres = Postgres::new(COMMAND_LIMIT);
     // A process's number may be given again: its start tells which one it was.

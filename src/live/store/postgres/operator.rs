@@ -40,7 +40,23 @@ const JOB: &str = "SELECT status, attempts::text, worker_id, execution_error,
 const DEAD_LETTERS: &str = "SELECT execution_id, attempts::text, coalesce(execution_error, '')
     FROM executions WHERE status = 'dead_letter' ORDER BY updated_at DESC, execution_id LIMIT 100";
 
+/// Beats younger than `$1` microseconds, and the newest in seconds since 1970.
+const BEATS: &str = "SELECT count(*) FILTER (WHERE clock_timestamp() - last_heartbeat_at < $1 * interval '1 microsecond')::text,
+    extract(epoch FROM max(last_heartbeat_at))::text FROM worker_heartbeats";
+
 impl PostgresStore {
+    /// How many workers have beaten within the span, and when the newest beat was (seconds since 1970).
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn beats(&self, within: Span) -> Result<(u64, Option<f64>), StoreError> {
+        let micros = within.as_nanos() as f64 / 1e3;
+        let rows = self.texts(BEATS, &[(&micros, Type::FLOAT8)]).await?;
+        let [active, newest] = columns(rows.into_iter().next().unwrap_or_default());
+        let active = active.and_then(|count| count.parse().ok()).unwrap_or_default();
+        Ok((active, newest.and_then(|seconds| seconds.parse().ok())))
+    }
+
     /// How many workers have ever beaten, and the age of the newest beat.
     ///
     /// # Errors

@@ -223,6 +223,9 @@ impl Reference<'_> {
 
     /// Who tells the metrics of a queue in Redis.
     fn exporter(&self, fleet: &Fleet) -> Option<ProcessSpec> {
+        if let Some(exporter) = table::exporter(fleet) {
+            return Some(exporter);
+        }
         let settings = fleet.processes.iter().find_map(|spec| match &spec.program {
             Program::Reference { settings, .. } => Some(settings),
             _ => None,

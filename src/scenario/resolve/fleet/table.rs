@@ -8,7 +8,8 @@ use crate::protocol::table::{RescueSettings, SWEEPER_ROLE, SweepSettings, Watch}
 use crate::scenario::decode::Field;
 use crate::scenario::scalar::{Flag, Whole};
 use crate::scenario::{
-    Ask, EffectQuery, Enqueue, Fleet, Prepare, Probe, ProcessSpec, Program, TableRole, TableSettings,
+    Ask, EXPORTER, EffectQuery, Enqueue, Fleet, Prepare, Probe, ProcessSpec, Program, TableRole,
+    TableSettings,
 };
 use crate::time::Span;
 use crate::timing::{Age, Beat, Checker, Clock, Expiry, Pipeline, Recovery, Subject};
@@ -132,6 +133,17 @@ fn process(
         grace,
         fake_clock: false,
     }
+}
+
+/// Who tells the metrics of such a fleet.
+pub(super) fn exporter(fleet: &Fleet) -> Option<ProcessSpec> {
+    let settings = fleet.processes.iter().find_map(|spec| match &spec.program {
+        Program::Table { settings, .. } => Some(settings),
+        _ => None,
+    })?;
+    let name = ProcessName::new(EXPORTER);
+    let spec = process(name, EXPORTER, 1, TableRole::Exporter, settings, STOP_MARGIN);
+    Some(ProcessSpec { serves_http: true, env: environment(&spec.links, true), ..spec })
 }
 
 /// What an operator forgets: the right to update.
