@@ -42,6 +42,9 @@ pub(super) fn check(faults: &[Fault]) -> Result<(), BackendError> {
         if matches!(fault.kind, FaultKind::Throttle { .. }) {
             return Err(unsupported("a process with little processor time, which is not modelled"));
         }
+        if matches!(fault.kind, FaultKind::OutOfMemory { every, .. } if !every.is_zero()) {
+            return Err(unsupported("a process that leaks: how much it uses is not modelled"));
+        }
         if matches!(&fault.kind, FaultKind::Trouble { trouble: Trouble::Operate { .. }, .. }) {
             return Err(unsupported("an operator's statement, which is not modelled"));
         }
