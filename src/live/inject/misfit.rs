@@ -10,7 +10,7 @@ use super::process::{running, start, stop};
 use super::{Effect, Outcome, Parts};
 use crate::fault::misfit::Misfit;
 use crate::live::clock;
-use crate::live::provision::RunningProcess;
+use crate::live::provision::{ENDED_AT_ONCE, RunningProcess};
 use crate::names::ProcessName;
 use crate::time::Span;
 
@@ -40,6 +40,10 @@ pub(super) fn begin(
         let proof = match (&misfit, started) {
             (Misfit::NoProgram, Err(error)) if error.to_string().contains("No such file") => {
                 format!("it was stopped, and could not be started: {error}")
+            }
+            // A container that ends before it is held has no process to be asked.
+            (Misfit::NoVariable { .. }, Err(error)) if error.to_string().contains(ENDED_AT_ONCE) => {
+                format!("it was stopped; started again, {error}")
             }
             (Misfit::NoProgram, Ok(process)) => {
                 return Err(format!("{name} (pid {}) was started all the same", process.pid));

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use super::cleanup::Guard;
 use super::output::OutputStream;
 use super::undo::Entry;
-use super::{Exit, pidfd_info, process};
+use super::{ENDED_AT_ONCE, Exit, pidfd_info, process};
 use crate::backend::BackendError;
 use crate::live::clock;
 use crate::time::Instant;
@@ -131,9 +131,7 @@ pub(super) async fn start(docker: &Docker, id: &str, name: &str) -> Result<Start
     let pid = state.pid.and_then(|pid| i32::try_from(pid).ok()).filter(|pid| *pid > 0);
     let Some(pid) = pid.filter(|_| state.running == Some(true)) else {
         let code = state.exit_code.unwrap_or_default();
-        return Err(BackendError::Failed(format!(
-            "{name} ended as soon as it was started: exit code {code}"
-        )));
+        return Err(BackendError::Failed(format!("{name} {ENDED_AT_ONCE}: exit code {code}")));
     };
     let addresses = seen.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
     let address = addresses

@@ -62,6 +62,9 @@ use crate::scenario::{ProcessSpec, Scenario, Stack};
 /// A process that was asked to end, or killed, is given this long.
 const EXIT_WITHIN: Duration = Duration::from_secs(30);
 
+/// What is said of a container whose process has ended before it could be held.
+pub(crate) const ENDED_AT_ONCE: &str = "ended as soon as it was started";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BackendKind {
     Docker,
@@ -97,6 +100,11 @@ pub async fn open(
         |fault: &Fault| matches!(fault.kind, FaultKind::Misconfigure { misfit: Misfit::NoProgram, .. });
     if kind == BackendKind::Docker && scenario.faults.iter().any(no_program) {
         let reason = "a container's program is part of its image: it cannot be missing from there";
+        return Err(BackendError::Unsupported(reason.into()));
+    }
+    let leak = |fault: &Fault| matches!(fault.kind, FaultKind::OutOfMemory { every, .. } if !every.is_zero());
+    if kind == BackendKind::Docker && scenario.faults.iter().any(leak) {
+        let reason = "the limit of a leak is not the container's own: its process would not see it coming";
         return Err(BackendError::Unsupported(reason.into()));
     }
     match kind {
