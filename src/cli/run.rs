@@ -21,6 +21,8 @@ use crate::scenario::claims::{self, Claims};
 use crate::scenario::{Diagnostic, Overrides, Scenario, Source, load, render};
 use crate::time::Scale;
 
+/// Of a suite's scenarios whose host stalled.
+const SUITE_RETRIES: u32 = 2;
 /// Of a simulated scenario's seeds that did not pass, so many are run again with their histories.
 const OTHERS_SHOWN: usize = 3;
 
@@ -58,9 +60,10 @@ pub struct Args {
     #[arg(long)]
     keep: bool,
     /// How often a scenario is run again that a stall of the host made inconclusive, at the end and with
-    /// less beside it. Nothing else is ever run again, and the report says so.
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=10))]
-    host_retries: u32,
+    /// less beside it. Nothing else is ever run again, and the report says so. Default: 2 in a suite of
+    /// several scenarios, 0 for one alone.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10))]
+    host_retries: Option<u32>,
     /// Start nothing more after the first scenario that does not pass.
     #[arg(long)]
     fail_fast: bool,
@@ -244,7 +247,7 @@ impl Stage<'_> {
             },
             interrupted,
             at_once: args.jobs.map_or_else(|| ground.at_once(), usize::from),
-            host_retries: args.host_retries,
+            host_retries: args.host_retries.unwrap_or(if cases.len() > 1 { SUITE_RETRIES } else { 0 }),
             fail_fast: args.fail_fast,
             keep: args.keep,
             directory,

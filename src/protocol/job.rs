@@ -54,3 +54,11 @@ impl JobSpec {
         self.steps.get(step as usize - 1).copied().unwrap_or_default()
     }
 }
+
+impl ClaimedJob {
+    /// Whether its description wants this attempt to fail.
+    #[must_use]
+    pub const fn is_to_fail(&self) -> bool {
+        self.attempt <= self.spec.failing_attempts
+    }
+}

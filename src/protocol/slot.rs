@@ -190,7 +190,7 @@ impl Slot {
         match active.stage {
             Stage::Working { step, until } if until <= now.mono => {
                 active.stage = Stage::Saving { step };
-                if active.is_to_fail() {
+                if active.job.is_to_fail() {
                     return self.fail(PLANNED_FAILURE.to_owned(), rules, desk);
                 }
                 self.enter(Stage::Saving { step }, rules, desk);
@@ -320,7 +320,7 @@ impl Slot {
                 desk.output(Output::Work { slot: self.index, job, step, lasting });
             }
             // Every step was saved before: there is no first step to fail at.
-            None if active.is_to_fail() => return self.fail(PLANNED_FAILURE.to_owned(), rules, desk),
+            None if active.job.is_to_fail() => return self.fail(PLANNED_FAILURE.to_owned(), rules, desk),
             None => self.enter(Stage::Recording, rules, desk),
         }
         None
@@ -395,10 +395,6 @@ impl Slot {
 impl Active {
     fn id(&self) -> JobId {
         self.job.spec.id.clone()
-    }
-
-    const fn is_to_fail(&self) -> bool {
-        self.job.attempt <= self.job.spec.failing_attempts
     }
 
     fn command(&self, stage: &Stage, rules: &Rules) -> Command {

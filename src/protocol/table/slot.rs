@@ -176,7 +176,7 @@ impl Slot {
         if let Stage::Working { step, until } = active.stage
             && until <= now.mono
         {
-            if active.is_to_fail() {
+            if active.job.is_to_fail() {
                 self.fail(PLANNED_FAILURE.to_owned(), rules, desk);
             } else {
                 self.enter(Stage::Saving { step }, rules, desk);
@@ -221,7 +221,7 @@ impl Slot {
                 desk.output(Output::Work { slot: self.index, job: active.id(), step, lasting });
             }
             // Every step was saved before: there is no first step to fail at.
-            None if active.is_to_fail() => self.fail(PLANNED_FAILURE.to_owned(), rules, desk),
+            None if active.job.is_to_fail() => self.fail(PLANNED_FAILURE.to_owned(), rules, desk),
             None => self.enter(Stage::Finishing, rules, desk),
         }
     }
@@ -273,10 +273,6 @@ impl Slot {
 impl Active {
     fn id(&self) -> JobId {
         self.job.spec.id.clone()
-    }
-
-    const fn is_to_fail(&self) -> bool {
-        self.job.attempt <= self.job.spec.failing_attempts
     }
 
     fn command(&self, stage: &Stage, rules: &Rules) -> Command {

@@ -130,34 +130,27 @@ impl World {
 
     /// The question is at the process, or at the store; no link carries it.
     pub(super) fn watch_arrives(&mut self, asked: Asked) {
-        match &self.watchers[asked.watch].way {
-            Way::Health { process, .. } => {
-                let process = *process;
-                if !self.processes[process].listens() {
-                    self.heard(asked, Heard::Unknown { error: "connection refused".to_owned() });
-                } else if self
-                    .unless_paused(Some(process), (), |()| Planned::WatchArrives { asked })
-                    .is_some()
-                {
-                    self.request(process, Asker::Watch(asked), None);
-                }
+        let (process, is_pool) = match &self.watchers[asked.watch].way {
+            Way::Health { process, .. } => (*process, false),
+            Way::Pool { process, .. } => (*process, true),
+            Way::Redis { .. } => return self.watch_arrives_at_redis(asked),
+        };
+        if !self.processes[process].listens() {
+            self.heard(asked, Heard::Unknown { error: "connection refused".to_owned() });
+        } else if self.unless_paused(Some(process), (), |()| Planned::WatchArrives { asked }).is_some() {
+            if is_pool {
+                self.answer_from_pool(asked, process);
+            } else {
+                self.request(process, Asker::Watch(asked), None);
             }
-            Way::Pool { process, .. } => {
-                let process = *process;
-                if !self.processes[process].listens() {
-                    self.heard(asked, Heard::Unknown { error: "connection refused".to_owned() });
-                } else if self
-                    .unless_paused(Some(process), (), |()| Planned::WatchArrives { asked })
-                    .is_some()
-                {
-                    self.answer_from_pool(asked, process);
-                }
-            }
-            Way::Redis { .. } => match self.health(Store::Redis) {
-                Health::Up => self.answer_from_redis(asked),
-                Health::Hanging => self.server(Store::Redis).watched.push(asked),
-                Health::Down => self.heard(asked, Heard::Unknown { error: "connection refused".to_owned() }),
-            },
+        }
+    }
+
+    fn watch_arrives_at_redis(&mut self, asked: Asked) {
+        match self.health(Store::Redis) {
+            Health::Up => self.answer_from_redis(asked),
+            Health::Hanging => self.server(Store::Redis).watched.push(asked),
+            Health::Down => self.heard(asked, Heard::Unknown { error: "connection refused".to_owned() }),
         }
     }
 
