@@ -13,6 +13,7 @@ pub mod provision;
 mod readings;
 pub mod sink;
 pub mod store;
+mod web;
 mod wires;
 
 pub use backend::{Harness, LiveBackend};

@@ -12,8 +12,8 @@ use super::driver::{Asker, Driver, Signals};
 use super::emit::emit;
 use super::environment::{invalid, limits};
 use super::{Ended, Environment, FleetError, http};
-use crate::live::clock;
 use crate::live::store::Stores;
+use crate::live::{clock, web};
 use crate::protocol::detector::Detector;
 use crate::protocol::{Command, FleetEvent, JobSpec};
 
@@ -145,7 +145,7 @@ struct Catalogue {
 
 impl Catalogue {
     fn new(base: &str, patience: std::time::Duration) -> Result<Self, FleetError> {
-        let client = reqwest::Client::builder().timeout(patience).no_proxy().build();
+        let client = web::direct(patience).build();
         let client = client.map_err(|error| invalid("CATALOGUE_URL", error))?;
         Ok(Self { url: format!("{}/search", base.trim_end_matches('/')), client })
     }

@@ -8,10 +8,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -19,11 +17,11 @@ use prometheus_client::registry::Registry;
 use super::driver::Signals;
 use super::{Ended, Environment, FleetError, http};
 use crate::live::store::{PostgresStore, QueueCounts, RedisStore, Stores};
+use crate::live::web;
 use crate::protocol::StoreError;
 use crate::time::Span;
 
 const GRACE: Duration = Duration::from_secs(1);
-const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 pub(super) async fn run(environment: &Environment) -> Result<Ended, FleetError> {
     let signals = Signals::catch()?;
@@ -75,14 +73,7 @@ async fn table_metrics(State(tables): State<Arc<Tables>>) -> Response {
         gauge.inner().store(count.parse().unwrap_or_default(), Ordering::Relaxed);
     }
     registry.register("jobs", "Jobs by state", jobs);
-    told(&registry)
-}
-
-fn told(registry: &Registry) -> Response {
-    let mut text = String::new();
-    // Writing to a string does not fail.
-    let _ = encode(&mut text, registry);
-    ([(CONTENT_TYPE, CONTENT)], text).into_response()
+    web::metrics(&registry)
 }
 
 struct Queues {
@@ -108,7 +99,7 @@ async fn metrics(State(queues): State<Arc<Queues>>) -> Response {
     }
     let mut registry = Registry::default();
     registry.register("queue_jobs", "Jobs of a queue by state", jobs);
-    told(&registry)
+    web::metrics(&registry)
 }
 
 const fn states(counts: QueueCounts) -> [(&'static str, u64); 5] {

@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::{AbortHandle, Aborted, BoxFuture, abortable};
 use futures_util::stream::FuturesUnordered;
 
-use crate::live::clock;
+use crate::live::{clock, web};
 use crate::names::JobId;
 use crate::time::{Instant, Span};
 
@@ -84,8 +84,7 @@ impl Site {
     /// A page that has not come within `patience` is an error. Every page has a connection of its own,
     /// as those of many sites would.
     pub fn new(base: &str, patience: Duration) -> Result<Self, reqwest::Error> {
-        let client =
-            reqwest::Client::builder().timeout(patience).no_proxy().pool_max_idle_per_host(0).build()?;
+        let client = web::direct(patience).pool_max_idle_per_host(0).build()?;
         Ok(Self { base: base.trim_end_matches('/').to_owned(), client })
     }
 
@@ -104,18 +103,7 @@ impl Site {
                 Ok(page) => page.bytes().await,
                 Err(error) => Err(error),
             };
-            body.map(drop).map_err(|error| causes(&error))
+            body.map(drop).map_err(|error| web::causes(&error))
         }
     }
-}
-
-/// The chain of causes: reqwest's own text only says that sending failed.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }

@@ -13,6 +13,7 @@ use crate::history::{Sample, What};
 use crate::live::clock;
 use crate::live::provision::{Site, StoreInstance};
 use crate::live::sink::Sink;
+use crate::live::web::{self, causes};
 use crate::names::{HARNESS, JobId, ProcessName, Store};
 use crate::scenario::{Ask, Probe};
 use crate::time::{Instant, Span};
@@ -167,13 +168,8 @@ impl Asker {
     }
 }
 
-/// Direct: whatever proxy the environment names is not between the harness and its fleet.
 pub(super) fn http_client(timeout: Span) -> Result<reqwest::Client, String> {
-    reqwest::Client::builder()
-        .no_proxy()
-        .timeout(timeout.to_std())
-        .build()
-        .map_err(|error| format!("no HTTP client: {error}"))
+    web::direct(timeout.to_std()).build().map_err(|error| format!("no HTTP client: {error}"))
 }
 
 /// A command line of Redis. An empty one, which no scenario has, is answered by an error of the server's.
@@ -183,17 +179,6 @@ pub(super) fn cmd(words: &[String]) -> redis::Cmd {
         command.arg(word);
     }
     command
-}
-
-/// The chain of causes: reqwest's own text only says that sending failed.
-pub(super) fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 /// The body as JSON, whatever the status: a health check may well say 503 and why.

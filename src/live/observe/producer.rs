@@ -8,11 +8,12 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use super::connection::{Postgres, Redis};
-use super::probe::{causes, cmd, http_client, read_body};
+use super::probe::{cmd, http_client, read_body};
 use crate::history::{EnqueueOutcome, What};
 use crate::live::clock;
 use crate::live::provision::StoreInstance;
 use crate::live::sink::Sink;
+use crate::live::web::causes;
 use crate::names::PRODUCER;
 use crate::protocol::JobSpec;
 use crate::scenario::Enqueue;

@@ -7,10 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::IntoResponse;
+use axum::response::Response;
 use axum::routing::get;
-use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
@@ -18,10 +16,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use crate::history::{Event, What};
+use crate::live::web;
 use crate::names::ProcessName;
 use crate::scenario::ProcessSpec;
-
-const CONTENT: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 type Labels = Vec<(&'static str, String)>;
 
@@ -83,9 +80,6 @@ impl Drop for Restarts {
     }
 }
 
-async fn metrics(State(registry): State<Arc<Mutex<Registry>>>) -> impl IntoResponse {
-    let mut text = String::new();
-    // Writing to a string does not fail.
-    let _ = encode(&mut text, &registry.lock().unwrap_or_else(PoisonError::into_inner));
-    ([(CONTENT_TYPE, CONTENT)], text)
+async fn metrics(State(registry): State<Arc<Mutex<Registry>>>) -> Response {
+    web::metrics(&registry.lock().unwrap_or_else(PoisonError::into_inner))
 }
