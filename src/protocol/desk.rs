@@ -120,6 +120,13 @@ impl<O, T: Ord + Copy> Desk<O, T> {
         self.pending.clear();
     }
 
+    /// Closes, with the machine's last words.
+    pub fn exit(&mut self, forced: bool) {
+        self.close();
+        self.emit(FleetEvent::Stopped { forced });
+        self.output(Output::Exit { forced });
+    }
+
     fn earliest(&self) -> Option<(T, Instant)> {
         self.timers.iter().copied().min_by_key(|(_, at)| *at)
     }

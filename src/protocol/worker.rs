@@ -375,9 +375,7 @@ impl Worker {
 
     fn exit(&mut self, forced: bool) {
         self.life = Life::Gone;
-        self.desk.close();
-        self.desk.emit(FleetEvent::Stopped { forced });
-        self.desk.output(Output::Exit { forced });
+        self.desk.exit(forced);
     }
 }
 

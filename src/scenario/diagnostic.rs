@@ -283,9 +283,12 @@ impl<'a> Report<'a> {
         self.found.is_empty()
     }
 
-    /// Sorted by place.
+    /// Sorted by place. A mistake that two parts of the scenario have met is said once.
     pub fn into_sorted(mut self) -> Vec<Diagnostic> {
         self.found.sort_by_key(|diagnostic| (diagnostic.code == Code::TooManyErrors, diagnostic.place));
+        self.found.dedup_by(|later, first| {
+            (later.code, later.place, &later.message) == (first.code, first.place, &first.message)
+        });
         self.found
     }
 }

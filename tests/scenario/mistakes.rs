@@ -110,6 +110,8 @@ fn durations() {
         ),
         (variant("lock_duration: 30s", "ttl: «30s"), &["foreign-setting"]),
         (heartbeat_setting("large_over: «30s"), &["foreign-setting"]),
+        // Both the jobs and the queues want it; it is wrong once.
+        (variant("lock_duration: 30s", "large_over: «0s, large_timeout: 10s"), &["duration-too-short"]),
         (variant("  jobs: 10", "  «jobs: 10").replace("500ms", "20d"), &["run-too-long"]),
         (variant("{constant: 200ms}", "{uniform: «[2s, 1s]}"), &["empty-range"]),
         (variant("{constant: 200ms}", "{uniform: «[2s]}"), &["wrong-type"]),

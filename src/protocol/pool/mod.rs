@@ -417,9 +417,7 @@ impl Pool {
             && self.members.iter().all(|member| member.worker.is_none())
         {
             self.life = Life::Gone;
-            self.desk.close();
-            self.desk.emit(FleetEvent::Stopped { forced });
-            self.desk.output(Output::Exit { forced });
+            self.desk.exit(forced);
         }
     }
 }

@@ -92,10 +92,8 @@ impl Sweeper {
 
     fn leave(&mut self) {
         self.life = Life::Gone;
-        self.desk.close();
         self.desk.emit(FleetEvent::ShuttingDown { active: 0 });
-        self.desk.emit(FleetEvent::Stopped { forced: false });
-        self.desk.output(Output::Exit { forced: false });
+        self.desk.exit(false);
     }
 }
 

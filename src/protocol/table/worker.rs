@@ -259,9 +259,7 @@ impl TableWorker {
 
     fn exit(&mut self, forced: bool) {
         self.life = Life::Gone;
-        self.desk.close();
-        self.desk.emit(FleetEvent::Stopped { forced });
-        self.desk.output(Output::Exit { forced });
+        self.desk.exit(forced);
     }
 }
 

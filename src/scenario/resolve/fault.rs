@@ -174,14 +174,8 @@ fn kind_of(kind: &raw::FaultKind, world: &World<'_>, context: &mut Context<'_, '
         },
         raw::FaultKind::DeleteKeys(delete) => {
             require_store(Store::Redis, delete.place, world, context.report)?;
-            let keys = delete.value.keys.given()?;
-            if keys.value.is_empty() {
-                context
-                    .report
-                    .add(Code::MissingField, keys.place, "no key is given")
-                    .hint("in full: `keys: [\"syncope:test:workers:global\"]`");
-            }
-            FaultKind::DeleteKeys { keys: keys.value.iter().map(|key| key.text().to_owned()).collect() }
+            let hint = "in full: `keys: [\"syncope:test:workers:global\"]`";
+            FaultKind::DeleteKeys { keys: trouble::keys(&delete.value.keys, hint, context)? }
         }
         raw::FaultKind::ExpireKeys(keys) => trouble::expire_keys(keys, world, context)?,
         raw::FaultKind::RedisMaxmemory(memory) => trouble::max_memory(memory, world, context)?,

@@ -17,16 +17,22 @@ pub(super) fn expire_keys(
     context: &mut Context<'_, '_>,
 ) -> Option<FaultKind> {
     require_store(Store::Redis, raw.place, world, context.report)?;
-    let keys = raw.value.keys.given()?;
-    if keys.value.is_empty() {
-        context
-            .report
-            .add(Code::MissingField, keys.place, "no key is given")
-            .hint("a pattern: `keys: [\"syncope:test:*:lock\"]`");
-    }
-    let patterns = keys.value.iter().map(|key| key.text().to_owned()).collect();
+    let patterns = keys(&raw.value.keys, "a pattern: `keys: [\"syncope:test:*:lock\"]`", context)?;
     let after = context.optional(&raw.value.after).unwrap_or_default();
     Some(FaultKind::Trouble { trouble: Trouble::ExpireKeys { patterns, after }, lasting: None })
+}
+
+/// At least one.
+pub(super) fn keys(
+    field: &Field<Vec<Placed<Word>>>,
+    hint: &str,
+    context: &mut Context<'_, '_>,
+) -> Option<Vec<String>> {
+    let keys = field.given()?;
+    if keys.value.is_empty() {
+        context.report.add(Code::MissingField, keys.place, "no key is given").hint(hint);
+    }
+    Some(keys.value.iter().map(|key| key.text().to_owned()).collect())
 }
 
 pub(super) fn max_memory(

@@ -185,8 +185,9 @@ impl Reference<'_> {
         Some((self.large_over(context), timeout))
     }
 
-    fn large_over(&self, context: &Context<'_, '_>) -> Span {
-        context.span(&self.settings.large_over, secs(40 * 60))
+    /// A job whose work sums up to more is a large one.
+    fn large_over(&self, context: &mut Context<'_, '_>) -> Span {
+        context.positive(&self.settings.large_over, secs(40 * 60), "large_over", self.place)
     }
 
     /// Of a fleet whose queue is in Redis.

@@ -32,7 +32,7 @@ impl Reference<'_> {
 
     pub(super) fn queue_fleet(&self, settings: &FleetSettings, context: &mut Context<'_, '_>) -> Fleet {
         let queue = &settings.queue;
-        let large_over = context.positive(&self.settings.large_over, secs(40 * 60), "large_over", self.place);
+        let large_over = self.large_over(context);
         Fleet {
             system: self.system.as_str().into(),
             processes: self.worker_specs(settings),
