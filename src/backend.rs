@@ -52,6 +52,17 @@ pub enum BackendError {
     /// The environment is there, and bringing up the scenario failed all the same.
     #[error("{0}")]
     Failed(String),
+    /// A process could not be started, or ended before it could be held.
+    #[error("{what}")]
+    NotStarted { what: String, why: Unstarted },
     #[error("interrupted")]
     Interrupted,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unstarted {
+    /// There is no such program.
+    NoProgram,
+    /// It ended at once.
+    Ended,
 }

@@ -1,7 +1,8 @@
 //! Control groups of the harness's own: a limit on what a process tree may use of the machine.
 //!
 //! A process moves into a group of its own and back to where it was. That is the same for a child of
-//! the harness and for a container's process, which is one of the host's, too. Version 1 has a
+//! the harness and for a container's process, which is one of the host's, too. A container's process
+//! can be limited where it is instead: it then sees the limit as its own. Version 1 has a
 //! hierarchy for each controller, version 2 one for all; both want root.
 
 use std::fs;
@@ -45,8 +46,9 @@ pub struct Group {
     root: PathBuf,
     controller: Controller,
     version: Version,
-    /// Where its first process was before, below the hierarchy's root.
-    home: PathBuf,
+    /// Where its first process was before, below the hierarchy's root. `None` if it still is there: the
+    /// group is another's.
+    home: Option<PathBuf>,
 }
 
 impl Group {
@@ -58,7 +60,7 @@ impl Group {
     pub fn make(controller: Controller, owner: &str, pid: i32) -> Result<Self, String> {
         let (root, version) = hierarchy(controller)?;
         let path = root.join(format!("{PREFIX}{owner}.{pid}"));
-        let home = place_of(pid, controller, version).unwrap_or_default();
+        let home = Some(place_of(pid, controller, version).unwrap_or_default());
         fs::create_dir(&path).map_err(|error| format!("failed to make {}: {error}", path.display()))?;
         let group = Self { path, root, controller, version, home };
         if group.path.join(group.limit_file()).exists() {
@@ -66,6 +68,17 @@ impl Group {
         } else {
             Err(format!("the controller {} is not in force here", controller.name()))
         }
+    }
+
+    /// The group that the process is in already, if that is not this harness's own: a container's.
+    #[must_use]
+    pub fn around(controller: Controller, pid: i32) -> Option<Self> {
+        let (root, version) = hierarchy(controller).ok()?;
+        let place = place_of(pid, controller, version)?;
+        let own = place_of(i32::try_from(std::process::id()).ok()?, controller, version)?;
+        let path = below(&root, &place);
+        let is_apart = place != own && place != Path::new("/");
+        is_apart.then_some(Self { path, root, controller, version, home: None })
     }
 
     /// Moves the processes in, and shows that they are there.
@@ -105,9 +118,17 @@ impl Group {
         Ok(format!("{} reads {}", self.limit_file(), self.read(self.limit_file())?))
     }
 
+    /// So much beyond what the group has now, the cache of files aside: the kernel gives that up first.
+    ///
     /// # Errors
     /// If the kernel does not take it.
     pub fn limit_memory(&self, bytes: u64) -> Result<String, String> {
+        let (usage, cache) = match self.version {
+            Version::One => ("memory.usage_in_bytes", "total_inactive_file"),
+            Version::Two => ("memory.current", "inactive_file"),
+        };
+        let used: u64 = self.read(usage)?.parse().unwrap_or(0);
+        let bytes = bytes + used.saturating_sub(self.figure("memory.stat", cache).unwrap_or(0));
         self.write(self.limit_file(), &bytes.to_string())?;
         // Where there is swap, it must not help; where it is not counted, there is none to speak of.
         let _ = match self.version {
@@ -166,7 +187,15 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        let home = self.root.join(self.home.strip_prefix("/").unwrap_or(&self.home)).join("cgroup.procs");
+        let Some(home) = &self.home else {
+            // One that is gone has no limit any more.
+            let _ = match self.version {
+                Version::One => self.write(self.limit_file(), "-1"),
+                Version::Two => self.write(self.limit_file(), "max"),
+            };
+            return;
+        };
+        let home = below(&self.root, home).join("cgroup.procs");
         for pid in self.members() {
             // One that has ended needs no moving; a home that is gone had no other process.
             if fs::write(&home, pid.to_string()).is_err() {
@@ -219,6 +248,10 @@ fn hierarchy(controller: Controller) -> Result<(PathBuf, Version), String> {
     // In force already on most machines; where it is not and may not be, the group lacks its files.
     let _ = fs::write(two.join("cgroup.subtree_control"), format!("+{}", controller.name()));
     Ok((two, Version::Two))
+}
+
+fn below(root: &Path, place: &Path) -> PathBuf {
+    root.join(place.strip_prefix("/").unwrap_or(place))
 }
 
 /// Where the process is, below the hierarchy's root.

@@ -38,9 +38,6 @@ pub fn of(
     Ok(environment)
 }
 
-/// A program that no machine has.
-const NO_PROGRAM: &str = "/nonexistent/syncope/program";
-
 /// The process with something wrong.
 ///
 /// # Errors
@@ -50,8 +47,7 @@ pub fn misfitted(mut spec: ProcessSpec, misfit: &Misfit) -> Result<ProcessSpec, 
     let lacks = |what: &str| Err(BackendError::Failed(format!("{name} is told no {what}")));
     match misfit {
         Misfit::NoProgram => {
-            let command = Some(vec![NO_PROGRAM.to_owned()]);
-            spec.program = Program::External { command, image: None, working_directory: None };
+            spec.program = Program::Missing { instead_of: Box::new(spec.program) };
         }
         Misfit::NoVariable { name } => {
             if spec.env.remove(name).is_none() {
@@ -60,7 +56,9 @@ pub fn misfitted(mut spec: ProcessSpec, misfit: &Misfit) -> Result<ProcessSpec, 
         }
         Misfit::Prefix { prefix } => match &mut spec.program {
             Program::Reference { settings, .. } => settings.prefix.clone_from(prefix),
-            Program::Table { .. } | Program::External { .. } => return lacks("prefix"),
+            Program::Table { .. } | Program::External { .. } | Program::Missing { .. } => {
+                return lacks("prefix");
+            }
         },
         Misfit::Database { number } => {
             let urls = spec.env.values_mut().filter(|value| value.contains(REDIS_URL));

@@ -259,7 +259,7 @@ impl Suite<'_> {
                 fs::remove_dir_all(&folder)?;
                 return Ok(Outcome::NotRun { error });
             }
-            Err(BackendError::Failed(reason)) => {
+            Err(BackendError::Failed(reason) | BackendError::NotStarted { what: reason, .. }) => {
                 now = (self.clock)();
                 record(note(now, What::Aborted { reason }));
             }

@@ -330,7 +330,7 @@ impl Linter<'_> {
     fn reference(&self) -> Option<&FleetSettings> {
         self.scenario.fleet.processes.iter().find_map(|process| match &process.program {
             Program::Reference { settings, .. } => Some(&**settings),
-            Program::Table { .. } | Program::External { .. } => None,
+            Program::Table { .. } | Program::External { .. } | Program::Missing { .. } => None,
         })
     }
 

@@ -116,6 +116,8 @@ pub enum Program {
     /// Somebody else's. The process backend needs `command`, docker needs `image` (whose own command
     /// is replaced by `command`, if that is given too).
     External { command: Option<Vec<String>>, image: Option<String>, working_directory: Option<String> },
+    /// It was where this one is, and is gone: the process cannot be started.
+    Missing { instead_of: Box<Program> },
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -11,7 +11,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use futures_util::future::BoxFuture;
+use futures_util::FutureExt as _;
+use futures_util::future::{BoxFuture, ready};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open};
 use syncope::backend::BackendError;
 use syncope::fault::OutageKind;
@@ -120,6 +121,10 @@ impl Site for FakeSite {
 
     fn process(&self, name: &ProcessName) -> Option<Arc<RunningProcess>> {
         self.processes.lock().unwrap().get(name).cloned()
+    }
+
+    fn lacked_memory(&self, _process: &ProcessName) -> BoxFuture<'_, Option<bool>> {
+        ready(None).boxed()
     }
 
     fn store(&self, store: Store) -> Option<StoreInstance> {

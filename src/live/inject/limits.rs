@@ -73,7 +73,8 @@ impl Limits {
 const GROWTH: u64 = 8 << 20;
 
 /// Limits the process's memory, has it grow, and waits until the kernel has killed it for that. What
-/// it had before does not count: the limit is on what it takes from now on.
+/// it had before does not count: the limit is on what it takes from now on. A container is limited as
+/// a whole, so that its process sees the limit as its own.
 pub(super) fn out_of_memory(
     parts: &Parts,
     name: &ProcessName,
@@ -85,13 +86,18 @@ pub(super) fn out_of_memory(
         Ok(process) => process,
         Err(reason) => return unproved(reason),
     };
+    let (site, name) = (Arc::clone(&parts.site), name.clone());
     Box::pin(async move {
         let pid = process.pid;
-        let group = blocking(move || {
+        let (group, said) = blocking(move || {
+            if let Some(container) = Group::around(Controller::Memory, pid) {
+                let said = container.limit_memory(limit)?;
+                return Ok((container, said));
+            }
             let group = Group::make(Controller::Memory, &harness_name(), pid)?;
-            group.limit_memory(limit)?;
+            let said = group.limit_memory(limit)?;
             group.admit(&tree::pids(pid))?;
-            Ok(group)
+            Ok((group, said))
         })
         .await?;
         let grows = handles(pid, GROW);
@@ -112,10 +118,14 @@ pub(super) fn out_of_memory(
             }
         };
         let mut exit = process.exit.clone();
-        let exit = exit.wait_for(Option::is_some).await.map_err(|error| error.to_string())?;
+        let exit = *exit.wait_for(Option::is_some).await.map_err(|error| error.to_string())?;
         let how = exit.map_or_else(String::new, |exit| exit.to_string());
-        let kills = group.oom_kills();
-        let proof = format!("pid {pid}: {how}; oom_kill is {kills} under a limit of {limit} bytes");
+        // A container's group ends with it; its engine has heard what happened.
+        let (kills, told) = match site.lacked_memory(&name).await {
+            Some(told) => (u64::from(told), format!("the engine says `OOMKilled: {told}`")),
+            None => (group.oom_kills(), format!("oom_kill is {}", group.oom_kills())),
+        };
+        let proof = format!("pid {pid}: {how}; {told}; {said}");
         drop(group);
         if kills == 0 { Err(proof) } else { Ok(Effect { from: earliest(asked, seen), until: seen, proof }) }
     })

@@ -8,9 +8,11 @@ use tokio::time::timeout;
 use super::clocks::Clocks;
 use super::process::{running, start, stop};
 use super::{Effect, Outcome, Parts};
+use crate::backend::BackendError::NotStarted;
+use crate::backend::Unstarted;
 use crate::fault::misfit::Misfit;
 use crate::live::clock;
-use crate::live::provision::{ENDED_AT_ONCE, RunningProcess};
+use crate::live::provision::RunningProcess;
 use crate::names::ProcessName;
 use crate::time::Span;
 
@@ -38,12 +40,12 @@ pub(super) fn begin(
         let started = timeout(START_LIMIT.to_std(), parts.launcher.start_with(&name, &misfit)).await;
         let started = started.map_err(|_| format!("{name} did not start within {START_LIMIT}"))?;
         let proof = match (&misfit, started) {
-            (Misfit::NoProgram, Err(error)) if error.to_string().contains("No such file") => {
-                format!("it was stopped, and could not be started: {error}")
+            (Misfit::NoProgram, Err(NotStarted { what, why: Unstarted::NoProgram })) => {
+                format!("it was stopped, and could not be started: {what}")
             }
             // A container that ends before it is held has no process to be asked.
-            (Misfit::NoVariable { .. }, Err(error)) if error.to_string().contains(ENDED_AT_ONCE) => {
-                format!("it was stopped; started again, {error}")
+            (Misfit::NoVariable { .. }, Err(NotStarted { what, why: Unstarted::Ended })) => {
+                format!("it was stopped; started again, {what}")
             }
             (Misfit::NoProgram, Ok(process)) => {
                 return Err(format!("{name} (pid {}) was started all the same", process.pid));

@@ -11,7 +11,7 @@ use bollard::errors::Error;
 use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
 use bollard::query_parameters::{
     AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, InspectContainerOptions,
-    StartContainerOptions, WaitContainerOptions,
+    RemoveContainerOptionsBuilder, StartContainerOptions, WaitContainerOptions,
 };
 use futures_util::StreamExt;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -22,8 +22,8 @@ use tokio::sync::watch;
 use super::cleanup::Guard;
 use super::output::OutputStream;
 use super::undo::Entry;
-use super::{ENDED_AT_ONCE, Exit, pidfd_info, process};
-use crate::backend::BackendError;
+use super::{Exit, pidfd_info, process};
+use crate::backend::{BackendError, Unstarted};
 use crate::live::clock;
 use crate::time::Instant;
 
@@ -35,6 +35,8 @@ const SIGNAL_MAX: i64 = 64;
 pub(super) struct ContainerSpec {
     pub name: String,
     pub image: String,
+    /// `None`: the image's own.
+    pub entrypoint: Option<Vec<String>>,
     /// `None`: the image's own.
     pub command: Option<Vec<String>>,
     pub env: BTreeMap<String, String>,
@@ -77,6 +79,7 @@ async fn ask_for(docker: &Docker, spec: ContainerSpec) -> Result<String, Backend
     let log = (!spec.keeps_log).then(|| HostConfigLogConfig { typ: Some("none".into()), config: None });
     let body = ContainerCreateBody {
         image: Some(spec.image.clone()),
+        entrypoint: spec.entrypoint.clone(),
         cmd: spec.command.clone(),
         env: Some(spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
         labels: Some(spec.labels.clone()),
@@ -94,6 +97,17 @@ async fn ask_for(docker: &Docker, spec: ContainerSpec) -> Result<String, Backend
     let options = CreateContainerOptionsBuilder::default().name(&spec.name).build();
     let created = docker.create_container(Some(options), body).await.map_err(|error| failed(&error))?;
     Ok(created.id)
+}
+
+/// What cannot be removed now goes with its site.
+pub(super) async fn remove(docker: &Docker, id: &str) {
+    let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+    let _ = docker.remove_container(id, Some(options)).await;
+}
+
+/// The engine's way to say so: a refused start, which the container's runtime explains.
+fn has_no_program(error: &Error) -> bool {
+    matches!(error, Error::DockerResponseServerError { message, .. } if message.contains("no such file or directory"))
 }
 
 /// Follows the output from before the start on, so that no line is lost.
@@ -122,7 +136,12 @@ pub(super) async fn attach(
 
 /// Starts it, for the first time or again, and takes hold of its process on this host.
 pub(super) async fn start(docker: &Docker, id: &str, name: &str) -> Result<Started, BackendError> {
-    let starting = |error: Error| failed(&format!("start the container {name}"), &error);
+    let starting = |error: Error| match failed(&format!("start the container {name}"), &error) {
+        BackendError::Failed(what) if has_no_program(&error) => {
+            BackendError::NotStarted { what, why: Unstarted::NoProgram }
+        }
+        failed => failed,
+    };
     // Before: its process may speak before the engine has answered.
     let at = clock::monotonic();
     docker.start_container(id, None::<StartContainerOptions>).await.map_err(starting)?;
@@ -131,7 +150,8 @@ pub(super) async fn start(docker: &Docker, id: &str, name: &str) -> Result<Start
     let pid = state.pid.and_then(|pid| i32::try_from(pid).ok()).filter(|pid| *pid > 0);
     let Some(pid) = pid.filter(|_| state.running == Some(true)) else {
         let code = state.exit_code.unwrap_or_default();
-        return Err(BackendError::Failed(format!("{name} {ENDED_AT_ONCE}: exit code {code}")));
+        let what = format!("{name} ended as soon as it was started: exit code {code}");
+        return Err(BackendError::NotStarted { what, why: Unstarted::Ended });
     };
     let addresses = seen.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
     let address = addresses
@@ -198,6 +218,13 @@ async fn exit_by_pidfd(pidfd: &OwnedFd) -> Option<Exit> {
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }
     None
+}
+
+/// Whether the kernel killed its process for want of memory when it ran last.
+pub(super) async fn lacked_memory(docker: &Docker, id: &str) -> Option<bool> {
+    wait_until_stopped(docker, id).await;
+    let seen = docker.inspect_container(id, None::<InspectContainerOptions>).await.ok()?;
+    seen.state?.oom_killed
 }
 
 /// Returns when the engine, too, knows that the container has stopped: before that it starts it no more.

@@ -18,7 +18,7 @@ use super::engine::{self, Engine};
 use super::images::{self, Image};
 use super::labels::{self, OWNER_LABEL, RUN_LABEL, SCENARIO_LABEL, SITE_LABEL, Which};
 use super::output::OutputStream;
-use super::reference::{FLEET_VARIABLE, faketime_environment, fleet_settings, role_of};
+use super::reference::{FLEET_VARIABLE, NO_PROGRAM, faketime_environment, fleet_settings, role_of};
 use super::undo::{self, Entry, OWNER_FILE, OWNER_VARIABLE, RUN_VARIABLE};
 use super::{RunContext, RunningProcess, Site, StoreInstance, places, start_side_by_side};
 use crate::backend::BackendError;
@@ -134,15 +134,26 @@ impl DockerSite {
         if let Some(last) = &last {
             container::wait_until_stopped(docker, &last.container).await;
         }
-        let container = match last.filter(|last| last.told == told) {
-            Some(last) => last.container,
+        let again = last.filter(|last| last.told == told).map(|last| last.container);
+        let is_new = again.is_none();
+        let container = match again {
+            Some(container) => container,
             None => self.create_for(spec, told.clone(), generation).await?,
         };
         let (sink, by) = (self.run.sink.clone(), spec.name.clone());
         let stdout = OutputStream::stdout(sink.clone(), by.clone());
         let stderr = OutputStream::stderr(sink.clone(), by.clone());
         container::attach(docker, &container, stdout, stderr).await?;
-        let started = container::start(docker, &container, spec.name.as_str()).await?;
+        let started = match container::start(docker, &container, spec.name.as_str()).await {
+            Ok(started) => started,
+            Err(error) => {
+                if is_new {
+                    // Nobody knows of it, and its name is wanted again.
+                    container::remove(docker, &container).await;
+                }
+                return Err(error);
+            }
+        };
         let pid = started.pid;
         sink.send(started.at, by.clone(), What::Started { generation, pid: pid.unsigned_abs() });
         let exit = container::watch_exit(docker, &container, &started.pidfd, move |at, exit| {
@@ -175,6 +186,7 @@ impl DockerSite {
                 container.command.clone_from(command);
                 container.working_directory.clone_from(working_directory);
             }
+            Program::Missing { .. } => container.entrypoint = Some(vec![NO_PROGRAM.into()]),
         }
         self.add_clock(spec, &mut container)
             .map_err(|error| super::process::failed(&format!("give {} a clock", spec.name), &error))?;
@@ -246,6 +258,11 @@ impl Site for DockerSite {
 
     fn process(&self, name: &ProcessName) -> Option<Arc<RunningProcess>> {
         self.state().processes.get(name).map(|member| member.running.clone())
+    }
+
+    fn lacked_memory(&self, process: &ProcessName) -> BoxFuture<'_, Option<bool>> {
+        let container = self.state().processes.get(process).map(|member| member.container.clone());
+        async move { container::lacked_memory(&self.engine.docker, &container?).await }.boxed()
     }
 
     fn store(&self, store: Store) -> Option<StoreInstance> {

@@ -39,16 +39,20 @@ impl Resolved {
     }
 
     pub(super) fn process(&self, spec: &ProcessSpec) -> Result<&Image, BackendError> {
-        let image = match &spec.program {
-            Program::Reference { .. } | Program::Table { .. } => self.fleet.as_ref(),
-            Program::External { image, .. } => image.as_ref().and_then(|image| self.external.get(image)),
-        };
-        image.ok_or_else(|| {
+        self.of(&spec.program).ok_or_else(|| {
             BackendError::Unsupported(format!(
                 "{} has no image, only a command: it needs processes",
                 spec.name
             ))
         })
+    }
+
+    fn of(&self, program: &Program) -> Option<&Image> {
+        match program {
+            Program::Reference { .. } | Program::Table { .. } => self.fleet.as_ref(),
+            Program::External { image, .. } => image.as_ref().and_then(|image| self.external.get(image)),
+            Program::Missing { instead_of } => self.of(instead_of),
+        }
     }
 
     pub(super) fn list(&self) -> Vec<(String, String)> {

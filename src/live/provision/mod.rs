@@ -51,8 +51,7 @@ use tokio::sync::watch;
 
 use self::cleanup::Guard;
 use crate::backend::BackendError;
-use crate::fault::misfit::Misfit;
-use crate::fault::{Fault, FaultKind, OutageKind};
+use crate::fault::{FaultKind, OutageKind};
 use crate::live::cgroup::{self, Controller};
 use crate::live::environment::Credentials;
 use crate::live::sink::Sink;
@@ -61,9 +60,6 @@ use crate::scenario::{ProcessSpec, Scenario, Stack};
 
 /// A process that was asked to end, or killed, is given this long.
 const EXIT_WITHIN: Duration = Duration::from_secs(30);
-
-/// What is said of a container whose process has ended before it could be held.
-pub(crate) const ENDED_AT_ONCE: &str = "ended as soon as it was started";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BackendKind {
@@ -96,17 +92,6 @@ pub async fn open(
     scenario: &Scenario,
 ) -> Result<Box<dyn Site>, BackendError> {
     check_limits(scenario)?;
-    let no_program =
-        |fault: &Fault| matches!(fault.kind, FaultKind::Misconfigure { misfit: Misfit::NoProgram, .. });
-    if kind == BackendKind::Docker && scenario.faults.iter().any(no_program) {
-        let reason = "a container's program is part of its image: it cannot be missing from there";
-        return Err(BackendError::Unsupported(reason.into()));
-    }
-    let leak = |fault: &Fault| matches!(fault.kind, FaultKind::OutOfMemory { every, .. } if !every.is_zero());
-    if kind == BackendKind::Docker && scenario.faults.iter().any(leak) {
-        let reason = "the limit of a leak is not the container's own: its process would not see it coming";
-        return Err(BackendError::Unsupported(reason.into()));
-    }
     match kind {
         BackendKind::Process => Ok(Box::new(process::ProcessSite::open(run, scenario)?)),
         #[cfg(feature = "docker")]
@@ -197,6 +182,10 @@ pub trait Site: Send + Sync {
 
     /// The process as it runs now, or ran last.
     fn process(&self, name: &ProcessName) -> Option<Arc<RunningProcess>>;
+
+    /// Of a process that has ended: whether the kernel killed it for want of memory, as the engine
+    /// that ran it was told. `None` if no engine did.
+    fn lacked_memory(&self, process: &ProcessName) -> BoxFuture<'_, Option<bool>>;
 
     fn store(&self, store: Store) -> Option<StoreInstance>;
 

@@ -12,13 +12,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::child::{self, Child, Launch, Output};
 use super::output::OutputStream;
 use super::process_stores::{Installed, StoreServer};
-use super::reference::{FLEET_VARIABLE, faketime_environment, fleet_settings, role_of};
+use super::reference::{FLEET_VARIABLE, NO_PROGRAM, faketime_environment, fleet_settings, role_of};
 use super::tree::Identity;
 use super::undo::{self, Entry, OWNER_FILE, OWNER_VARIABLE, RUN_VARIABLE};
 use super::{
     RunContext, RunningProcess, Site, StoreInstance, places, ports, start_side_by_side, wait_for_exit,
 };
-use crate::backend::BackendError;
+use crate::backend::{BackendError, Unstarted};
 use crate::fault::OutageKind;
 use crate::history::What;
 use crate::live::clock;
@@ -26,7 +26,7 @@ use crate::names::{ProcessName, Store};
 use crate::scenario::{ProcessSpec, Program, Scenario, Stack};
 use crate::time::Instant;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
 use rustix::process::{Signal, pidfd_send_signal};
 
 /// Inherited from the harness, if set there; everything else a process must be told.
@@ -126,7 +126,12 @@ impl ProcessSite {
             output: Output::Piped,
         })
         .await
-        .map_err(starting)?;
+        .map_err(|error| match (error.kind(), starting(error)) {
+            (io::ErrorKind::NotFound, BackendError::Failed(what)) => {
+                BackendError::NotStarted { what, why: Unstarted::NoProgram }
+            }
+            (_, failed) => failed,
+        })?;
         let running = self.adopt(spec, generation, begun, &mut child).map_err(starting)?;
         let running = Arc::new(RunningProcess { pidfd: child.pidfd, ..running });
         self.state().processes.insert(spec.name.clone(), running.clone());
@@ -252,6 +257,10 @@ impl Site for ProcessSite {
         self.state().processes.get(name).cloned()
     }
 
+    fn lacked_memory(&self, _process: &ProcessName) -> BoxFuture<'_, Option<bool>> {
+        ready(None).boxed()
+    }
+
     fn store(&self, store: Store) -> Option<StoreInstance> {
         self.state().stores.get(&store).map(|server| server.instance())
     }
@@ -307,6 +316,7 @@ fn command_of(spec: &ProcessSpec) -> Result<CommandLine, BackendError> {
                 directory.map_err(|error| failed(&format!("enter {}'s directory", spec.name), &error))?;
             Ok((program_path(&command[0], directory.as_deref()), arguments, directory))
         }
+        Program::Missing { .. } => Ok((NO_PROGRAM.into(), Vec::new(), None)),
         Program::External { .. } => Err(BackendError::Unsupported(format!(
             "{} has no command, only an image: it needs docker",
             spec.name

@@ -18,6 +18,7 @@ use super::process::failed;
 use super::undo::{self, Entry, OWNER_FILE, OWNER_VARIABLE, RUN_VARIABLE};
 use super::{Exit, RunContext, places, ports, wait_for_exit};
 use crate::backend::BackendError;
+use crate::live::web;
 use crate::names::ProcessName;
 use crate::scenario::{PrometheusSpec, prometheus_duration};
 use crate::time::Span;
@@ -129,7 +130,7 @@ impl Prometheus {
     }
 
     async fn ready(&self) -> Result<String, String> {
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(1)).build();
+        let client = web::direct(Duration::from_secs(1)).build();
         let client = client.map_err(|error| format!("cannot be asked: {error}"))?;
         let until = tokio::time::Instant::now() + READY_WITHIN;
         loop {

@@ -5,6 +5,9 @@ use std::path::Path;
 
 use crate::scenario::{FleetRole, ProcessSpec, Program, TableRole};
 
+/// A program that no machine and no image has.
+pub(super) const NO_PROGRAM: &str = "/nonexistent/syncope/program";
+
 /// The reference fleet's settings, as JSON.
 pub(super) const FLEET_VARIABLE: &str = "SYNCOPE_FLEET";
 
@@ -13,7 +16,7 @@ pub(super) fn fleet_settings(spec: &ProcessSpec) -> Option<String> {
     match &spec.program {
         Program::Reference { settings, .. } => serde_json::to_string(settings).ok(),
         Program::Table { settings, .. } => serde_json::to_string(settings).ok(),
-        Program::External { .. } => None,
+        Program::External { .. } | Program::Missing { .. } => None,
     }
 }
 
@@ -24,7 +27,7 @@ pub(super) const fn role_of(program: &Program) -> Option<&'static str> {
         Program::Table { role: TableRole::Worker, .. } => Some("table-worker"),
         Program::Table { role: TableRole::Sweeper, .. } => Some("sweeper"),
         Program::Table { role: TableRole::Exporter, .. } => Some("table-exporter"),
-        Program::External { .. } => None,
+        Program::External { .. } | Program::Missing { .. } => None,
     }
 }
 

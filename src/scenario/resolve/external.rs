@@ -334,7 +334,7 @@ pub(super) fn http_process(
                 .add(Code::UnknownLink, name.place, format!("`{}` does not serve HTTP", process.name))
                 .hint(match process.program {
                     Program::External { .. } => format!("add `http: true` to the role `{}`", process.role),
-                    Program::Reference { .. } | Program::Table { .. } => {
+                    Program::Reference { .. } | Program::Table { .. } | Program::Missing { .. } => {
                         let serving = processes.iter().filter(|process| process.serves_http);
                         let serving: Vec<&str> = serving.map(|process| process.name.as_str()).collect();
                         format!(

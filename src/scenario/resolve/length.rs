@@ -86,7 +86,7 @@ fn suspicions(scenario: &Scenario) -> Span {
     // Where the heartbeat requeues nothing, the reference queue's locks and sweeps do.
     let queue = scenario.fleet.processes.iter().find_map(|process| match &process.program {
         Program::Reference { settings, .. } => Some(&settings.queue),
-        Program::Table { .. } | Program::External { .. } => None,
+        Program::Table { .. } | Program::External { .. } | Program::Missing { .. } => None,
     });
     let locks = queue.map_or(Span::ZERO, |queue| {
         queue.lock_duration + queue.stalled_interval.saturating_mul(3) + queue.claim_poll

@@ -30,7 +30,7 @@ pub(super) enum Program {
 }
 
 impl Duty {
-    /// `None` for somebody else's program.
+    /// `None` for somebody else's program, and for none.
     pub fn of(program: &scenario::Program) -> Option<Self> {
         match program {
             scenario::Program::Reference { role, settings } => {
@@ -47,7 +47,8 @@ impl Duty {
             },
             // Prometheus alone asks it, and that does not run here.
             scenario::Program::Table { role: TableRole::Exporter, .. }
-            | scenario::Program::External { .. } => None,
+            | scenario::Program::External { .. }
+            | scenario::Program::Missing { .. } => None,
         }
     }
 
