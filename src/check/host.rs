@@ -1,11 +1,15 @@
 //! What the hiccup meter saw: the host's stalls, and how much of them a run can bear.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::check::measure::{Moment, bearable};
 use crate::check::{Bound, BoundFrom, CheckResult, HostFigures, Verdict};
+use crate::fault::Injection;
 use crate::history::What;
 use crate::history::log::History;
+use crate::names::ProcessName;
 use crate::scenario::Scenario;
-use crate::time::Span;
+use crate::time::{Instant, Span};
 
 /// The check's name.
 pub(super) const HOST_QUIET: &str = "host_quiet";
@@ -14,14 +18,40 @@ pub(super) const HOST_QUIET: &str = "host_quiet";
 pub(super) struct Host {
     /// In the history's order.
     stalls: Vec<Moment>,
+    /// The longest spell of each process's hunger, if that was not ordered.
+    starved: BTreeMap<ProcessName, Spell>,
     figures: HostFigures,
+}
+
+/// Looks one after the other in which a process waited for half the time or more.
+#[derive(Debug, Clone, Copy)]
+struct Spell {
+    until: Instant,
+    waited: Span,
+    longest: Span,
 }
 
 impl Host {
     pub fn of(history: &History) -> Self {
         let mut host = Self::default();
+        let mut throttled = BTreeSet::new();
         for event in &history.events {
             match &event.ev {
+                What::FaultOrdered { order } => {
+                    if let Injection::Throttle { process, .. } = &order.injection {
+                        throttled.insert(process);
+                    }
+                }
+                What::Starved { process, waited, within } => {
+                    let begun = event.at - *within;
+                    let new = Spell { until: begun, waited: Span::ZERO, longest: Span::ZERO };
+                    let spell = host.starved.entry(process.clone()).or_insert(new);
+                    // The looks are not exactly one after the other.
+                    let goes_on = begun <= spell.until + Span::from_nanos(within.as_nanos() / 2);
+                    spell.waited = if goes_on { spell.waited + *waited } else { *waited };
+                    spell.until = event.at;
+                    spell.longest = spell.longest.max(spell.waited);
+                }
                 What::Hiccup { stall } => {
                     host.stalls.push(Moment { lo: event.at - *stall, hi: event.at });
                 }
@@ -35,7 +65,14 @@ impl Host {
                 _ => {}
             }
         }
+        host.starved.retain(|process, _| !throttled.contains(process));
         host
+    }
+
+    /// Which process had to wait longest for a processor, in one spell, if for longer than this.
+    pub fn starved_beyond(&self, limit: Span) -> Option<(&ProcessName, Span)> {
+        let spells = self.starved.iter().map(|(process, spell)| (process, spell.longest));
+        spells.filter(|(_, longest)| *longest > limit).max_by_key(|(_, longest)| *longest)
     }
 
     pub fn figures(&self) -> HostFigures {

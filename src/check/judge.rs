@@ -8,6 +8,7 @@ use crate::check::{
 };
 use crate::history::What;
 use crate::history::log::History;
+use crate::names::ProcessName;
 use crate::scenario::Scenario;
 use crate::time::{Instant, Interval, Span};
 use crate::timing::Work;
@@ -19,6 +20,8 @@ use crate::timing::Work;
 /// - A fault without proof makes it inconclusive, as does a stall of the host above what it can bear:
 ///   then no check that depends on time fails or passes on that evidence, while a lost job or step
 ///   still fails, for no stall excuses it.
+/// - A fail of a run in which the host kept one of its processes waiting for a processor, for longer than
+///   the run can bear, is inconclusive too; again not that of a loss.
 /// - Else the verdict is the gravest of its checks'.
 #[must_use]
 pub fn judge(scenario: &Scenario, history: &History) -> Judged {
@@ -58,9 +61,8 @@ pub fn judge(scenario: &Scenario, history: &History) -> Judged {
     checks.push(host);
 
     let broken = broken(history);
-    for check in &mut checks {
-        excuse(check, quiet, broken.is_some());
-    }
+    let starved = facts.host.starved_beyond(host::stall_bearable(scenario));
+    excuse(&mut checks, quiet, starved, broken.is_some());
     let gravest = checks.iter().map(|check| check.verdict).max().unwrap_or(Verdict::Pass);
     let verdict = if broken.is_some() { Verdict::Inconclusive } else { gravest };
 
@@ -123,17 +125,34 @@ fn broken(history: &History) -> Option<String> {
 const SAFETY: [&str; 3] = ["lost", "steps_lost", "unexpected"];
 
 /// A stall of the harness stops its proxies too: a fault that nobody ordered, which may well cost a
-/// lock and so a duplicate. Only a loss is a fail all the same.
-fn excuse(check: &mut CheckResult, quiet: bool, broken: bool) {
-    if check.verdict != Verdict::Fail {
-        return;
+/// lock and so a duplicate. The same is true of a process that got no processor. Only a loss is a fail
+/// all the same. What passed in spite of a starved process has passed.
+fn excuse(checks: &mut [CheckResult], quiet: bool, starved: Option<(&ProcessName, Span)>, broken: bool) {
+    let mut is_starved = false;
+    for check in checks.iter_mut().filter(|check| check.verdict == Verdict::Fail) {
+        let why = if broken {
+            "The run did not reach its end: this is no proof."
+        } else if SAFETY.contains(&check.name.as_str()) {
+            continue;
+        } else if !quiet {
+            "The host stalled for longer than the run can bear: this may be its doing."
+        } else if starved.is_some() {
+            is_starved = true;
+            "The host kept the fleet waiting for longer than the run can bear: this may be its doing."
+        } else {
+            continue;
+        };
+        check.verdict = Verdict::Inconclusive;
+        check.note = format!("{} {why}", check.note);
     }
-    if broken {
-        check.verdict = Verdict::Inconclusive;
-        check.note.push_str(" The run did not reach its end: this is no proof.");
-    } else if !quiet && !SAFETY.contains(&check.name.as_str()) {
-        check.verdict = Verdict::Inconclusive;
-        check.note.push_str(" The host stalled for longer than the run can bear: this may be its doing.");
+    let host = checks.iter_mut().find(|check| check.name == host::HOST_QUIET);
+    if let (Some((process, waited)), Some(host), true) = (starved, host, is_starved) {
+        host.verdict = Verdict::Inconclusive;
+        host.note = format!(
+            "{} But {process} was ready to run and had no processor for {waited} in one spell: what failed \
+             may be the host's doing.",
+            host.note
+        );
     }
 }
 

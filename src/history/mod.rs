@@ -89,6 +89,13 @@ pub enum What {
     Hiccup {
         stall: Span,
     },
+    /// A process or store under test was ready to run for `waited` of the last `within`, and did not:
+    /// other work had the processors. Said of half the time and more.
+    Starved {
+        process: ProcessName,
+        waited: Span,
+        within: Span,
+    },
     /// The store's memory of a job, read during settle and at the end: a later one replaces an earlier one.
     JobState {
         job: JobId,

@@ -17,7 +17,9 @@ use crate::live::clock;
 use crate::live::environment::{self, Credentials};
 use crate::live::inject::{self, Firer, Injector, Launcher};
 use crate::live::monitor::Monitor;
-use crate::live::observe::{self, HiccupMeter, Links, Prober, Producer, QueueClient, Subscription, Watcher};
+use crate::live::observe::{
+    self, HiccupMeter, Links, Prober, Producer, QueueClient, Subscription, WaitMeter, Watcher,
+};
 use crate::live::prepare;
 use crate::live::provision::cleanup::Guard;
 use crate::live::provision::{self, BackendKind, RunContext, RunningProcess, Site, StoreInstance};
@@ -261,6 +263,7 @@ pub struct LiveBackend {
     producer: Producer,
     prober: Option<Prober>,
     watchers: Vec<Watcher>,
+    waits: Option<WaitMeter>,
     hiccups: Subscription,
     readings: Readings,
     /// Taken out of `events` before their turn.
@@ -303,6 +306,7 @@ impl LiveBackend {
             producer,
             prober: None,
             watchers: Vec::new(),
+            waits: None,
             hiccups,
             readings: Readings::default(),
             waiting: VecDeque::new(),
@@ -415,10 +419,15 @@ impl Backend for LiveBackend {
                     Watcher::start(watch, site, prometheus, self.sink.clone(), &self.runtime)
                 };
                 self.watchers = self.scenario.watches.iter().map(start).collect();
+                let processes = self.scenario.fleet.processes.iter().map(|spec| spec.name.clone());
+                let site = Arc::clone(&self.stage.site);
+                let waits = WaitMeter::start(processes.collect(), site, self.sink.clone(), &self.runtime);
+                self.waits = Some(waits);
             }
             Action::StopProbes => {
                 self.prober = None;
                 self.watchers.clear();
+                self.waits = None;
                 self.sink.note(self.hiccups.summary());
             }
             Action::Collect => self.collect(),
@@ -428,6 +437,7 @@ impl Backend for LiveBackend {
     fn tear_down(&mut self) -> Vec<String> {
         self.prober = None;
         self.watchers.clear();
+        self.waits = None;
         self.runtime.block_on(async {
             let mut left = self.stage.site.tear_down().await;
             if let Some(monitor) = &self.stage.monitor {

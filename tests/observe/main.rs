@@ -5,5 +5,6 @@ mod fake;
 mod hiccup;
 mod probe;
 mod stores;
+mod waiting;
 mod watch;
 mod web;

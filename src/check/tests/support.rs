@@ -272,6 +272,12 @@ impl Run {
         self.push(time, HARNESS, What::Hiccup { stall: ms(stall) })
     }
 
+    /// For so long, up to then, the process got no processor.
+    pub fn starved(&mut self, time: u64, process: &str, waited: u64) -> &mut Self {
+        let (process, waited) = (process.into(), ms(waited));
+        self.push(time, HARNESS, What::Starved { process, waited, within: waited })
+    }
+
     /// A whole run: collected, judged, ended.
     pub fn events_of_a_whole_run(&self) -> Vec<Event> {
         let mut run = self.clone();

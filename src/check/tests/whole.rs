@@ -80,6 +80,31 @@ fn a_harness_that_stood_still_proves_nothing() {
     }
 }
 
+/// The 30 s of the key can bear 3 s.
+#[test]
+fn a_starved_process_excuses_what_failed_and_no_loss() {
+    let double = |waits: &[(u64, u64)]| {
+        let mut run = quiet(60_000);
+        run.enqueue(1, "job-2", EnqueueOutcome::Acknowledged).state("job-2", 2, false, &[]);
+        for &(time, waited) in waits {
+            run.starved(time, "worker-1", waited);
+        }
+        run.judge()
+    };
+    assert_eq!(double(&[]).verdict, Fail);
+    assert_eq!(double(&[(20_000, 2_000), (30_000, 2_000)]).verdict, Fail, "two spells, each bearable");
+    let judged = double(&[(20_000, 2_000), (22_000, 2_000)]);
+    assert_eq!(judged.verdict, Inconclusive, "one spell of 4 s");
+    assert!(judged.stalled_host().is_some_and(|note| note.contains("worker-1")), "{judged:?}");
+
+    let mut lost = quiet(60_000);
+    lost.enqueue(1, "job-2", EnqueueOutcome::Acknowledged).starved(20_000, "worker-1", 9_000);
+    assert_eq!(lost.judge().verdict, Fail);
+    let mut passed = quiet(60_000);
+    passed.starved(20_000, "worker-1", 9_000);
+    assert_eq!(passed.judge().verdict, Pass, "what passed all the same has passed");
+}
+
 #[test]
 fn a_stall_excuses_a_duplicate_and_no_loss() {
     let stalled = || {

@@ -7,6 +7,7 @@ pub mod hiccup;
 pub mod probe;
 pub mod producer;
 pub mod restarts;
+mod waiting;
 mod watcher;
 
 pub use effects::collect;
@@ -14,4 +15,5 @@ pub use hiccup::{HiccupMeter, Subscription};
 pub use probe::Prober;
 pub use producer::{Links, Producer, QueueClient};
 pub use restarts::Restarts;
+pub use waiting::WaitMeter;
 pub use watcher::Watcher;
