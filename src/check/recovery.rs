@@ -213,11 +213,14 @@ fn failing(facts: &Facts<'_>, failure: &Failure<'_>) -> Option<(FaultId, Moment)
     standing.max_by_key(|(id, onset)| (onset.lo, *id))
 }
 
-/// The workload itself makes the first attempts of some jobs fail.
+/// The workload itself makes the first attempts of some jobs fail, or hang until they time out.
 fn planned(facts: &Facts<'_>, job: &JobId, failure: &Failure<'_>) -> bool {
     let number = job.as_str().rsplit('-').next().and_then(|number| number.parse().ok());
-    let failing = number.and_then(|number: u32| facts.scenario.workload.failing.get(&number));
-    failing.is_some_and(|attempts| failure.attempt <= *attempts)
+    let workload = &facts.scenario.workload;
+    number.is_some_and(|number: u32| {
+        let planned = [&workload.failing, &workload.hanging].map(|attempts| attempts.get(&number));
+        planned.into_iter().flatten().any(|attempts| failure.attempt <= *attempts)
+    })
 }
 
 /// When the job was first done after it was taken up again. Done by the struck holder itself (a

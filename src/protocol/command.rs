@@ -37,7 +37,8 @@ pub enum Command {
     Claim { queue: Text, token: Text, lock: Span },
     /// If the lock is still the token's: extends it and takes the job out of the marked set. → `Held`
     ExtendLock { queue: Text, job: JobId, token: Text, lock: Span },
-    /// If the lock is still the token's: active → completed. → `Held`
+    /// If the lock is still the token's: active → completed. An empty token stands for any, or none: whoever
+    /// holds the active job, it is completed. → `Held`
     Complete { queue: Text, job: JobId, token: Text },
     /// If the lock is still the token's: active → delayed by `retry_in` (waiting if zero), or, with
     /// `None`, active → failed with the error kept. → `Held`

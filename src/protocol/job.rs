@@ -22,6 +22,10 @@ pub struct JobSpec {
     /// The first so many attempts fail with an error at their first step: a transient fault if below
     /// `attempts`, else a permanent one.
     pub failing_attempts: u32,
+    /// The handler of the first so many attempts never returns: it works on no step and asks for nothing,
+    /// while the process around it lives, beats and renews. Only a time-out, or the process's end, ends it.
+    #[serde(default)]
+    pub hanging_attempts: u32,
 }
 
 /// The wait before the retry after the `n`-th failed attempt, `n` from 1.
@@ -60,5 +64,11 @@ impl ClaimedJob {
     #[must_use]
     pub const fn is_to_fail(&self) -> bool {
         self.attempt <= self.spec.failing_attempts
+    }
+
+    /// Whether its description wants this attempt's handler never to return.
+    #[must_use]
+    pub const fn is_to_hang(&self) -> bool {
+        self.attempt <= self.spec.hanging_attempts
     }
 }

@@ -52,6 +52,15 @@ pub struct QueueSettings {
     pub shutdown_grace: Span,
     /// How long a failed job is kept.
     pub keep_failed: Span,
+    /// Only who holds a job's lock completes it. Without it a worker does not look whether its lock is
+    /// still its own.
+    #[serde(default = "fenced")]
+    pub fencing: bool,
+}
+
+/// As BullMQ does.
+const fn fenced() -> bool {
+    true
 }
 
 /// The wait before a store's broken connection is made again doubles from the first to the second.

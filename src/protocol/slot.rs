@@ -33,6 +33,12 @@ pub const PLANNED_FAILURE: &str = "planned failure";
 /// The lock is renewed at each `lock_renew` from the claim's reply. While Redis cannot be reached the
 /// work goes on locally (source 003, scenario 2), even past the lock's end: the worker does not stop
 /// for a lock that it cannot ask about. Told that the lock is another's, it drops the job at once.
+///
+/// A handler that never returns stops none of this: its lock is renewed for ever, no stalled check
+/// finds it, and only the attempt's time-out ends it.
+///
+/// Without fencing the worker does not look at what its renewals say, and completes a job that is
+/// active, whoever holds it: a zombie's late write lands.
 #[derive(Debug)]
 pub(super) struct Slot {
     index: u32,
@@ -66,6 +72,10 @@ enum Stage {
         step: u32,
         until: Instant,
     },
+    /// The handler does not return.
+    Hanging {
+        step: u32,
+    },
     Saving {
         step: u32,
     },
@@ -89,7 +99,12 @@ impl Stage {
     const fn can_fail(&self) -> bool {
         matches!(
             self,
-            Self::Starting | Self::Loading | Self::Dropping | Self::Working { .. } | Self::Saving { .. }
+            Self::Starting
+                | Self::Loading
+                | Self::Dropping
+                | Self::Working { .. }
+                | Self::Hanging { .. }
+                | Self::Saving { .. }
         )
     }
 }
@@ -259,7 +274,7 @@ impl Slot {
             // The queue may just have let go of the lock because the job is done: the answer to that
             // command, which is on its way, decides.
             Ok(Reply::Held(false)) if active.stage.finishes() => {}
-            Ok(Reply::Held(false)) => self.lock_lost(desk),
+            Ok(Reply::Held(false)) if rules.fencing => self.lock_lost(desk),
             Ok(_) => {}
             Err(_) => desk.set_after(now, Timer::Renewal(self.index), rules.retry),
         }
@@ -313,6 +328,7 @@ impl Slot {
     fn next_step(&mut self, now: Now, rules: &Rules, desk: &mut WorkerDesk) -> Option<FinalFailure> {
         let active = self.active.as_mut()?;
         match active.missing.pop() {
+            Some(step) if active.job.is_to_hang() => active.stage = Stage::Hanging { step },
             Some(step) => {
                 let lasting = active.job.spec.step_time(step);
                 active.stage = Stage::Working { step, until: now.mono + lasting };
@@ -404,12 +420,15 @@ impl Active {
             Stage::Starting => Command::SetStatus { job, status: JobStatus::Processing },
             Stage::Loading => Command::LoadSteps { job },
             Stage::Dropping => Command::DropSteps { job },
-            Stage::Saving { step } | Stage::Working { step, .. } => {
+            Stage::Saving { step } | Stage::Working { step, .. } | Stage::Hanging { step } => {
                 Command::SaveStep { job, step: *step, worker: worker() }
             }
             Stage::Recording => Command::RecordEffect { job, worker: worker(), attempt: self.job.attempt },
             Stage::Closing => Command::SetStatus { job, status: JobStatus::Completed },
-            Stage::AcknowledgingEarly | Stage::Completing => Command::Complete { queue, job, token },
+            Stage::AcknowledgingEarly | Stage::Completing => {
+                let token = if rules.fencing { token } else { Text::from("") };
+                Command::Complete { queue, job, token }
+            }
             Stage::Failing { error, retry_in } => {
                 Command::Fail { queue, job, token, error: error.clone(), retry_in: *retry_in }
             }

@@ -92,6 +92,8 @@ pub(super) struct Rules {
     pub retry: Span,
     /// No attempt may take longer, whatever the job allows.
     pub longest_attempt: Option<Span>,
+    /// A job whose lock is another's is dropped, and its completion refused.
+    pub fencing: bool,
     pub bug: Option<PlantedBug>,
 }
 
@@ -137,6 +139,7 @@ impl Worker {
                 lock_renew: queue.lock_renew,
                 retry,
                 longest_attempt: settings.pool.as_ref().map(|pool| pool.max_job_duration),
+                fencing: queue.fencing,
                 bug: settings.planted_bug,
             },
             shutdown_grace: queue.shutdown_grace,

@@ -35,6 +35,7 @@ pub fn arrivals(workload: &Workload, seed: u64) -> Vec<Arrival> {
                 delay: workload.delay,
                 timeout: workload.timeout_of(work),
                 failing_attempts: workload.failing.get(&number).copied().unwrap_or(0),
+                hanging_attempts: workload.hanging.get(&number).copied().unwrap_or(0),
             };
             Arrival { after, job }
         })

@@ -222,8 +222,11 @@ impl Linter<'_> {
         let attempts = workload.attempts;
         let place_or =
             |place: Option<Place>| place.or(raw.map(|workload| workload.place)).unwrap_or_default();
-        if let Some((&job, &failing)) = workload.failing.iter().find(|(_, failing)| **failing >= attempts) {
-            let place = raw.and_then(|workload| workload.value.failing.place());
+        let doomed = workload.failing.iter().chain(&workload.hanging);
+        if let Some((&job, &failing)) = doomed.into_iter().find(|(_, failing)| **failing >= attempts) {
+            let place = raw.and_then(|workload| {
+                workload.value.failing.place().or_else(|| workload.value.hanging.place())
+            });
             found.push((place_or(place), Lint::EveryAttemptFails { job, failing, attempts }));
         }
         let step = workload.step_time.min();

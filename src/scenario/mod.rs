@@ -265,6 +265,8 @@ pub struct Workload {
     pub large_timeout: Option<(Span, Span)>,
     /// Jobs (by number, from 1) whose first attempts fail with an error, and how many.
     pub failing: BTreeMap<u32, u32>,
+    /// Jobs (by number, from 1) whose handlers never return in their first attempts, and in how many.
+    pub hanging: BTreeMap<u32, u32>,
 }
 
 #[derive(Debug, Clone, PartialEq)]

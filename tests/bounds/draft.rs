@@ -8,6 +8,37 @@ use crate::virtual_time;
 pub enum System {
     Heartbeat,
     Queue,
+    Pool,
+    /// Jobs in Postgres, a sweeper that fails what the dead left.
+    Swept,
+    /// Jobs in Postgres, workers that put back what the dead left.
+    Rescued,
+}
+
+impl System {
+    pub const ALL: [Self; 5] = [Self::Heartbeat, Self::Queue, Self::Pool, Self::Swept, Self::Rescued];
+
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Heartbeat => "redis-heartbeat",
+            Self::Queue => "redis-queue",
+            Self::Pool => "worker-pool",
+            Self::Swept => "postgres-heartbeat",
+            Self::Rescued => "postgres-jobs",
+        }
+    }
+
+    /// The role of those who work on jobs.
+    pub const fn role(self) -> &'static str {
+        match self {
+            Self::Pool => "pool",
+            Self::Heartbeat | Self::Queue | Self::Swept | Self::Rescued => "worker",
+        }
+    }
+
+    pub const fn has_redis(self) -> bool {
+        !matches!(self, Self::Swept | Self::Rescued)
+    }
 }
 
 /// Durations are model time in milliseconds. Every draft is shown as YAML, so that what fails can be
@@ -38,18 +69,19 @@ pub struct Injected {
 impl Draft {
     pub fn text(&self) -> String {
         let mut text = String::from("name: generated\n");
-        let system = match self.system {
-            System::Heartbeat => "redis-heartbeat",
-            System::Queue => "redis-queue",
-        };
+        let system = self.system.name();
         let settings: Vec<String> =
             self.settings.iter().map(|(key, value)| format!("{key}: {value}")).collect();
         let Self { workers, durability, jobs, arrival_ms, delay_ms, steps, step_ms: (least, most), .. } =
             self;
+        let redis = match self.system.has_redis() {
+            true => format!("  redis: {{durability: {durability}}}\n"),
+            false => String::new(),
+        };
         let _ = write!(
             text,
             "fleet:\n  system: {system}\n  workers: {workers}\n  settings: {{{}}}\n\
-             stack:\n  redis: {{durability: {durability}}}\n  postgres: {{}}\n\
+             stack:\n{redis}  postgres: {{}}\n\
              workload:\n  jobs: {jobs}\n  arrival: {{every: {arrival_ms}ms}}\n  steps: {steps}\n  \
              delay: {delay_ms}ms\n  step_time: {{uniform: [{least}ms, {most}ms]}}\n",
             settings.join(", ")
@@ -74,7 +106,7 @@ impl Draft {
     fn may_wipe(&self) -> bool {
         let ends =
             |fault: &Injected| ["outage redis kill", "outage redis stop"].contains(&fault.kind.as_str());
-        self.durability != "aof" && self.faults.iter().any(ends)
+        self.system.has_redis() && self.durability != "aof" && self.faults.iter().any(ends)
     }
 
     /// Adds the fault, unless it cannot be healed beside those that are there.

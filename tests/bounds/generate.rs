@@ -1,4 +1,4 @@
-//! Random scenarios of the two reference systems.
+//! Random scenarios of the reference systems.
 
 use syncope::dist::Random;
 
@@ -9,10 +9,12 @@ pub fn draft(series: u64, number: u64) -> (Draft, u64) {
     let mut random =
         Random::stream(series.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(number), "drafts");
     let dice = &mut random;
-    let system = if dice.below(2) == 0 { System::Heartbeat } else { System::Queue };
+    let system = one_of(dice, &System::ALL);
     let mut draft = match system {
         System::Heartbeat => heartbeat(dice),
         System::Queue => queue(dice),
+        System::Pool => pool(dice),
+        System::Swept | System::Rescued => table(dice, system),
     };
     let horizon = draft.jobs * draft.arrival_ms + 2 * draft.steps * draft.step_ms.1;
     for _ in 0..one_of(dice, &[0, 1, 1, 1, 2, 2, 3, 4]) {
@@ -51,6 +53,35 @@ fn queue(dice: &mut Random) -> Draft {
     work(dice, System::Queue, workers, settings)
 }
 
+fn pool(dice: &mut Random) -> Draft {
+    let mut settings = queue_settings(dice);
+    settings.push(("worker_count", between(dice, 1, 4).to_string()));
+    settings.push(("health_interval", ms(between(dice, 500, 10_000))));
+    settings.push(("worker_restart", ms(between(dice, 100, 3_000))));
+    let workers = between(dice, 1, 3);
+    work(dice, System::Pool, workers, settings)
+}
+
+fn table(dice: &mut Random, system: System) -> Draft {
+    let interval = between(dice, 500, 8_000);
+    // One in eight is set so that mistakes are certain.
+    let least = if dice.below(8) == 0 { 700 } else { 1_150 };
+    let rule = one_of(dice, &["fixed", "exponential"]);
+    let settings = vec![
+        ("interval", ms(interval)),
+        ("threshold", ms(interval * between(dice, least, 4_500) / 1_000)),
+        ("check_interval", ms(between(dice, 500, 15_000))),
+        ("patience", ms(between(dice, 500, 10_000))),
+        ("fencing", one_of(dice, &["true", "false"]).to_owned()),
+        ("attempts", between(dice, 1, 5).to_string()),
+        ("backoff", format!("{{{rule}: {}ms}}", between(dice, 100, 2_000))),
+        ("concurrency", between(dice, 1, 3).to_string()),
+        ("claim_poll", ms(between(dice, 50, 1_500))),
+    ];
+    let workers = between(dice, 1, 4);
+    work(dice, system, workers, settings)
+}
+
 fn queue_settings(dice: &mut Random) -> Vec<(&'static str, String)> {
     let lock = between(dice, 1_000, 15_000);
     let stalled = between(dice, 500, 15_000);
@@ -86,14 +117,14 @@ fn work(dice: &mut Random, system: System, workers: u64, settings: Vec<(&'static
 
 fn fault(dice: &mut Random, draft: &Draft, horizon: u64) -> Injected {
     let when = when(dice, draft, horizon);
-    let (kind, yaml) = match dice.below(12) {
+    let (kind, yaml) = match dice.below(14) {
         0..4 => kill(dice, draft),
         4..6 => pause(dice, draft),
-        6..8 => outage(dice),
-        8 => toxic(dice, draft),
-        9 => toxic(dice, draft),
+        6..8 => outage(dice, draft),
+        8..10 => toxic(dice, draft),
         10 => clock(dice, draft),
-        _ => stop(dice, draft),
+        11 => stop(dice, draft),
+        _ => of_the_system(dice, draft),
     };
     Injected { kind, yaml, when }
 }
@@ -123,24 +154,45 @@ fn when(dice: &mut Random, draft: &Draft, horizon: u64) -> String {
 fn worker(dice: &mut Random, draft: &Draft) -> String {
     match dice.below(4) {
         0 => "{holder_of: any}".to_owned(),
-        1 => "{any: worker}".to_owned(),
-        2 => "{role: worker}".to_owned(),
-        _ => format!("{{process: worker-{}}}", between(dice, 1, draft.workers)),
+        1 => format!("{{any: {}}}", draft.system.role()),
+        2 => format!("{{role: {}}}", draft.system.role()),
+        _ => format!("{{process: {}-{}}}", draft.system.role(), between(dice, 1, draft.workers)),
     }
 }
 
-fn worker_or_api(dice: &mut Random, draft: &Draft) -> (String, &'static str) {
-    if draft.system == System::Heartbeat && dice.below(3) == 0 {
-        ("{process: api}".to_owned(), "api")
-    } else {
-        (worker(dice, draft), "worker")
+/// A worker, or the one who says who lives, where that is a process of its own.
+fn worker_or_judge(dice: &mut Random, draft: &Draft) -> (String, &'static str) {
+    match draft.system {
+        System::Heartbeat if dice.below(3) == 0 => ("{process: api}".to_owned(), "api"),
+        System::Swept if dice.below(3) == 0 => ("{process: sweeper}".to_owned(), "sweeper"),
+        _ => (worker(dice, draft), draft.system.role()),
+    }
+}
+
+/// What only this system has, else a kill.
+fn of_the_system(dice: &mut Random, draft: &Draft) -> (String, String) {
+    match draft.system {
+        System::Pool => {
+            let target = worker(dice, draft);
+            ("panic".into(), format!("kill: {{target: {target}, signal: USR2}}"))
+        }
+        System::Swept => {
+            let back = between(dice, 200, 40_000);
+            let yaml =
+                format!("kill: {{target: {{process: sweeper}}, signal: KILL, restart_after: {back}ms}}");
+            ("kill sweeper".into(), yaml)
+        }
+        System::Heartbeat | System::Queue | System::Rescued => kill(dice, draft),
     }
 }
 
 fn kill(dice: &mut Random, draft: &Draft) -> (String, String) {
     let back = between(dice, 200, 40_000);
     if dice.below(5) == 0 {
-        return ("kill of all".into(), format!("scale_to_zero: {{role: worker, for: {back}ms}}"));
+        return (
+            "kill of all".into(),
+            format!("scale_to_zero: {{role: {}, for: {back}ms}}", draft.system.role()),
+        );
     }
     let whom = worker(dice, draft);
     // At least one worker must be left to do the work.
@@ -158,7 +210,7 @@ fn stop(dice: &mut Random, draft: &Draft) -> (String, String) {
 }
 
 fn pause(dice: &mut Random, draft: &Draft) -> (String, String) {
-    let (target, whom) = worker_or_api(dice, draft);
+    let (target, whom) = worker_or_judge(dice, draft);
     if dice.below(5) == 0 {
         let (least, gap) = (between(dice, 50, 3_000), between(dice, 0, 2_000));
         let most = least + between(dice, 0, 5_000);
@@ -173,24 +225,43 @@ fn pause(dice: &mut Random, draft: &Draft) -> (String, String) {
     (format!("pause {whom}"), format!("pause: {{target: {target}, for: {lasting}ms}}"))
 }
 
-fn outage(dice: &mut Random) -> (String, String) {
-    let store = one_of(dice, &["redis", "redis", "postgres"]);
+/// The beats' store more often than the other.
+fn store(dice: &mut Random, draft: &Draft) -> &'static str {
+    match draft.system.has_redis() {
+        true => one_of(dice, &["redis", "redis", "postgres"]),
+        false => "postgres",
+    }
+}
+
+fn outage(dice: &mut Random, draft: &Draft) -> (String, String) {
+    let store = store(dice, draft);
     let how = one_of(dice, &["kill", "stop", "pause", "refuse"]);
     let lasting = length(dice);
     (format!("outage {store} {how}"), format!("outage: {{store: {store}, how: {how}, for: {lasting}ms}}"))
 }
 
 fn toxic(dice: &mut Random, draft: &Draft) -> (String, String) {
-    let (from, whom) = worker_or_api(dice, draft);
-    let to = one_of(dice, &["redis", "redis", "postgres"]);
+    let (from, whom) = worker_or_judge(dice, draft);
+    let to = store(dice, draft);
     let latency = between(dice, 1, 3_000);
     let jitter = latency * between(dice, 0, 1_000) / 1_000;
     let direction = one_of(dice, &["both", "upstream", "downstream"]);
-    let (name, toxic) = match dice.below(6) {
+    let (name, toxic) = match dice.below(8) {
         0 => ("timeout", "{timeout: {}}".to_owned()),
         1 => ("reset_peer", "{reset_peer: {}}".to_owned()),
         2 => ("refuse", "{refuse: {}}".to_owned()),
         3 => ("partition", format!("{{partition: {{direction: {direction}}}}}")),
+        4 => {
+            let (size, delay) = (between(dice, 16, 2_000), between(dice, 0, 60));
+            (
+                "slicer",
+                format!("{{slicer: {{average_size: {size}, delay: {delay}ms, direction: {direction}}}}}"),
+            )
+        }
+        5 => {
+            let rate = between(dice, 100, 20_000);
+            ("bandwidth", format!("{{bandwidth: {{rate: {rate}B/s, direction: {direction}}}}}"))
+        }
         _ => (
             "latency",
             format!("{{latency: {{latency: {latency}ms, jitter: {jitter}ms, direction: {direction}}}}}"),
@@ -202,11 +273,18 @@ fn toxic(dice: &mut Random, draft: &Draft) -> (String, String) {
 }
 
 fn clock(dice: &mut Random, draft: &Draft) -> (String, String) {
-    let (target, whom) = worker_or_api(dice, draft);
+    let (target, whom) = worker_or_judge(dice, draft);
     let lasting = length(dice);
     let sign = one_of(dice, &["+", "-"]);
+    let by = between(dice, 1, 40_000);
+    if dice.below(5) == 0 {
+        let every = between(dice, 50, 10_000);
+        let all = 2 * every * between(dice, 1, 4);
+        let yaml =
+            format!("clock_strobe: {{target: {target}, by: {sign}{by}ms, every: {every}ms, for: {all}ms}}");
+        return (format!("clock strobe {whom}"), yaml);
+    }
     if dice.below(2) == 0 {
-        let by = between(dice, 1, 40_000);
         (
             format!("clock step {whom}"),
             format!("clock_step: {{target: {target}, by: {sign}{by}ms, for: {lasting}ms}}"),

@@ -53,11 +53,14 @@ fn a_model_whose_bound_is_a_tenth_too_short_is_found_out() {
                 shorter(ttl);
                 shorter(&mut age.threshold);
             }
-            Expiry::Age(_) | Expiry::Session(_) | Expiry::Never => {}
+            Expiry::Age(age) => shorter(&mut age.threshold),
+            Expiry::Session(_) | Expiry::Never => {}
         }
         if let Checker::Sweep(sweep) = &mut pipeline.checker {
             shorter(&mut sweep.period);
-            sweep.guard = Guard::Paced(sweep.period);
+            if let Guard::Paced(guard) = &mut sweep.guard {
+                *guard = sweep.period;
+            }
         }
     };
     // About one run in sixty comes so near to the bound.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use syncope::check::{Judged, Verdict};
 
-use crate::draft::{Draft, System};
+use crate::draft::Draft;
 
 #[derive(Debug, Default)]
 pub struct Tally {
@@ -21,10 +21,7 @@ pub struct Tally {
 
 impl Tally {
     pub fn add(&mut self, draft: &Draft, judged: &Judged) {
-        let system = match draft.system {
-            System::Heartbeat => "redis-heartbeat",
-            System::Queue => "redis-queue",
-        };
+        let system = draft.system.name();
         *self.runs.entry(system).or_default() += 1;
         let verdict = match judged.verdict {
             Verdict::Pass => "pass",

@@ -165,6 +165,7 @@ pub fn settings() -> FleetSettings {
             claim_poll: Span::from_millis(20),
             shutdown_grace: Span::from_secs(20),
             keep_failed: Span::from_secs(60),
+            fencing: true,
         },
         heartbeat: None,
         pool: None,
@@ -194,5 +195,6 @@ pub fn job(id: &str, steps_ms: &[u64]) -> JobSpec {
         delay: Span::ZERO,
         timeout: None,
         failing_attempts: 0,
+        hanging_attempts: 0,
     }
 }

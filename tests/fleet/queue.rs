@@ -347,6 +347,7 @@ fn job(id: &str) -> JobSpec {
         delay: Span::ZERO,
         timeout: None,
         failing_attempts: 0,
+        hanging_attempts: 0,
     }
 }
 

@@ -103,6 +103,7 @@ pub fn scenario(redis: Option<RedisDurability>, postgres: bool, processes: Vec<P
             timeout: None,
             large_timeout: None,
             failing: BTreeMap::new(),
+            hanging: BTreeMap::new(),
         },
         watches: Vec::new(),
         faults: Vec::new(),
@@ -143,6 +144,7 @@ pub fn reference(name: &str) -> ProcessSpec {
         claim_poll: Span::ZERO,
         shutdown_grace: Span::ZERO,
         keep_failed: Span::ZERO,
+        fencing: true,
     };
     let settings =
         FleetSettings { prefix: "app:test".into(), queue, heartbeat: None, pool: None, planted_bug: None };

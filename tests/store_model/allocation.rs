@@ -23,6 +23,7 @@ fn repeated_commands_on_the_modelled_redis_store_allocate_nothing() {
         delay: Span::ZERO,
         timeout: None,
         failing_attempts: 0,
+        hanging_attempts: 0,
     };
     let id = || JobId::new("job-1");
     let before = [

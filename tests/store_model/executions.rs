@@ -264,6 +264,7 @@ impl Draw {
             delay: self.wait(),
             timeout: self.of(&[None, Some(HOUR)]),
             failing_attempts: 0,
+            hanging_attempts: 0,
         }
     }
 }

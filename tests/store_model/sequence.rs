@@ -168,6 +168,7 @@ impl Draw {
             delay,
             timeout: self.of(&[None, Some(LONG)]),
             failing_attempts: self.below(2) as u32,
+            hanging_attempts: 0,
         }
     }
 

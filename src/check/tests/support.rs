@@ -374,6 +374,7 @@ fn scenario(pipeline: Pipeline, ask: Ask) -> Scenario {
             timeout: None,
             large_timeout: None,
             failing: BTreeMap::new(),
+            hanging: BTreeMap::new(),
         },
         watches: Vec::new(),
         faults: Vec::new(),

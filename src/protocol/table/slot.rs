@@ -19,6 +19,11 @@ use crate::time::{Instant, Now};
 ///
 /// Where jobs have beats of their own (S1), each is written at the worker's interval from the claim. One
 /// that finds the job taken ends the work at once, if there is fencing.
+///
+/// A handler that never returns does not stop its job's beats, for they are the process's and not the
+/// handler's: the job is never found stale, and only the attempt's time-out ends it. Source 001 counts an
+/// infinite loop in a handler among the causes of a stale beat, as it is where handler and beats share
+/// one thread; here that is a pause of the process.
 #[derive(Debug)]
 pub(super) struct Slot {
     index: u32,
@@ -39,10 +44,22 @@ struct Active {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Stage {
     Loading,
-    Working { step: u32, until: Instant },
-    Saving { step: u32 },
+    Working {
+        step: u32,
+        until: Instant,
+    },
+    /// The handler does not return.
+    Hanging {
+        step: u32,
+    },
+    Saving {
+        step: u32,
+    },
     Finishing,
-    Failing { error: String, then: AfterFailure },
+    Failing {
+        error: String,
+        then: AfterFailure,
+    },
     Releasing,
 }
 
@@ -53,7 +70,7 @@ impl Stage {
     }
 
     const fn can_fail(&self) -> bool {
-        matches!(self, Self::Loading | Self::Working { .. } | Self::Saving { .. })
+        matches!(self, Self::Loading | Self::Working { .. } | Self::Hanging { .. } | Self::Saving { .. })
     }
 }
 
@@ -215,6 +232,7 @@ impl Slot {
     fn next_step(&mut self, now: Now, rules: &Rules, desk: &mut TableDesk) {
         let Some(active) = &mut self.active else { return };
         match active.missing.pop() {
+            Some(step) if active.job.is_to_hang() => active.stage = Stage::Hanging { step },
             Some(step) => {
                 let lasting = active.job.spec.step_time(step);
                 active.stage = Stage::Working { step, until: now.mono + lasting };
@@ -279,7 +297,7 @@ impl Active {
         let (job, worker, attempt) = (self.id(), rules.worker.clone(), self.job.attempt);
         Command::Table(match stage {
             Stage::Loading => return Command::LoadSteps { job },
-            Stage::Saving { step } | Stage::Working { step, .. } => {
+            Stage::Saving { step } | Stage::Working { step, .. } | Stage::Hanging { step } => {
                 return Command::SaveStep { job, step: *step, worker };
             }
             Stage::Finishing => TableCommand::Finish { job, worker, attempt, fenced: rules.fencing },

@@ -147,6 +147,7 @@ fn job(attempt: u32, failing_attempts: u32) -> Result<Reply, StoreError> {
         delay: Span::ZERO,
         timeout: None,
         failing_attempts,
+        hanging_attempts: 0,
     };
     Ok(Reply::Claimed(Some(Box::new(ClaimedJob { spec, attempt, stalls: 0 }))))
 }
@@ -262,6 +263,29 @@ fn a_job_whose_own_beat_finds_it_taken_is_dropped_at_once() {
     bench.answer(Ok(Reply::Held(false)), is_own);
     assert!(bench.says(&FleetEvent::LockLost { job: id() }));
     assert_eq!(bench.work, None, "the work is cancelled");
+}
+
+#[test]
+fn a_handler_that_never_returns_beats_on_until_its_timeout() {
+    let mut bench = rescued();
+    let Ok(Reply::Claimed(Some(mut hung))) = job(1, 0) else { panic!("a job") };
+    hung.spec.hanging_attempts = 1;
+    hung.spec.timeout = Some(secs(100));
+    bench.answer(Ok(Reply::Claimed(Some(hung))), is_claim);
+    bench.answer(Ok(Reply::Steps(vec![])), is_load);
+    assert_eq!(bench.work, None);
+    for _ in 0..3 {
+        bench.pass(secs(30));
+        bench.answer(Ok(Reply::Held(true)), |command| {
+            matches!(command, Command::Table(TableCommand::BeatJob { .. }))
+        });
+    }
+    bench.pass(secs(10));
+    let Command::Table(TableCommand::Fail { error, .. }) = bench.answer(Ok(Reply::Held(true)), is_failure)
+    else {
+        panic!("a failure")
+    };
+    assert_eq!(error, "timed out after 100s");
 }
 
 #[test]

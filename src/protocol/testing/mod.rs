@@ -43,6 +43,7 @@ pub fn settings() -> FleetSettings {
             claim_poll: secs(1),
             shutdown_grace: secs(20),
             keep_failed: secs(7 * 86_400),
+            fencing: true,
         },
         heartbeat: None,
         pool: None,
@@ -85,6 +86,7 @@ pub fn job(id: &str, steps: usize, step: Span) -> JobSpec {
         delay: Span::ZERO,
         timeout: None,
         failing_attempts: 0,
+        hanging_attempts: 0,
     }
 }
 

@@ -164,7 +164,8 @@ impl MiniStore {
             | Command::Fail { queue, job, token, .. }
             | Command::Release { queue, job, token } => {
                 let queue = self.queues.entry(queue.to_string()).or_default();
-                let held = queue.holds(now, job, token);
+                let unfenced = token.is_empty() && queue.active.contains(job);
+                let held = unfenced || queue.holds(now, job, token);
                 if held {
                     Self::with_lock(now, queue, job, command);
                 }

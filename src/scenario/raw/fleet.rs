@@ -80,8 +80,8 @@ record! {
         optional check_interval: Duration,
         /// `postgres-heartbeat`, `postgres-jobs`: how long a process waits for a connection, and for an answer. 10s.
         optional patience: Duration,
-        /// `postgres-heartbeat`, `postgres-jobs`: a completion counts only while the job is the worker's.
-        /// false, true.
+        /// `redis-queue`, `postgres-heartbeat`, `postgres-jobs`: a completion counts only while the job is the
+        /// worker's. true, false, true.
         optional fencing: Flag,
         /// `postgres-heartbeat`: there is a sweeper. true.
         optional sweeper: Flag,

@@ -133,6 +133,9 @@ record! {
         optional timeout: Duration,
         /// Jobs whose first attempts fail with an error, and how many of them: `{job-3: 2}`.
         optional failing: Named<Whole<1, 100>>,
+        /// Jobs whose handlers never return in their first attempts, and in how many: `{job-3: 1}`. The
+        /// process lives on; only a time-out, or the process's end, ends such an attempt.
+        optional hanging: Named<Whole<1, 100>>,
     }
 }
 

@@ -20,7 +20,8 @@ impl Scenario {
     pub fn expected_length(&self) -> Span {
         let arrival = self.workload.arrival.mean().saturating_mul(u64::from(self.workload.jobs) - 1);
         let faults_end = self.faults.iter().map(|fault| end_of(fault, arrival)).max().unwrap_or(Span::ZERO);
-        (arrival + self.workload.delay + one_job(&self.workload) + backlog(self)).max(faults_end)
+        let job = one_job(&self.workload) + hung(&self.workload);
+        (arrival + self.workload.delay + job + backlog(self)).max(faults_end)
     }
 }
 
@@ -45,7 +46,8 @@ pub(super) fn default_settle(scenario: &Scenario) -> Span {
     let workload = &scenario.workload;
     let longest_attempt = {
         let work = workload.step_time.max().saturating_mul(u64::from(workload.steps));
-        workload.timeout_of(work).map_or(work, |timeout| work.min(timeout))
+        let hangs = !workload.hanging.is_empty();
+        workload.timeout_of(work).map_or(work, |timeout| if hangs { timeout } else { work.min(timeout) })
     };
     let attempts = longest_attempt.saturating_mul(u64::from(workload.attempts)) + backoffs(workload);
     let faults = scenario.faults.iter().map(|fault| lasting(&fault.kind));
@@ -102,6 +104,13 @@ fn backlog(scenario: &Scenario) -> Span {
     let work = one_job(workload).saturating_mul(u64::from(workload.jobs));
     let arrival = workload.arrival.mean().saturating_mul(u64::from(workload.jobs));
     Span::from_nanos(work.as_nanos() / slots) - arrival
+}
+
+/// What the handlers that never return take until their attempts time out, of the job that hangs most often.
+fn hung(workload: &Workload) -> Span {
+    let attempts = workload.hanging.values().copied().max().unwrap_or(0);
+    let timeout = workload.timeout_of(one_job(workload)).unwrap_or(Span::ZERO);
+    timeout.saturating_mul(u64::from(attempts.min(workload.attempts)))
 }
 
 fn one_job(workload: &Workload) -> Span {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::Context;
 use super::fleet::JobDefaults;
 use crate::dist::Distribution;
+use crate::scenario::decode::{Field, Named};
 use crate::scenario::diagnostic::Code;
 use crate::scenario::scalar::{Whole, job_number};
 use crate::scenario::{Workload, raw};
@@ -18,11 +19,12 @@ pub(super) fn resolve(
 ) -> Option<Workload> {
     let workload = raw.workload.given()?;
     let jobs = workload.value.jobs.value().map(|Whole(jobs)| *jobs as u32);
-    let failing = failing(&workload.value, jobs, context);
+    let failing = by_job(&workload.value.failing, jobs, context);
+    let hanging = by_job(&workload.value.hanging, jobs, context);
     let workload_place = workload.place;
     let workload = &workload.value;
     let timeout = match &workload.timeout {
-        crate::scenario::decode::Field::Absent => defaults.timeout,
+        Field::Absent => defaults.timeout,
         timeout => Some(context.positive(timeout, Span::ZERO, "timeout", workload_place)),
     };
     // A workload's own timeout is for all of its jobs.
@@ -45,12 +47,18 @@ pub(super) fn resolve(
         timeout,
         large_timeout,
         failing,
+        hanging,
     })
 }
 
-fn failing(workload: &raw::Workload, jobs: Option<u32>, context: &mut Context<'_, '_>) -> BTreeMap<u32, u32> {
-    let mut failing = BTreeMap::new();
-    for (key, attempts) in workload.failing.value().into_iter().flat_map(|named| &named.0) {
+/// How many attempts, by the job's number.
+fn by_job(
+    field: &Field<Named<Whole<1, 100>>>,
+    jobs: Option<u32>,
+    context: &mut Context<'_, '_>,
+) -> BTreeMap<u32, u32> {
+    let mut numbers = BTreeMap::new();
+    for (key, attempts) in field.value().into_iter().flat_map(|named| &named.0) {
         match (job_number(&key.value), jobs) {
             (Some(number), Some(jobs)) if number > jobs => {
                 context
@@ -59,7 +67,7 @@ fn failing(workload: &raw::Workload, jobs: Option<u32>, context: &mut Context<'_
                     .hint(format!("the workload's jobs are `job-1` to `job-{jobs}`"));
             }
             (Some(number), _) => {
-                failing.insert(number, attempts.value.0 as u32);
+                numbers.insert(number, attempts.value.0 as u32);
             }
             (None, _) => {
                 context
@@ -69,5 +77,5 @@ fn failing(workload: &raw::Workload, jobs: Option<u32>, context: &mut Context<'_
             }
         }
     }
-    failing
+    numbers
 }

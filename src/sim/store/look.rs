@@ -67,6 +67,7 @@ mod tests {
             delay: Span::ZERO,
             timeout: None,
             failing_attempts: 0,
+            hanging_attempts: 0,
         };
         redis.execute(now, &Command::Enqueue { queue: "regular".into(), job }).unwrap();
         for (command, answer) in [

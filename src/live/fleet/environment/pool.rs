@@ -103,6 +103,7 @@ fn documented() -> FleetSettings {
             claim_poll: Span::from_secs(1),
             shutdown_grace: Span::from_secs(30),
             keep_failed: Span::from_secs(7 * 86_400),
+            fencing: true,
         },
         heartbeat: None,
         pool: Some(PoolSettings { workers, ..PoolSettings::documented() }),

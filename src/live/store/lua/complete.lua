@@ -1,6 +1,12 @@
--- ARGV: id, token. Returns 1 if the lock was the token's.
+-- ARGV: id, token. Returns 1 if the lock was the token's; without a token, if the job was active.
 local id, token = ARGV[1], ARGV[2]
-if not holds_lock(id, token) then
+local mine
+if token == '' then
+  mine = redis.call('LPOS', active, id)
+else
+  mine = holds_lock(id, token)
+end
+if not mine then
   return 0
 end
 leave_active(id)

@@ -92,6 +92,18 @@ fn an_attempt_over_its_timeout_is_ended_and_retried() {
 }
 
 #[test]
+fn a_handler_that_never_returns_keeps_its_lock_until_the_timeout_ends_it() {
+    let mut lab = lab();
+    let spec = JobSpec { timeout: Some(secs(200)), hanging_attempts: 1, ..job("job-1", 1, secs(10)) };
+    lab.at(secs(0), Step::Start).at(secs(0), Step::Start).at(secs(0), Step::Enqueue(spec));
+    lab.run_until(secs(190));
+    assert_eq!(lab.count(is_stalled) + lab.count(is_lock_lost), 0, "nobody finds it");
+    assert!(lab.store.steps.is_empty());
+    lab.run_until(secs(230));
+    assert_eq!(lab.store.effects, [("job-1".into(), 2)]);
+}
+
+#[test]
 fn a_timeout_does_not_fail_a_job_whose_effect_is_durable() {
     let mut lab = lab();
     let spec = JobSpec { timeout: Some(secs(3)), ..job("job-1", 1, secs(2)) };

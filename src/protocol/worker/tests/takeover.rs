@@ -56,6 +56,28 @@ fn a_paused_holder_notices_that_its_lock_is_lost_and_the_job_is_completed_once()
 }
 
 #[test]
+fn without_fencing_the_late_effect_of_a_paused_holder_lands() {
+    let mut lab = lab_with(|settings| settings.queue.fencing = false);
+    lab.at(secs(0), Step::Enqueue(job("job-1", 10, secs(8))));
+    lab.at(secs(0), Step::Start).at(secs(1), Step::Start);
+    lab.at(secs(10), Step::Pause(0, secs(100))).run_until(secs(400));
+    assert_eq!(lab.store.effects.len(), 2, "{:?}", lab.store.effects);
+    assert_eq!(lab.store.regular().completed, ["job-1".into()]);
+}
+
+#[test]
+fn without_fencing_a_paused_holder_completes_the_job_under_its_new_one() {
+    let mut lab = lab_with(|settings| settings.queue.fencing = false);
+    lab.at(secs(0), Step::Enqueue(job("job-1", 2, secs(40))));
+    lab.at(secs(0), Step::Start).at(secs(1), Step::Start);
+    // Its last step is nearly done; the other begins with it between 30 s and 90 s later.
+    lab.at(secs(79), Step::Pause(0, secs(100))).run_until(secs(185));
+    let done = |event: &FleetEvent| matches!(event, FleetEvent::Completed { .. });
+    let by: Vec<usize> = lab.log.iter().filter(|(.., event)| done(event)).map(|(_, who, _)| *who).collect();
+    assert_eq!(by, [0], "the other still works on it");
+}
+
+#[test]
 fn a_pause_that_the_lock_outlasts_changes_nothing() {
     let mut lab = lab();
     lab.at(secs(0), Step::Enqueue(job("job-1", 10, secs(8))));

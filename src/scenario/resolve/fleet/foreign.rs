@@ -29,6 +29,7 @@ fn owned(s: &Settings) -> [(&'static str, Option<Place>, &'static [System]); 31]
     const NOT_POOL: &[System] = &[System::RedisHeartbeat, System::RedisQueue, System::PostgresHeartbeat];
     const SWEPT: &[System] = &[System::PostgresHeartbeat];
     const IN_POSTGRES: &[System] = &[System::PostgresHeartbeat, System::PostgresJobs];
+    const FENCED: &[System] = &[System::RedisQueue, System::PostgresHeartbeat, System::PostgresJobs];
     const BEATING: &[System] = &[System::RedisHeartbeat, System::PostgresHeartbeat, System::PostgresJobs];
     [
         ("interval", s.interval.place(), BEATING),
@@ -50,7 +51,7 @@ fn owned(s: &Settings) -> [(&'static str, Option<Place>, &'static [System]); 31]
         ("planted_bug", s.planted_bug.place(), IN_REDIS),
         ("check_interval", s.check_interval.place(), IN_POSTGRES),
         ("patience", s.patience.place(), IN_POSTGRES),
-        ("fencing", s.fencing.place(), IN_POSTGRES),
+        ("fencing", s.fencing.place(), FENCED),
         ("sweeper", s.sweeper.place(), SWEPT),
         ("sweeper_may_update", s.sweeper_may_update.place(), SWEPT),
         ("timeout", s.timeout.place(), NOT_POOL),

@@ -4,7 +4,7 @@
 use super::{Reference, probe_interval, reference_effects, secs};
 use crate::protocol::pool::settings::CONCURRENCY;
 use crate::scenario::raw::System;
-use crate::scenario::scalar::Whole;
+use crate::scenario::scalar::{Flag, Whole};
 use crate::scenario::{Ask, Enqueue, Fleet, FleetSettings, Probe, QueueSettings};
 use crate::time::Span;
 use crate::timing::{Beat, Checker, Expiry, Gate, Guard, Pipeline, Recovery, Subject, Sweep};
@@ -27,6 +27,7 @@ impl Reference<'_> {
             claim_poll: context.positive(&s.claim_poll, secs(1), "claim_poll", self.place),
             shutdown_grace: context.span(&s.shutdown_grace, secs(30)),
             keep_failed: context.positive(&s.keep_failed, secs(7 * 86_400), "keep_failed", self.place),
+            fencing: s.fencing.value().is_none_or(|Flag(fencing)| *fencing),
         }
     }
 

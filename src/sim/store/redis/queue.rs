@@ -125,7 +125,11 @@ impl Queue {
     }
 
     pub fn complete(&mut self, now: UnixMillis, job: &JobId, token: &str) -> bool {
-        let Some(slot) = self.locked_by(now, job, token) else { return false };
+        let mine = match token {
+            "" => self.find(job.as_str()).filter(|slot| self.active.contains(slot)),
+            token => self.locked_by(now, job, token),
+        };
+        let Some(slot) = mine else { return false };
         self.leave_active(slot);
         self.changes += self.completed.add(job, slot, now.0);
         true

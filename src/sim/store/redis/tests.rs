@@ -23,6 +23,7 @@ fn enqueue(id: &str) -> Command {
         delay: Span::ZERO,
         timeout: None,
         failing_attempts: 0,
+        hanging_attempts: 0,
     };
     Command::Enqueue { queue: "regular".into(), job }
 }
