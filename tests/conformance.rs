@@ -98,6 +98,7 @@ fn outcome(backend: &mut dyn Backend, kind: &str, text: &str, scenario: &Scenari
         run_id: "conformance".into(),
         path: scenario.name.clone(),
         source: text.into(),
+        rules: None,
         backend: kind.into(),
         seed: SEED,
         time_scale: None,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use syncope::backend::BackendError;
 use syncope::check::{self, Judged, Verdict};
+use syncope::cli::files::with_rules;
 use syncope::history::{Event, FORMAT, Header};
 use syncope::run::ensemble;
 use syncope::scenario::{Overrides, Scenario, Source, resolve};
@@ -28,7 +29,7 @@ fn scenarios(under: &str) -> Vec<(PathBuf, String, Scenario)> {
         .into_iter()
         .map(|path| {
             let text = fs::read_to_string(&path).unwrap();
-            let source = Source::new(path.clone(), text.clone());
+            let source = with_rules(Source::new(path.clone(), text.clone()));
             let scenario = resolve(&source, &Overrides::default()).expect("a shipped scenario is right");
             (path, text, scenario)
         })
@@ -52,6 +53,7 @@ fn simulate(text: &str, scenario: &Scenario, seed: u64) -> (Judged, Vec<Event>) 
         run_id: "test".into(),
         path: scenario.name.clone(),
         source: text.into(),
+        rules: None,
         backend: "sim".into(),
         seed,
         time_scale: None,

@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use crate::cli::files;
 use crate::scenario::claims::{self, Claims};
-use crate::scenario::{Code, Diagnostic, Loaded, Overrides, Place, Scenario, Source, load, render};
+use crate::scenario::{Code, Diagnostic, Loaded, Overrides, Place, Scenario, Source, is_rules, load, render};
 use crate::time::Scale;
 
 /// Parse, resolve and lint scenarios; touches nothing.
@@ -88,7 +89,7 @@ fn search(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
 pub fn read(path: &Path) -> Result<Source, Vec<Diagnostic>> {
     let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error.to_string()))?;
     match String::from_utf8(bytes) {
-        Ok(text) => Ok(Source::new(path, text)),
+        Ok(text) => Ok(files::with_rules(Source::new(path, text))),
         Err(error) => {
             let good = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
             let end = good.len();
@@ -130,12 +131,17 @@ impl Seen {
 enum Good {
     Scenario(Box<Loaded>),
     Claims(Claims),
+    /// Only the scenario that names it can tell whether it is good.
+    Rules,
 }
 
 fn good(path: &Path, overrides: &Overrides) -> Result<Good, Vec<Diagnostic>> {
     let source = read(path)?;
     if claims::is_claims(&source) {
         return claims::read(&source).map(Good::Claims);
+    }
+    if is_rules(&source) {
+        return Ok(Good::Rules);
     }
     load(&source, overrides).map(|loaded| Good::Scenario(Box::new(loaded)))
 }
@@ -152,6 +158,13 @@ fn check(path: &Path, overrides: &Overrides, colour: bool, seen: &mut Seen) -> b
         Ok(Good::Claims(claims)) => {
             line(&format!("ok      {}  {}", path.display(), counted(claims.claims.len(), "claim")));
             seen.claims.push(claims);
+            true
+        }
+        Ok(Good::Rules) => {
+            line(&format!(
+                "skipped {}  alerting rules: checked with the scenario that names them",
+                path.display()
+            ));
             true
         }
         Err(diagnostics) => {

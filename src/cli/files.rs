@@ -1,13 +1,13 @@
 //! Files that commands share: the scenarios that paths mean, and what a run's folder says of the run.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::report::{NotRun, RunInfo};
-use crate::scenario::Source;
+use crate::scenario::{RulesFile, SOURCE_BYTES_MAX, Source, rules_file};
 
 const RUN_FILE: &str = "run.json";
 /// More than any sane folder of scenarios holds.
@@ -36,9 +36,21 @@ pub fn sources(paths: &[PathBuf]) -> Result<Vec<Source>, String> {
             let text =
                 fs::read(&path).map_err(|error| format!("failed to read {}: {error}", path.display()))?;
             let text = String::from_utf8(text).map_err(|_| format!("{} is not UTF-8", path.display()))?;
-            Ok(Source::new(path, text))
+            Ok(with_rules(Source::new(path, text)))
         })
         .collect()
+}
+
+/// The source, with the rules file that it names, if it does.
+pub fn with_rules(source: Source) -> Source {
+    let Some(named) = rules_file(&source) else { return source };
+    let path = source.path().parent().unwrap_or(Path::new("")).join(named);
+    // One byte too many is enough to see that it is too large.
+    let limit = SOURCE_BYTES_MAX as u64 + 1;
+    let mut text = String::new();
+    let read = fs::File::open(&path).and_then(|file| file.take(limit).read_to_string(&mut text));
+    let text = read.map(|_| text).map_err(|error| error.to_string());
+    source.with_rules(RulesFile { path, text })
 }
 
 fn collect(path: &Path, depth: usize, into: &mut Vec<PathBuf>) -> io::Result<()> {

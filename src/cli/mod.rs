@@ -6,7 +6,7 @@ mod claims;
 mod clean;
 mod doctor;
 pub mod exit;
-mod files;
+pub mod files;
 mod ground;
 mod model;
 mod report;

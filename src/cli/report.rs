@@ -9,7 +9,7 @@ use crate::cli::{claims, exit, files, simulate};
 use crate::history::log::History;
 use crate::report::console::{Console, Mode};
 use crate::report::{self, RunInfo};
-use crate::scenario::{Overrides, Source, render};
+use crate::scenario::{Overrides, RulesFile, Source, render};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -70,7 +70,10 @@ fn judge_again(folder: &Path) -> Result<(Judged, History), String> {
     let header = &history.header;
     let time_scale = header.time_scale.as_deref().and_then(|scale| scale.parse().ok());
     let overrides = Overrides { time_scale, seed: Some(header.seed) };
-    let source = Source::new(&header.path, header.source.as_str());
+    let mut source = Source::new(&header.path, header.source.as_str());
+    if let Some(rules) = &header.rules {
+        source = source.with_rules(RulesFile { path: path.clone(), text: Ok(rules.clone()) });
+    }
     let scenario = crate::scenario::resolve(&source, &overrides)
         .map_err(|diagnostics| failed(render(&diagnostics, false)))?;
     let judged = check::judge(&scenario, &history);

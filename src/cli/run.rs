@@ -18,7 +18,7 @@ use crate::report::{self, NotRun, RunInfo};
 use crate::run::pace::SuiteProgress;
 use crate::run::suite::{Case, Outcome, Suite};
 use crate::scenario::claims::{self, Claims};
-use crate::scenario::{Diagnostic, Overrides, Scenario, Source, load, render};
+use crate::scenario::{Diagnostic, Overrides, Scenario, Source, is_rules, load, render};
 use crate::time::Scale;
 
 /// Of a suite's scenarios whose host stalled.
@@ -113,6 +113,9 @@ fn resolve_all(args: &Args) -> Result<Resolved, u8> {
     for source in sources {
         if claims::is_claims(&source) {
             claims_among = Some(source);
+            continue;
+        }
+        if is_rules(&source) {
             continue;
         }
         match load(&source, &overrides) {
@@ -365,6 +368,7 @@ fn cases(
                 format: FORMAT,
                 run_id: ground.run_id(run_id).to_owned(),
                 source: source.text().to_owned(),
+                rules: source.rules().and_then(|rules| rules.text.clone().ok()),
                 backend: ground.name().to_owned(),
                 seed,
                 replay: replay(&path, ground.name(), seed, scale.as_deref()),

@@ -137,6 +137,9 @@ pub struct Header {
     pub path: String,
     /// The scenario's text, resolved again when the history is judged.
     pub source: String,
+    /// The text of the rules file that the scenario names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<String>,
     pub backend: String,
     pub seed: u64,
     /// A time scale from the command line in place of the file's.

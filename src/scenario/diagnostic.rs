@@ -13,6 +13,15 @@ use miette::{
 pub struct Source {
     path: PathBuf,
     text: Arc<str>,
+    rules: Option<Arc<RulesFile>>,
+}
+
+/// A file of alerting rules that a scenario names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RulesFile {
+    pub path: PathBuf,
+    /// Or why it could not be read.
+    pub text: Result<String, String>,
 }
 
 /// A range of bytes of the source's text.
@@ -161,7 +170,18 @@ impl fmt::Display for Code {
 impl Source {
     #[must_use]
     pub fn new(path: impl Into<PathBuf>, text: impl Into<Arc<str>>) -> Self {
-        Self { path: path.into(), text: text.into() }
+        Self { path: path.into(), text: text.into(), rules: None }
+    }
+
+    /// With the file that it names ([`rules_file`](super::rules_file)), which only the caller can read.
+    #[must_use]
+    pub fn with_rules(self, rules: RulesFile) -> Self {
+        Self { rules: Some(Arc::new(rules)), ..self }
+    }
+
+    #[must_use]
+    pub fn rules(&self) -> Option<&RulesFile> {
+        self.rules.as_deref()
     }
 
     #[must_use]
@@ -267,6 +287,11 @@ impl<'a> Report<'a> {
         self.found.push(diagnostic);
         let last = self.found.len() - 1;
         &mut self.found[last]
+    }
+
+    /// What was found in another file, which this one names.
+    pub fn adopt(&mut self, others: Vec<Diagnostic>) {
+        self.found.extend(others);
     }
 
     /// No further finding will be shown: what only makes one readable can be left out.

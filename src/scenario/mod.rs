@@ -36,11 +36,12 @@ use crate::timing::Pipeline;
 
 pub use links::{EXPORTER, is_worker_role};
 
-pub use diagnostic::{Code, Diagnostic, Place, Severity, Source, render};
+pub use diagnostic::{Code, Diagnostic, Place, RulesFile, Severity, Source, render};
 pub use lint::Lint;
 pub use promql::prometheus_duration;
-pub use resolve::{Loaded, Overrides, load, resolve};
+pub use resolve::{Loaded, Overrides, is_rules, load, resolve, rules_file};
 pub use schema::schema;
+pub use tree::SOURCE_BYTES_MAX;
 pub use watch::{Question, Since, Watch, WatchExpect, Watched, same_answer};
 
 pub const JOBS_MAX: u64 = 100_000;
@@ -209,17 +210,43 @@ pub struct PrometheusSpec {
     pub evaluation_interval: Span,
     /// Each at `/metrics`.
     pub scrape: Vec<ProcessName>,
-    pub rules: Vec<AlertRule>,
+    pub groups: Vec<RuleGroup>,
+}
+
+impl PrometheusSpec {
+    /// The names of its alerts.
+    pub fn alerts(&self) -> impl Iterator<Item = &str> + Clone {
+        let rules = self.groups.iter().flat_map(|group| &group.rules);
+        rules.filter(|rule| rule.kind == RuleKind::Alert).map(|rule| rule.name.as_str())
+    }
+}
+
+/// Rules that are evaluated one after the other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RuleGroup {
+    pub name: String,
+    pub interval: Option<Span>,
+    pub rules: Vec<Rule>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct AlertRule {
+pub struct Rule {
+    pub kind: RuleKind,
     pub name: String,
     /// As it stands in the file.
     pub written: String,
     /// As Prometheus gets it.
     pub expression: String,
     pub lasting: Span,
+    pub keep_firing: Span,
+    pub labels: BTreeMap<String, String>,
+    pub annotations: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RuleKind {
+    Alert,
+    Record,
 }
 
 #[derive(Debug, Clone, PartialEq)]

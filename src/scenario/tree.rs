@@ -41,6 +41,13 @@ impl Node {
         }
     }
 
+    /// What a map has under this key.
+    pub fn at(&self, key: &str) -> Option<&Self> {
+        let Value::Map(entries) = &self.value else { return None };
+        let is_it = |node: &Self| matches!(&node.value, Value::Scalar { text, .. } if text == key);
+        entries.iter().find(|(node, _)| is_it(node)).map(|(_, value)| value)
+    }
+
     /// Left empty, or `~`, or `null`.
     pub fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null"))

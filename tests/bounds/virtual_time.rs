@@ -27,6 +27,7 @@ pub fn history_of(text: &str, scenario: &Scenario, seed: u64) -> History {
         run_id: "bounds".into(),
         path: scenario.name.clone(),
         source: text.into(),
+        rules: None,
         backend: "sim".into(),
         seed,
         time_scale: None,

@@ -22,6 +22,7 @@ impl Story {
             run_id: "20261122-0930-k3f9".into(),
             path: path.into(),
             source: String::new(),
+            rules: None,
             backend: "process".into(),
             seed: 7,
             time_scale: None,

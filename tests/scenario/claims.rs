@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use syncope::cli::files::with_rules;
 use syncope::scenario::claims::{builtin, read, schema};
-use syncope::scenario::{Overrides, Scenario, Source, render, resolve};
+use syncope::scenario::{Overrides, Scenario, Source, is_rules, render, resolve};
 
 fn shipped() -> Vec<Scenario> {
     let mut folders = vec![PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios"))];
@@ -16,7 +17,10 @@ fn shipped() -> Vec<Scenario> {
                 folders.push(path);
             } else {
                 let text = std::fs::read_to_string(&path).expect("a scenario is text");
-                let source = Source::new(path, text);
+                let source = with_rules(Source::new(path, text));
+                if is_rules(&source) {
+                    continue;
+                }
                 let scenario = resolve(&source, &Overrides::default());
                 found.push(scenario.unwrap_or_else(|errors| panic!("{}", render(&errors, false))));
             }

@@ -5,6 +5,7 @@ mod lints;
 mod mistakes;
 mod pages;
 mod properties;
+mod rules;
 
 use syncope::fault::{FaultKind, Target, Toxic, Trigger};
 use syncope::names::{Endpoint, ProcessName, Store};

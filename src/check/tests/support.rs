@@ -69,6 +69,7 @@ impl Run {
             run_id: "run".to_owned(),
             path: "scenarios/one.yaml".to_owned(),
             source: String::new(),
+            rules: None,
             backend: "process".to_owned(),
             seed: 7,
             time_scale: None,

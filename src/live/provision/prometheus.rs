@@ -20,7 +20,7 @@ use super::{Exit, RunContext, places, ports, wait_for_exit};
 use crate::backend::BackendError;
 use crate::live::web;
 use crate::names::ProcessName;
-use crate::scenario::{PrometheusSpec, prometheus_duration};
+use crate::scenario::{PrometheusSpec, Rule, RuleGroup, RuleKind, prometheus_duration};
 use crate::time::Span;
 
 /// It reads its configuration and an empty database; a second, as a rule.
@@ -203,12 +203,33 @@ fn configuration(spec: &PrometheusSpec, harness: SocketAddr) -> Value {
 }
 
 fn rules(spec: &PrometheusSpec) -> Value {
-    let rules: Vec<Value> = spec
-        .rules
-        .iter()
-        .map(|rule| json!({"alert": rule.name, "expr": rule.expression, "for": duration(rule.lasting)}))
-        .collect();
-    json!({"groups": [{"name": "scenario", "rules": rules}]})
+    let rule = |rule: &Rule| {
+        let mut told = match rule.kind {
+            RuleKind::Record => json!({"record": rule.name, "expr": rule.expression}),
+            RuleKind::Alert => {
+                json!({"alert": rule.name, "expr": rule.expression, "for": duration(rule.lasting)})
+            }
+        };
+        for (key, texts) in [("labels", &rule.labels), ("annotations", &rule.annotations)] {
+            if !texts.is_empty() {
+                told[key] = json!(texts);
+            }
+        }
+        // Older servers do not know it.
+        if !rule.keep_firing.is_zero() {
+            told["keep_firing_for"] = duration(rule.keep_firing).into();
+        }
+        told
+    };
+    let group = |group: &RuleGroup| {
+        let rules: Vec<Value> = group.rules.iter().map(rule).collect();
+        let mut told = json!({"name": group.name, "rules": rules});
+        if let Some(interval) = group.interval {
+            told["interval"] = duration(interval).into();
+        }
+        told
+    };
+    json!({"groups": spec.groups.iter().map(group).collect::<Vec<Value>>()})
 }
 
 fn duration(span: Span) -> String {

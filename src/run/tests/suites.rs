@@ -42,6 +42,7 @@ fn run(directory: &Path, cases: &[(Opening, &'static str)], fail_fast: bool, int
             run_id: "run".to_owned(),
             path: "played.yaml".to_owned(),
             source: String::new(),
+            rules: None,
             backend: "process".to_owned(),
             seed: SEED,
             time_scale: None,

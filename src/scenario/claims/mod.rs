@@ -111,10 +111,7 @@ pub const BUILTIN_PATH: &str = "catalog/claims.yaml";
 #[must_use]
 pub fn is_claims(source: &Source) -> bool {
     let root = tree::parse(&mut Report::new(source));
-    let Some(tree::Value::Map(entries)) = root.map(|root| root.value) else { return false };
-    let has = |key: &str| {
-        entries.iter().any(|(name, _)| matches!(&name.value, tree::Value::Scalar { text, .. } if text == key))
-    };
+    let has = |key| root.as_ref().is_some_and(|root| root.at(key).is_some());
     has("claims") && !has("fleet") && !has("workload")
 }
 

@@ -3,7 +3,7 @@
 use super::{Lint, Linter};
 use crate::scenario::diagnostic::Place;
 use crate::scenario::promql::{Rate, rate_of};
-use crate::scenario::{Question, WatchExpect};
+use crate::scenario::{Question, RuleKind, WatchExpect};
 use crate::time::Span;
 
 /// Kubernetes waits so long before it starts a container again that has died, twice as long the next
@@ -15,20 +15,26 @@ impl Linter<'_> {
     /// `rate(c[w]) > r` needs more than r·w increments of c in w. Of restarts there are never more than
     /// the back-off lets through.
     pub(super) fn alerts(&self, found: &mut Vec<(Place, Lint)>) {
-        let rules = self.raw.stack.value().and_then(|stack| stack.prometheus.value()?.rules.value());
-        for rule in rules.into_iter().flatten() {
-            let (Some(alert), Some(expr)) = (rule.value.alert.value(), rule.value.expr.given()) else {
-                continue;
-            };
-            let Some(Rate { counter, within, per_second }) = rate_of(&expr.value.0) else { continue };
+        let Some(prometheus) = &self.scenario.stack.prometheus else { return };
+        for (rule, place) in prometheus.groups.iter().flat_map(|group| &group.rules).zip(self.rule_places()) {
+            let Some(Rate { counter, within, per_second }) = rate_of(&rule.written) else { continue };
             let possible = restarts_possible(within);
             let wanted = per_second * within.as_secs_f64();
-            if counter.contains("restart") && wanted > f64::from(possible) && !self.expects_silence(&alert.0)
-            {
-                let lint = Lint::AlertCannotFire { alert: alert.0.clone(), wanted, within, possible };
-                found.push((expr.place, lint));
+            let expected = rule.kind == RuleKind::Record || self.expects_silence(&rule.name);
+            if counter.contains("restart") && wanted > f64::from(possible) && !expected {
+                let lint = Lint::AlertCannotFire { alert: rule.name.clone(), wanted, within, possible };
+                found.push((place, lint));
             }
         }
+    }
+
+    /// Of each rule's expression; of a file's rules all where the file is named.
+    fn rule_places(&self) -> impl Iterator<Item = Place> {
+        let prometheus = self.raw.stack.value().and_then(|stack| stack.prometheus.value());
+        let inline = prometheus.and_then(|prometheus| prometheus.rules.value()).into_iter().flatten();
+        let inline = inline.filter_map(|rule| rule.value.expr.place());
+        let file = prometheus.and_then(|prometheus| prometheus.rules_file.place());
+        inline.chain(file.into_iter().flat_map(std::iter::repeat))
     }
 
     fn expects_silence(&self, alert: &str) -> bool {

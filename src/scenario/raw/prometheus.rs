@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use crate::scenario::decode::{Decode, Placed, record};
+use crate::scenario::decode::{Decode, Named, Placed, record};
 use crate::scenario::diagnostic::{Code, Report};
 use crate::scenario::scalar::{Duration, Name, Text, scalar};
 use crate::scenario::tree::Node;
@@ -20,7 +20,49 @@ record! {
         /// The processes to scrape, at `/metrics`. Those of a reference system are known.
         optional scrape: Vec<Placed<Name>>,
         /// The alerts.
-        required rules: Vec<Placed<AlertRule>>,
+        optional rules: Vec<Placed<AlertRule>>,
+        /// A rules file in their place, as Prometheus has it; relative to this file.
+        optional rules_file: Text,
+    }
+}
+
+record! {
+    /// A rules file.
+    RulesFile {
+        /// Evaluated side by side.
+        required groups: Vec<Placed<RuleGroup>>,
+    }
+}
+
+record! {
+    /// Rules that are evaluated one after the other.
+    RuleGroup {
+        /// Unique in the file.
+        required name: Text,
+        /// Between two evaluations. The server's own unless given.
+        optional interval: Duration,
+        /// Alerts, and expressions that are recorded for them.
+        required rules: Vec<Placed<FileRule>>,
+    }
+}
+
+record! {
+    /// An alerting or a recording rule.
+    FileRule {
+        /// The alert's name.
+        optional alert: AlertName,
+        /// The name under which its value is recorded.
+        optional record: Text,
+        /// When it holds, or what is recorded.
+        required expr: Text,
+        /// For how long it must hold. Not at all unless given.
+        optional lasting ("for"): Duration,
+        /// For how long it goes on when it holds no more.
+        optional keep_firing_for: Duration,
+        /// Of the alert, or of the recorded series.
+        optional labels: Named<Text>,
+        /// For people.
+        optional annotations: Named<Text>,
     }
 }
 

@@ -1,14 +1,15 @@
 //! Prometheus and its rules, in wall time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::ProcessName;
-use crate::scenario::decode::Field;
-use crate::scenario::diagnostic::Code;
-use crate::scenario::raw::prometheus::Prometheus;
+use crate::scenario::decode::{Decode as _, Field, Named, Placed};
+use crate::scenario::diagnostic::{Code, Place, Report, Source};
+use crate::scenario::raw::prometheus::{AlertRule, FileRule, Prometheus, RulesFile};
 use crate::scenario::resolve::Context;
-use crate::scenario::{AlertRule, EXPORTER, Fleet, PrometheusSpec, promql, raw};
-use crate::time::Span;
+use crate::scenario::scalar::Text;
+use crate::scenario::{EXPORTER, Fleet, PrometheusSpec, Rule, RuleGroup, RuleKind, promql, raw, tree};
+use crate::time::{Scale, Span};
 
 /// Processes of a reference system that tell their metrics.
 fn metrics_of(fleet: &Fleet) -> Vec<ProcessName> {
@@ -17,6 +18,23 @@ fn metrics_of(fleet: &Fleet) -> Vec<ProcessName> {
 
 const INTERVAL: Span = Span::from_secs(15);
 
+/// Whether the file is meant to be alerting rules, and not a scenario.
+#[must_use]
+pub fn is_rules(source: &Source) -> bool {
+    let root = tree::parse(&mut Report::new(source));
+    root.is_some_and(|root| root.at("groups").is_some() && root.at("fleet").is_none())
+}
+
+/// The rules file that the scenario names, if it does. Whatever is wrong with the scenario is said when it
+/// is resolved.
+#[must_use]
+pub fn rules_file(source: &Source) -> Option<String> {
+    let mut report = Report::new(source);
+    let root = tree::parse(&mut report)?;
+    let named = root.at("stack")?.at("prometheus")?.at("rules_file")?;
+    Text::decode(named, &mut report).map(|text| text.0)
+}
+
 /// `None` if there is none, or it is wrong and reported.
 pub(super) fn resolve(
     raw: &raw::Scenario,
@@ -24,7 +42,7 @@ pub(super) fn resolve(
     context: &mut Context<'_, '_>,
 ) -> Option<PrometheusSpec> {
     let placed = raw.stack.value()?.prometheus.given()?;
-    let Prometheus { scrape_interval, evaluation_interval, scrape, rules } = &placed.value;
+    let Prometheus { scrape_interval, evaluation_interval, scrape, rules, rules_file } = &placed.value;
     let [scrape_interval, evaluation_interval] =
         [(scrape_interval, "scrape_interval"), (evaluation_interval, "evaluation_interval")]
             .map(|(field, name)| context.positive(field, INTERVAL, name, placed.place));
@@ -45,34 +63,150 @@ pub(super) fn resolve(
     }
     scraped.sort();
     scraped.dedup();
-    let mut names = BTreeSet::new();
-    let mut resolved = Vec::new();
-    for rule in rules.value().into_iter().flatten() {
-        let raw = &rule.value;
-        let (Some(alert), Some(expr)) = (raw.alert.value(), raw.expr.given()) else { continue };
-        if !names.insert(alert.0.clone()) {
+    let groups = match (rules.is_absent(), rules_file.given()) {
+        (false, Some(file)) => {
             context
                 .report
-                .add(Code::DuplicateKey, rule.place, format!("two alerts are named `{}`", alert.0))
+                .add(Code::OneOf, file.place, "`rules_file` cannot stand beside `rules`")
+                .hint("put all the rules into the file, or all here");
+            Vec::new()
+        }
+        (false, None) => {
+            let rules: Vec<_> = rules.value().into_iter().flatten().filter_map(Written::inline).collect();
+            let group = resolve_group("scenario", None, &rules, context.scale, context.report);
+            vec![group]
+        }
+        (true, Some(file)) => of_file(file.place, context),
+        (true, None) => {
+            context
+                .report
+                .add(Code::MissingField, placed.place, "`rules` is missing")
+                .hint("alerts: `rules: [{alert: NoActiveWorkers, expr: 'workers_active == 0', for: 5m}]`; or `rules_file: alerts.yml`");
+            Vec::new()
+        }
+    };
+    Some(PrometheusSpec { scrape_interval, evaluation_interval, scrape: scraped, groups })
+}
+
+/// A rule of either kind of file.
+struct Written<'a> {
+    place: Place,
+    kind: RuleKind,
+    name: &'a str,
+    expr: &'a Placed<Text>,
+    lasting: Option<Span>,
+    keep_firing: Option<Span>,
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
+}
+
+impl<'a> Written<'a> {
+    /// `None` where the decoder has said what is wrong.
+    fn inline(rule: &'a Placed<AlertRule>) -> Option<Self> {
+        Some(Self {
+            place: rule.place,
+            kind: RuleKind::Alert,
+            name: &rule.value.alert.value()?.0,
+            expr: rule.value.expr.given()?,
+            lasting: rule.value.lasting.value().map(|lasting| lasting.0),
+            keep_firing: None,
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+        })
+    }
+
+    fn of_file(rule: &'a Placed<FileRule>, report: &mut Report<'_>) -> Option<Self> {
+        let (kind, name) = match (rule.value.alert.value(), rule.value.record.value()) {
+            (Some(alert), None) => (RuleKind::Alert, &alert.0),
+            (None, Some(record)) => (RuleKind::Record, &record.0),
+            (None, None) if !rule.value.alert.is_absent() || !rule.value.record.is_absent() => return None,
+            _ => {
+                report
+                    .add(Code::OneOf, rule.place, "a rule either alerts or records")
+                    .hint("exactly one of `alert` and `record`");
+                return None;
+            }
+        };
+        Some(Self {
+            place: rule.place,
+            kind,
+            name,
+            expr: rule.value.expr.given()?,
+            lasting: rule.value.lasting.value().map(|lasting| lasting.0),
+            keep_firing: rule.value.keep_firing_for.value().map(|keep| keep.0),
+            labels: texts(&rule.value.labels),
+            annotations: texts(&rule.value.annotations),
+        })
+    }
+}
+
+fn texts(field: &Field<Named<Text>>) -> BTreeMap<String, String> {
+    let entries = field.value().into_iter().flat_map(|named| &named.0);
+    entries.map(|(name, text)| (name.value.clone(), text.value.0.clone())).collect()
+}
+
+/// The groups of the file that the scenario names; its mistakes are shown with its own lines.
+fn of_file(named: Place, context: &mut Context<'_, '_>) -> Vec<RuleGroup> {
+    let Some(file) = context.report.source().rules().cloned() else {
+        context.report.add(Code::Unreadable, named, "this rules file was not looked for");
+        return Vec::new();
+    };
+    let text = match file.text {
+        Ok(text) => text,
+        Err(why) => {
+            let what = format!("failed to read {}: {why}", file.path.display());
+            context.report.add(Code::Unreadable, named, what).hint("a path is relative to this file");
+            return Vec::new();
+        }
+    };
+    let source = Source::new(file.path, text);
+    let mut report = Report::new(&source);
+    let root = tree::parse(&mut report);
+    let decoded = root.and_then(|root| RulesFile::decode(&root, &mut report)).unwrap_or_default();
+    let mut groups = Vec::new();
+    for group in decoded.groups.value().into_iter().flatten() {
+        let rules = group.value.rules.value().into_iter().flatten();
+        let rules: Vec<_> = rules.filter_map(|rule| Written::of_file(rule, &mut report)).collect();
+        let Some(Text(name)) = group.value.name.value() else { continue };
+        let interval = group.value.interval.value().map(|interval| context.wall(*interval));
+        groups.push(resolve_group(name, interval, &rules, context.scale, &mut report));
+    }
+    context.report.adopt(report.into_sorted());
+    groups
+}
+
+fn resolve_group(
+    name: &str,
+    interval: Option<Span>,
+    rules: &[Written<'_>],
+    scale: Scale,
+    report: &mut Report<'_>,
+) -> RuleGroup {
+    let mut alerts = BTreeSet::new();
+    let mut resolved = Vec::new();
+    for rule in rules {
+        if rule.kind == RuleKind::Alert && !alerts.insert(rule.name) {
+            report
+                .add(Code::DuplicateKey, rule.place, format!("two alerts are named `{}`", rule.name))
                 .hint("an expectation names the alert that it means");
         }
-        match promql::scaled(&expr.value.0, context.scale) {
-            Ok(expression) => resolved.push(AlertRule {
-                name: alert.0.clone(),
-                written: expr.value.0.clone(),
+        match promql::scaled(&rule.expr.value.0, scale) {
+            Ok(expression) => resolved.push(Rule {
+                kind: rule.kind,
+                name: rule.name.to_owned(),
+                written: rule.expr.value.0.clone(),
                 expression,
-                lasting: match &raw.lasting {
-                    Field::Absent => Span::ZERO,
-                    lasting => context.span(lasting, Span::ZERO),
-                },
+                lasting: scale.to_wall(rule.lasting.unwrap_or_default()),
+                keep_firing: scale.to_wall(rule.keep_firing.unwrap_or_default()),
+                labels: rule.labels.clone(),
+                annotations: rule.annotations.clone(),
             }),
             Err(what) => {
-                context
-                    .report
-                    .add(Code::Template, expr.place, format!("the expression cannot be scaled: {what}"))
+                report
+                    .add(Code::Template, rule.expr.place, format!("the expression cannot be scaled: {what}"))
                     .hint("ranges like `[5m]`; a threshold in seconds as `${600s}`, a rate as `${0.5/s}`");
             }
         }
     }
-    Some(PrometheusSpec { scrape_interval, evaluation_interval, scrape: scraped, rules: resolved })
+    RuleGroup { name: name.to_owned(), interval, rules: resolved }
 }

@@ -5,6 +5,7 @@ use super::expect::scaled;
 use super::external::{Stores, http_path, http_process, plain_words};
 use crate::fault::{Fault, FaultId, FaultKind};
 use crate::names::Store;
+use crate::scenario::PrometheusSpec;
 use crate::scenario::decode::{Field, Placed, unknown};
 use crate::scenario::diagnostic::{Code, Place, Report};
 use crate::scenario::raw;
@@ -67,10 +68,11 @@ fn question(
         }
         raw::watch::Question::Alert(alert) => {
             let prometheus = stack.and_then(|stack| stack.prometheus.as_ref());
-            let rules = prometheus.map(|prometheus| prometheus.rules.as_slice()).unwrap_or_default();
-            let known = rules.iter().map(|rule| rule.name.as_str());
+            let known = prometheus.into_iter().flat_map(PrometheusSpec::alerts);
             let name = &alert.value.0;
-            if stack.is_some() && !rules.iter().any(|rule| rule.name == *name) {
+            // Rules that could not be read may have it.
+            let is_unread = prometheus.is_some_and(|prometheus| prometheus.groups.is_empty());
+            if stack.is_some() && !is_unread && !known.clone().any(|known| known == name) {
                 unknown(Code::UnknownWatch, "alert", name, alert.place, known, report);
             }
             Some(Question::Alert { name: name.clone() })
