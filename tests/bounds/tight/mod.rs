@@ -1,6 +1,8 @@
 //! Each end of the model's bounds is reached within 1 %: the phases that lead there are searched for.
 
 mod heartbeat;
+mod holder;
+mod holders;
 mod queue;
 
 use syncope::check::{Judged, Verdict};
