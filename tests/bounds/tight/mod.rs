@@ -4,6 +4,7 @@ mod heartbeat;
 mod holder;
 mod holders;
 mod queue;
+mod recovery;
 
 use syncope::check::{Judged, Verdict};
 use syncope::scenario::{Scenario, TimeExpect};
