@@ -214,8 +214,10 @@ fn measure_claim(
     detection: &mut Detection,
 ) {
     let next_claim = story.claims.get(index + 1).map(|claim| claim.at);
+    // One that took it from the holder before is answered by the time of this claim.
+    let of_this = |taken: &Taken<'_>| taken.at.hi >= crash.lo && taken.at.hi > story.claims[index].at;
     let seen = taken.iter().find(|taken| {
-        taken.job == job && taken.at.hi >= crash.lo && next_claim.is_none_or(|next| taken.at.lo <= next)
+        taken.job == job && of_this(taken) && next_claim.is_none_or(|next| taken.at.lo <= next)
     });
     let life = facts.lives.get(story.claims[index].by).and_then(|lives| lives.get(story.claims[index].life));
     let beat = life.and_then(|life| life.beat_before(crash.hi));
@@ -283,7 +285,7 @@ fn disturbed(facts: &Facts<'_>, window: Moment) -> Option<Limits> {
         return Some(limits);
     }
     let before = facts.scenario.fleet.pipeline.as_ref().map_or(Span::ZERO, |p| p.expiry.effective());
-    match facts.disturbance(window, before) {
+    match facts.disturbance(window, before, facts.unwatched(window)) {
         Some(extra) => Some(Limits { min: Span::ZERO, ..limits.disturbed(extra) }),
         None => Some(limits),
     }

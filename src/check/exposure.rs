@@ -9,8 +9,9 @@ use crate::fault::rules::Slices;
 use crate::fault::{Direction, Fault, FaultId, FaultKind, Injection, OutageKind, Toxic};
 use crate::history::EnqueueOutcome;
 use crate::names::{Endpoint, ProcessName, Store};
+use crate::protocol::settings::RECONNECT_MAX;
 use crate::scenario::{Ask, RedisDurability};
-use crate::time::Span;
+use crate::time::{Instant, Span};
 use crate::timing::{Pipeline, Side, Subject, Tolerance, tolerates_on};
 
 /// The gravest of all, and why.
@@ -62,7 +63,9 @@ fn of_fault(facts: &Facts<'_>, pipeline: &Pipeline, fault: &Fault) -> Tolerance 
     if goes_on || may_wipe(facts, &kind) {
         return Tolerance::Undecided;
     }
-    if tolerance == Tolerance::Tolerated && outlasts_clients(facts, &kind) {
+    let open =
+        || outlasts_clients(facts, &kind) || (!sides.is_empty() && outlasts_readers(pipeline, &kind, &parts));
+    if tolerance == Tolerance::Tolerated && open() {
         return Tolerance::Undecided;
     }
     let certain = || exposed(facts, pipeline, &parts) && alone(facts, pipeline, fault.id, &parts);
@@ -92,6 +95,20 @@ fn outlasts_clients(facts: &Facts<'_>, kind: &FaultKind) -> bool {
     reply >= patience
 }
 
+/// The reader's client makes its connection again at intervals, so what breaks it lasts for the reader
+/// up to one of them longer than the fault did: a start of the store is part of that as it was measured.
+fn outlasts_readers(pipeline: &Pipeline, kind: &FaultKind, parts: &[&Part<'_>]) -> bool {
+    let breaks = matches!(
+        kind,
+        FaultKind::Outage { .. } | FaultKind::Network { toxic: Toxic::ResetPeer | Toxic::Refuse, .. }
+    );
+    let wait = pipeline.checker.ready_wait();
+    let gone = |part: &&Part<'_>| part.lasting(Instant::FAR_FUTURE).map(Moment::length);
+    pipeline.subject == Subject::Fleet
+        && breaks
+        && parts.iter().filter_map(gone).any(|gone| gone + RECONNECT_MAX >= wait)
+}
+
 /// What any client of a store waits for a reply at least, wall time. The model does not know more.
 const CLIENTS_WAIT: Span = Span::from_secs(1);
 
@@ -99,7 +116,7 @@ const CLIENTS_WAIT: Span = Span::from_secs(1);
 /// any more, and a reader that stands still says nothing.
 fn alone(facts: &Facts<'_>, pipeline: &Pipeline, id: FaultId, parts: &[&Part<'_>]) -> bool {
     let until = facts.run.hi;
-    let reach = pipeline.silence_seen();
+    let reach = pipeline.seen_within();
     let windows = || parts.iter().filter_map(|part| part.lasting(until));
     // One that struck a process which was dead by then did nothing.
     let took_effect = windows().count() == parts.len();
@@ -165,7 +182,7 @@ fn sides_struck(facts: &Facts<'_>, parts: &[&Part<'_>]) -> Vec<Side> {
     let misleads = |injection| moves_a_clock(injection) || (ages && holds_back(injection));
     let covered = facts.subject == Subject::Fleet
         && !parts.iter().any(|part| part.onset.injection.is_some_and(misleads))
-        && others(facts, parts)
+        && others(facts, &facts.workers, parts)
             .any(|(serving, window)| serving.contains(window.lo) && serving.contains(window.hi));
     if workers && !covered {
         sides.insert(Side::Writers);
@@ -201,8 +218,12 @@ const fn holds_back(injection: &Injection) -> bool {
     )
 }
 
-/// When the workers that the fault did not strike served, each with the time that the fault lasted.
-fn others<'p>(facts: &'p Facts<'_>, parts: &'p [&Part<'_>]) -> impl Iterator<Item = (Moment, Moment)> + 'p {
+/// When those `of` them that the fault did not strike served, each with the time that the fault lasted.
+fn others<'p>(
+    facts: &'p Facts<'_>,
+    of: &'p BTreeSet<ProcessName>,
+    parts: &'p [&Part<'_>],
+) -> impl Iterator<Item = (Moment, Moment)> + 'p {
     let until = facts.run.hi;
     let windows = parts.iter().filter_map(move |part| part.lasting(until));
     let window = windows.reduce(|one, other| Moment { lo: one.lo.min(other.lo), hi: one.hi.max(other.hi) });
@@ -212,7 +233,7 @@ fn others<'p>(facts: &'p Facts<'_>, parts: &'p [&Part<'_>]) -> impl Iterator<Ite
             other => other.process() == Some(worker),
         })
     };
-    let unstruck = facts.workers.iter().filter(move |worker| !is_struck(worker));
+    let unstruck = of.iter().filter(move |worker| !is_struck(worker));
     let lives = unstruck.filter_map(|worker| facts.lives.get(worker)).flatten();
     lives.filter_map(move |life| Some((life.serving(until), window?)))
 }
@@ -233,8 +254,9 @@ pub(super) fn may_wipe(facts: &Facts<'_>, kind: &FaultKind) -> bool {
 
 /// Whether there was somebody to be suspected, and somebody to say so: for holders, a struck worker
 /// held a job at the onset, and the run went on until the sweeps after the fault had to find it (a run
-/// ends once all work is done, and a holder that is cut off goes on with it); for a fleet, its probes
-/// wait longer than the longest query.
+/// ends once all work is done, and a holder that is cut off goes on with it), and, where a beat that
+/// comes late revives what had expired, one who looks was there all the while and was not struck too; for
+/// a fleet, its probes wait longer than the longest query.
 fn exposed(facts: &Facts<'_>, pipeline: &Pipeline, parts: &[&Part<'_>]) -> bool {
     match facts.subject {
         Subject::Fleet => {
@@ -242,13 +264,20 @@ fn exposed(facts: &Facts<'_>, pipeline: &Pipeline, parts: &[&Part<'_>]) -> bool 
             // What strikes some of the workers is hidden whenever another one's beat is the last.
             let of_workers = parts.iter().filter_map(|part| part.onset.injection?.process());
             let of_workers = of_workers.filter(|process| facts.workers.contains(*process)).count() > 0;
-            let hidden = of_workers && others(facts, parts).any(|(serving, window)| serving.meets(window));
+            let hidden = of_workers
+                && others(facts, &facts.workers, parts).any(|(serving, window)| serving.meets(window));
             patience > pipeline.checker.longest_query() && !facts.probes.is_empty() && !hidden
         }
         Subject::Holder => parts.iter().any(|part| {
             let Some(onset) = part.onset.done.map(|done| done.effective) else { return false };
-            let watched = part.lasting(facts.run.hi).map(|lasting| lasting.hi + pipeline.silence_seen());
+            let watched = part.lasting(facts.run.hi).map(|lasting| lasting.hi + pipeline.seen_within());
             if watched.is_none_or(|until| until > facts.run.hi) {
+                return false;
+            }
+            let watches = |(serving, window): (Moment, Moment)| {
+                serving.contains(window.lo) && serving.contains(window.hi)
+            };
+            if !pipeline.is_lock() && !others(facts, &facts.lookers, parts).any(watches) {
                 return false;
             }
             let claims = facts

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::check::faults::{self, Faults};
+use crate::check::faults::{self, Faults, Part, stands_between};
 use crate::check::host::Host;
 use crate::check::life::{self, Life, Lives};
 use crate::check::measure::{Moment, overlap, union};
@@ -24,6 +24,8 @@ pub(super) struct Facts<'a> {
     pub run: Moment,
     /// Those whose life the probes ask for.
     pub workers: BTreeSet<ProcessName>,
+    /// Those who look for the dead: a sweeper, or the workers themselves.
+    pub lookers: BTreeSet<ProcessName>,
     pub subject: Subject,
     /// Where the beats are, if that can be told.
     pub beat_store: Option<Store>,
@@ -89,6 +91,7 @@ impl<'a> Facts<'a> {
             host: Host::of(history),
             run,
             workers: workers(scenario),
+            lookers: lookers(scenario),
             subject: subject(scenario),
             beat_store: beat_store(scenario),
             probes,
@@ -106,19 +109,54 @@ impl<'a> Facts<'a> {
         self.lives.iter().filter(move |(name, _)| is_member(name)).flat_map(|(_, lives)| lives)
     }
 
-    /// How long in the window a lasting fault was in force, or (for holders, of which another must
-    /// sweep and take over) no worker was there. `None`: neither touched it, nor the time `before` it.
-    pub fn disturbance(&self, window: Moment, before: Span) -> Option<Span> {
+    /// How long in the window a lasting fault was in force, or nobody was there who is needed
+    /// (`without`). `None`: neither touched it, nor a fault the time `before` it.
+    ///
+    /// For holders, each time that the lookers' way to the store was cut counts for more than it lasted.
+    /// It is in force until their clients are connected again. And a look that fails is not repeated, the
+    /// next one is: of looks S apart the last good one may come S before it and the next S after it, so
+    /// the gap between them is S longer than what it lasted and S.
+    pub fn disturbance(&self, window: Moment, before: Span, without: Span) -> Option<Span> {
         let until = self.run.hi;
-        let lasting = union(self.faults.values().filter_map(|part| part.lasting(until)));
-        let touched = overlap(Moment { lo: window.lo - before, hi: window.hi }, &lasting);
-        let serving = union(self.lives_of(None).map(|life| life.serving(until)));
-        let alone = match self.subject {
-            Subject::Holder => window.length() - overlap(window, &serving),
-            Subject::Fleet => Span::ZERO,
-        };
-        let extra = overlap(window, &lasting) + alone;
+        let cuts: Vec<Moment> = self.faults.values().filter_map(|part| self.cut(part)).collect();
+        let cuts = union(cuts);
+        let all =
+            union(self.faults.values().filter_map(|part| part.lasting(until)).chain(cuts.iter().copied()));
+        let touched = overlap(Moment { lo: window.lo - before, hi: window.hi }, &all);
+        let failed = cuts.iter().filter(|cut| cut.meets(window)).count() as u64;
+        let period = self.scenario.fleet.pipeline.as_ref().map_or(Span::ZERO, |p| p.checker.period());
+        let extra = overlap(window, &all) + period.saturating_mul(failed) + without;
         (!touched.is_zero() || !extra.is_zero()).then_some(extra)
+    }
+
+    /// The time in which a looker's way to the store was cut by the fault, and its client not back.
+    fn cut(&self, part: &Part<'_>) -> Option<Moment> {
+        let injection = part.onset.injection.filter(|injection| faults::cuts(injection))?;
+        let struck = self.lookers.iter().any(|looker| stands_between(injection, looker, self.beat_store));
+        let lasting = part.lasting(self.run.hi).filter(|_| struck && self.subject == Subject::Holder)?;
+        Some(Moment { hi: lasting.hi + self.scenario.fleet.reconnects_within(), ..lasting })
+    }
+
+    /// How long in the window nobody was there who could find a holder dead.
+    pub fn unwatched(&self, window: Moment) -> Span {
+        self.without(&self.lookers, window)
+    }
+
+    /// How long in the window nobody was there who could find a holder dead, or nobody who could take
+    /// its job up.
+    pub fn unserved(&self, window: Moment) -> Span {
+        let without_workers = self.without(&self.workers, window);
+        if self.lookers == self.workers { without_workers } else { self.unwatched(window) + without_workers }
+    }
+
+    /// A probe of a whole fleet needs none of it.
+    fn without(&self, needed: &BTreeSet<ProcessName>, window: Moment) -> Span {
+        if self.subject == Subject::Fleet {
+            return Span::ZERO;
+        }
+        let lives = needed.iter().filter_map(|name| self.lives.get(name)).flatten();
+        let serving = union(lives.map(|life| life.serving(self.run.hi)));
+        window.length() - overlap(window, &serving)
     }
 
     /// The longest time of a probe that was answered in the window.
@@ -173,6 +211,13 @@ fn workers(scenario: &Scenario) -> BTreeSet<ProcessName> {
     let by_role = names(&crate::scenario::ProcessSpec::works_on_jobs);
     let by_shape = names(&|process| !process.serves_http);
     [by_role, by_shape].into_iter().find(|names| !names.is_empty()).unwrap_or_else(|| names(&|_| true))
+}
+
+/// Processes whose role is to look for the dead; else the workers do.
+fn lookers(scenario: &Scenario) -> BTreeSet<ProcessName> {
+    let sweepers = scenario.fleet.processes.iter().filter(|process| process.sweeps());
+    let sweepers: BTreeSet<ProcessName> = sweepers.map(|process| process.name.clone()).collect();
+    if sweepers.is_empty() { workers(scenario) } else { sweepers }
 }
 
 fn subject(scenario: &Scenario) -> Subject {

@@ -121,6 +121,11 @@ fn needs_heal(injection: &Injection) -> bool {
     }
 }
 
+/// Whether it breaks connections, or lets commands hang.
+pub(super) const fn cuts(injection: &Injection) -> bool {
+    matches!(injection, Injection::StoreDown { .. } | Injection::Toxic { .. } | Injection::Trouble { .. })
+}
+
 pub(super) fn receipts(scenario: &Scenario, faults: &Faults<'_>) -> Vec<FaultReceipt> {
     let part_receipt = |(&(fault, part), halves): (&(FaultId, u16), &Part<'_>)| FaultReceipt {
         fault,

@@ -98,7 +98,7 @@ fn outages(facts: &Facts<'_>) -> Vec<Moment> {
         .fleet
         .pipeline
         .as_ref()
-        .map_or(Span::ZERO, |pipeline| pipeline.silence_seen().max(pipeline.expiry.effective()));
+        .map_or(Span::ZERO, |pipeline| pipeline.seen_within().max(pipeline.expiry.effective()));
     let lasting = facts.faults.values().filter_map(|part| match part.onset.injection? {
         Injection::StoreDown { store, .. } if facts.beat_store.is_none_or(|beats| beats == *store) => {
             part.lasting(facts.run.hi)

@@ -59,7 +59,8 @@ pub(super) fn measure(facts: &Facts<'_>, taken: &[Taken<'_>]) -> Recovery {
             done_until = done;
             let again = blows[index + 1..].iter().filter(|again| again.effect.lo <= done);
             let again: Vec<&Blow<'_>> = again.filter(|again| again.claim != blow.claim).collect();
-            recovery.measured.push(measurement(facts, job, story, (blow, &again), done, longest));
+            let lost = lost_claims(taken, (job, story), blow, &again, done);
+            recovery.measured.push(measurement(facts, job, story, (blow, &again, lost), done, longest));
             recovery.parts.push(parts(facts, job, story, blow, done));
         }
     }
@@ -229,6 +230,25 @@ fn done_after(story: &Story<'_>, blow: &Blow<'_>) -> Option<Instant> {
     story.done.iter().copied().find(|done| *done > blow.effect.hi)
 }
 
+/// How often the job was taken, while it waited to be done again, from nobody that is known of: a claim
+/// whose reply came to nobody, for its worker was gone by then, holds the job as a dead holder would.
+fn lost_claims(
+    taken: &[Taken<'_>],
+    (job, story): (&JobId, &Story<'_>),
+    blow: &Blow<'_>,
+    again: &[&Blow<'_>],
+    done: Instant,
+) -> u64 {
+    let known = |at: Moment| [blow].iter().chain(again).any(|blow| blow.suspicion == Some(at));
+    let held = |taken: &Taken<'_>| {
+        let holder = taken.claim.and_then(|claim| story.claims.get(claim));
+        holder.is_some_and(|holder| holder.end.is_none_or(|(end, _)| end > taken.at.lo))
+    };
+    let between = |taken: &Taken<'_>| taken.at.lo > blow.effect.hi && taken.at.hi <= done;
+    let lost = taken.iter().filter(|taken| taken.job == job && between(taken));
+    lost.filter(|taken| !known(taken.at) && !held(taken)).count() as u64
+}
+
 /// The next claim, if the job was done under it.
 fn reclaim<'s>(story: &'s Story<'_>, blow: &Blow<'_>, done: Instant) -> Option<&'s Claim<'s>> {
     story.claims.get(blow.claim + 1..)?.iter().find(|claim| claim.at >= blow.effect.lo && claim.at <= done)
@@ -266,7 +286,7 @@ fn measurement(
     facts: &Facts<'_>,
     job: &JobId,
     story: &Story<'_>,
-    (blow, again): (&Blow<'_>, &[&Blow<'_>]),
+    (blow, again, lost): (&Blow<'_>, &[&Blow<'_>], u64),
     done: Instant,
     longest: Span,
 ) -> Measurement {
@@ -275,8 +295,8 @@ fn measurement(
     let limits = match facts.scenario.expect.recovery_time {
         TimeExpect::Within(interval) => Some(interval.into()),
         // Whoever took the job up was struck in his turn: it was to be found and taken up once more.
-        _ => again.iter().fold(model_limits(facts, story, blow, window, longest), |limits, again| {
-            let (limits, once_more) = (limits?, model_limits(facts, story, again, window, longest)?);
+        _ => again.iter().fold(model_limits(facts, story, (blow, lost), window, longest), |limits, again| {
+            let (limits, once_more) = (limits?, model_limits(facts, story, (again, 0), window, longest)?);
             let max = limits.max.and_then(|max| Some(max + once_more.max?));
             Some(Limits { max, ..limits })
         }),
@@ -292,11 +312,12 @@ fn measurement(
 }
 
 /// Detection (or, after a failed attempt, the retry's delay) + requeue + claim + rest of the job; a
-/// fault that lasts holds it up for as long. `None` where the pipeline is not about single jobs.
+/// fault that lasts holds it up for as long, and each lost claim for a detection and a claim more. `None`
+/// where the pipeline is not about single jobs.
 fn model_limits(
     facts: &Facts<'_>,
     story: &Story<'_>,
-    blow: &Blow<'_>,
+    (blow, lost): (&Blow<'_>, u64),
     window: Moment,
     longest_job: Span,
 ) -> Option<Limits> {
@@ -330,8 +351,9 @@ fn model_limits(
             Interval::new(Span::ZERO, rest.max() + longest_job)
         }
     };
-    let limits = Limits::from(total);
-    Some(match facts.disturbance(window, pipeline.expiry.effective()) {
+    let once_more = (bounds.detection + bounds.requeue + bounds.claim).max().saturating_mul(lost);
+    let limits = Limits::from(Interval::new(total.min(), total.max() + once_more));
+    Some(match facts.disturbance(window, pipeline.expiry.effective(), facts.unserved(window)) {
         Some(extra) => Limits { min: Span::ZERO, ..limits.disturbed(extra) },
         None if blow.suspicion.is_none() => Limits { min: Span::ZERO, ..limits },
         None => limits,
@@ -366,6 +388,7 @@ fn longest_job(facts: &Facts<'_>) -> Span {
         [Claim { at, end: Some((end, ClaimEnd::Completed)), .. }] => Some(Moment { lo: *at, hi: *end }),
         _ => None,
     });
-    let undisturbed = in_one_go.filter(|attempt| facts.disturbance(*attempt, Span::ZERO).is_none());
+    let undisturbed = in_one_go
+        .filter(|attempt| facts.disturbance(*attempt, Span::ZERO, facts.unserved(*attempt)).is_none());
     undisturbed.map(Moment::length).fold(nominal, Span::max)
 }

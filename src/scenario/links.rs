@@ -1,13 +1,21 @@
-//! The links of a fleet: who connects to what; and who of it works on jobs.
+//! The links of a fleet: who connects to what; who of it works on jobs, and who looks for the dead.
 
 use crate::names::{Endpoint, Link, PRODUCER, Store};
-use crate::scenario::{Enqueue, Fleet, ProcessSpec};
+use crate::protocol::settings::RECONNECT_MAX;
+use crate::scenario::{Enqueue, Fleet, ProcessSpec, Program};
+use crate::time::Span;
 
 impl ProcessSpec {
     /// Whether its role is to work on jobs. A foreign fleet's may do so under any name.
     #[must_use]
     pub fn works_on_jobs(&self) -> bool {
         is_worker_role(&self.role)
+    }
+
+    /// Whether its role is to look for workers that have died.
+    #[must_use]
+    pub fn sweeps(&self) -> bool {
+        self.role == "sweeper"
     }
 }
 
@@ -44,6 +52,20 @@ impl Fleet {
             Enqueue::Http { process, .. } => Endpoint::Process(process.clone()),
         };
         Link { from: PRODUCER.into(), to }
+    }
+
+    /// How long after a store or a link is back the clients of it may still be without a connection: an
+    /// attempt that was made into the void lasts for the client's patience, and the wait before the next
+    /// one for [`RECONNECT_MAX`] at most. A command that hung is given up as late. Zero for a foreign
+    /// fleet, whose clients are not known.
+    #[must_use]
+    pub fn reconnects_within(&self) -> Span {
+        let patience = self.processes.iter().filter_map(|process| match &process.program {
+            Program::Reference { settings, .. } => Some(settings.patience()),
+            Program::Table { settings, .. } => Some(settings.patience),
+            Program::External { .. } => None,
+        });
+        patience.max().map_or(Span::ZERO, |patience| patience + RECONNECT_MAX)
     }
 
     /// Whether the fleet is the reference fleet, whose tables the harness makes.

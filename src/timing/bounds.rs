@@ -121,6 +121,11 @@ impl Pipeline {
     /// Claim: a free worker asks within the claim poll. If there is none, all `slots` are at work on
     /// the jobs ahead, whose work is at most `ahead · longest`, so a slot is free within
     /// `ahead · longest / slots`.
+    ///
+    /// How tight: with nothing ahead `tests/bounds` reaches both ends within 1 %. With jobs ahead the
+    /// upper end is reached only if all of them are served first and each takes the longest: it is loose
+    /// by the work of those that come after the job, for the order in which a store gives jobs out, and
+    /// what is left of each, are not parameters of the pipeline.
     #[must_use]
     pub fn recovery(&self, work: &Work) -> Option<RecoveryBounds> {
         let Requeue::After(requeue) = self.recovery.requeue else { return None };

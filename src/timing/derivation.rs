@@ -187,7 +187,14 @@ impl Steps<'_> {
         }
         match margins.silence_seen {
             Some(seen) => {
-                self.push("pause certainly seen, from", "detection, at most", "", seen.to_string());
+                // Of a lock: it ends, and cannot be renewed.
+                let is_detection = self.pipeline.detection(Span::ZERO).most() == Some(seen);
+                let formula = match (is_detection, self.pipeline.beat.latency.is_zero()) {
+                    (true, _) => "detection, at most",
+                    (false, true) => "E",
+                    (false, false) => "E + l",
+                };
+                self.push("pause certainly seen, from", formula, "", seen.to_string());
             }
             None if margins.silence_tolerated.is_some() => {
                 self.push("pause certainly seen, from", "no bound", "", "none");

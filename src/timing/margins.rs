@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::{Interval, Span};
 use crate::timing::quantity::Quantity;
-use crate::timing::{Checker, Pipeline, Rhythm, Subject};
+use crate::timing::{Checker, Expiry, Pipeline, Rhythm, Subject};
 
 /// All tolerances of a pipeline. `None`: there is no beat, no expiry or no checker to ask this of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +66,7 @@ impl Pipeline {
         Margins {
             silence_unseen: beats.then(|| self.silence_unseen(Span::ZERO)),
             silence_tolerated: looked_at.then(|| self.silence_tolerated(Span::ZERO)),
-            silence_seen: looked_at.then(|| self.detection(Span::ZERO).most()).flatten(),
+            silence_seen: looked_at.then(|| self.silence_surely_seen()).flatten(),
             beats_lost_until_expired: beats.then(|| self.beats_lost_until_expired()),
             beats_lost_until_suspected: looked_at.then(|| self.beats_lost_until_suspected()),
             skew_tolerated: self.skew_tolerated(Span::ZERO),
@@ -99,11 +99,41 @@ impl Pipeline {
             .minus(self.gap::<Q>().plus(Q::of("w", lateness)))
     }
 
-    /// The silence from which on a suspicion is certain: the upper end of [`Self::detection`], since
-    /// until it ends a silence and a crash look the same. [`Span::MAX`] where none is ever certain.
+    /// The silence from which on a suspicion is certain; [`Span::MAX`] where none ever is.
+    ///
+    /// A beat that is written again ends the doubt, so a look must come first: the upper end of
+    /// [`Self::detection`], since until it ends a silence and a crash look the same. (Where the silent one
+    /// looks itself, and oftener than it beats, its own look may come before its own beat when it wakes,
+    /// so a shorter silence is seen too: then this is loose by up to `h − S`.)
+    ///
+    /// A lock that has ended cannot be renewed: who wakes after its end has lost the job, and a sweep
+    /// takes it, be it long after. The last renewal arrived at most l after the silence began, so the
+    /// lock ends within `E + l` of that.
     #[must_use]
     pub fn silence_seen(&self) -> Span {
+        self.silence_surely_seen().unwrap_or(Span::MAX)
+    }
+
+    fn silence_surely_seen(&self) -> Option<Span> {
+        let detected = self.detection(Span::ZERO).most()?;
+        Some(if self.is_lock() { self.expiry.effective() + self.beat.latency } else { detected })
+    }
+
+    /// The time after which a crash, or a silence that has gone on, has been seen: the upper end of
+    /// [`Self::detection`], or [`Span::MAX`].
+    #[must_use]
+    pub fn seen_within(&self) -> Span {
         self.detection(Span::ZERO).most().unwrap_or(Span::MAX)
+    }
+
+    /// Whether what expires is a lock with a token, whose renewal is refused once it has ended. Of the
+    /// systems in the catalogue those are the ones that sweep in two phases over a TTL (BullMQ's way). Of
+    /// any other TTL the model does not know whether a late beat revives it, and takes it that one does:
+    /// then less is certain.
+    #[must_use]
+    pub fn is_lock(&self) -> bool {
+        let two_phase = matches!(&self.checker, Checker::Sweep(sweep) if sweep.two_phase);
+        self.subject == Subject::Holder && two_phase && matches!(self.expiry, Expiry::Ttl(_))
     }
 
     /// How likely a silence is seen that begins at a uniformly random phase of beats and sweeps.
@@ -113,7 +143,8 @@ impl Pipeline {
     /// `clamp((a + P − E − r·b)/S, 0, 1)`, or 0 or 1 if somebody asks all the time. With `x = P − E −
     /// r·b` the mean over a is `(1/g)∫ clamp((a + x)/S, 0, 1) da`, a quadratic in pieces. It grows with g,
     /// so a rhythm with a shortest and a longest gap gives a least and a most. Two-phase sweeps take
-    /// max(E, S) for E. A lock that ended cannot be renewed: then this is only the least.
+    /// max(E, S) for E. A lock is lost at `L + E`, whenever the sweep comes: its S is zero. Of another
+    /// holder's TTL it is not known whether it can be renewed: then this is only the least.
     #[must_use]
     pub fn silence_seen_share(&self, silence: Span) -> Option<SeenShare> {
         if !self.beats() {
@@ -122,6 +153,7 @@ impl Pipeline {
         let (expiry, period) = match &self.checker {
             Checker::Nobody | Checker::Chance { .. } => return None,
             Checker::OnDemand(asked) => (self.expiry.effective() + asked.retry_time(), asked.every),
+            Checker::Sweep(_) if self.is_lock() => (self.expiry.effective(), Span::ZERO),
             Checker::Sweep(sweep) if sweep.two_phase => {
                 (self.expiry.effective().max(sweep.period), sweep.period)
             }
@@ -130,8 +162,8 @@ impl Pipeline {
         let over = silence.as_secs_f64() - expiry.as_secs_f64();
         let share = |gap: Span| mean_share(over, period.as_secs_f64(), gap.as_secs_f64());
         let (least, most) = (share(self.interval_min()), share(self.interval() + self.slack()));
-        let is_lock = self.subject == Subject::Holder && self.expiry.ttl().is_some();
-        Some(SeenShare { least: least.min(most), most: if is_lock && most > 0.0 { 1.0 } else { most } })
+        let may_be_lock = self.subject == Subject::Holder && self.expiry.ttl().is_some() && !self.is_lock();
+        Some(SeenShare { least: least.min(most), most: if may_be_lock && most > 0.0 { 1.0 } else { most } })
     }
 
     /// How many beats in a row must be lost for a validity to end: `⌈(E − slack)/h⌉ − 1`.

@@ -306,8 +306,8 @@ mod tests {
             ("S0, a long pause of the api", s0_new(), pause_of(60), Side::Reader, Undecided),
             ("S3, pause below E − h", s3(), pause_of(14), Side::Writers, Tolerated),
             ("S3, pause at E − h", s3(), pause_of(15), Side::Writers, Undecided),
-            ("S3, pause up to a failover", s3(), pause_of(89), Side::Writers, Undecided),
-            ("S3, pause above all", s3(), pause_of(90), Side::Writers, CertainlySeen),
+            ("S3, pause just below E", s3(), pause_of(29), Side::Writers, Undecided),
+            ("S3, pause in which the lock ends", s3(), pause_of(30), Side::Writers, CertainlySeen),
             (
                 "S0, an outage within the wait",
                 s0_new(),

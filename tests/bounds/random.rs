@@ -25,8 +25,8 @@ struct Finding {
     note: String,
 }
 
-/// `SYNCOPE_RANDOM_SCENARIOS` says how many, `SYNCOPE_RANDOM_SERIES` which, and `SYNCOPE_RANDOM_SHOWN`
-/// how many findings are made small and shown.
+/// `SYNCOPE_RANDOM_SCENARIOS` says how many, `SYNCOPE_RANDOM_SERIES` of which series, `SYNCOPE_RANDOM_FROM`
+/// from which number on, and `SYNCOPE_RANDOM_SHOWN` how many findings are made small and shown.
 #[test]
 fn no_run_of_a_random_scenario_leaves_the_models_bounds() {
     let (count, series) = (number("SYNCOPE_RANDOM_SCENARIOS", 40), number("SYNCOPE_RANDOM_SERIES", 1));
@@ -79,13 +79,13 @@ fn number(name: &str, otherwise: u64) -> u64 {
 
 /// `mutate` changes the scenario for the judge, not for the run. Findings in order of their number.
 fn run(series: u64, count: u64, mutate: &(dyn Fn(&mut Scenario) + Sync)) -> (Tally, Vec<Finding>) {
-    let next = AtomicU64::new(0);
+    let (next, from) = (AtomicU64::new(0), number("SYNCOPE_RANDOM_FROM", 0));
     let all = Mutex::new((Tally::default(), Vec::new()));
     let work = || {
         let (mut tally, mut findings) = (Tally::default(), Vec::new());
         loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= count {
+            let number = from + next.fetch_add(1, Ordering::Relaxed);
+            if number >= from + count {
                 break;
             }
             let (draft, seed) = generate::draft(series, number);

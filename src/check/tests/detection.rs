@@ -102,17 +102,21 @@ fn late_beats_lower_the_lower_end_by_what_they_were_late() {
 
 /// `worker-1` is killed at 40 s while it holds a job, which the queue takes at `taken`.
 fn holder_killed(taken: Option<u64>) -> Run {
-    let mut run = Run::s3(150_000);
+    holder_killed_in(150_000, taken)
+}
+
+fn holder_killed_in(end: u64, taken: Option<u64>) -> Run {
+    let mut run = Run::s3(end);
     run.enqueue(1_000, "job-1", EnqueueOutcome::Acknowledged).claim(39_000, "worker-1", "job-1");
     run.kill(40_000, "worker-1");
     match taken {
         Some(taken) => {
-            run.stalls(0, 150_000, &[(taken, "job-1")]);
+            run.stalls(0, end, &[(taken, "job-1")]);
             run.claim(taken + 200, "worker-2", "job-1").complete(taken + 3_000, "worker-2", "job-1");
             run.state("job-1", 1, false, &[]);
         }
         None => {
-            run.stalls(0, 150_000, &[]);
+            run.stalls(0, end, &[]);
         }
     }
     run
@@ -236,7 +240,8 @@ fn a_worker_that_leaves_beats_to_its_end() {
 #[test]
 fn a_job_that_the_store_may_have_lost_is_not_owed_a_detection() {
     for (durability, verdict) in [(RedisDurability::None, Pass), (RedisDurability::Aof, Fail)] {
-        let mut run = holder_killed(None);
+        // An outage costs a second and a sweep.
+        let mut run = holder_killed_in(200_000, None);
         run.scenario.stack.redis.as_mut().expect("it has one").durability = durability;
         let (store, how) = (Store::Redis, OutageKind::Kill);
         let id = run.fault(FaultKind::Outage { store, how, lasting: ms(1_000) });

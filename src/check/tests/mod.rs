@@ -3,6 +3,7 @@
 mod claims;
 mod counts;
 mod detection;
+mod disturbed;
 mod latency;
 mod mistakes;
 mod recovery;

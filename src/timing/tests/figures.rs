@@ -24,7 +24,7 @@ fn silences_lost_beats_skews_and_outages_have_their_thresholds() {
     for (pipeline, tolerated, seen, beats, skew, outage, certain) in [
         (s0_new(), 16, 31, [1, 2], Some(30), 15, false),
         (s0_old(), 0, 10, [0, 0], Some(5), 0, true),
-        (s3(), 15, 90, [1, 1], None, 15, false),
+        (s3(), 15, 30, [1, 1], None, 15, false),
     ] {
         assert_eq!(pipeline.silence_tolerated(Span::ZERO), secs(tolerated));
         assert_eq!(pipeline.silence_seen(), secs(seen));

@@ -1,7 +1,10 @@
 //! Each end of the model's bounds is reached within 1 %: the phases that lead there are searched for.
 
 mod heartbeat;
+mod holder;
+mod holders;
 mod queue;
+mod recovery;
 
 use syncope::check::{Judged, Verdict};
 use syncope::scenario::{Scenario, TimeExpect};

@@ -8,11 +8,13 @@ use syncope::history::log::History;
 use syncope::protocol::FleetEvent;
 
 use super::{bound, mutants, verdict_on_detection, within_a_hundredth};
+use crate::draft::System;
 use crate::virtual_time::{read, simulate};
 
 /// A world of two workers. Milliseconds, but for the settings' seconds.
 #[derive(Debug, Clone, Copy)]
 struct Phases {
+    system: System,
     lock_s: u64,
     sweep_s: u64,
     /// worker-2 is killed early, and back this long after: the phase of its stalled checks.
@@ -25,14 +27,16 @@ struct Phases {
 
 impl Phases {
     fn text(&self) -> String {
-        let Self { lock_s, sweep_s, second_back_ms, delay_ms, after_ms } = self;
+        let Self { system, lock_s, sweep_s, second_back_ms, delay_ms, after_ms } = self;
+        let (name, role) = (system.name(), system.role());
+        let pool = if *system == System::Pool { "worker_count: 1, " } else { "" };
         let delay_us = (delay_ms * 1_000.0) as u64;
         format!(
-            "name: tight\nfleet:\n  system: redis-queue\n  workers: 2\n  settings: {{lock_duration: {lock_s}s, \
+            "name: tight\nfleet:\n  system: {name}\n  workers: 2\n  settings: {{{pool}lock_duration: {lock_s}s, \
              stalled_interval: {sweep_s}s, claim_poll: 20ms, concurrency: 1}}\n\
              stack:\n  redis: {{durability: aof}}\n  postgres: {{}}\n\
              workload:\n  jobs: 1\n  arrival: {{every: 1s}}\n  steps: 40\n  delay: {delay_us}us\n  step_time: {{constant: 5s}}\nfaults:\n  \
-             - kill: {{target: {{process: worker-2}}, signal: KILL, restart_after: {second_back_ms}ms}}\n    \
+             - kill: {{target: {{process: {role}-2}}, signal: KILL, restart_after: {second_back_ms}ms}}\n    \
              when: {{at: 100ms}}\n  \
              - kill: {{target: {{holder_of: job-1}}, signal: KILL, restart_after: 200s}}\n    \
              when: {{claimed: {{job: job-1, after: {after_ms}ms}}}}\nexpect: {{duplicated: any}}\n"
@@ -92,24 +96,30 @@ fn approach(
     (found, miss, mutant)
 }
 
-const SETTINGS: [(u64, u64); 3] = [(30, 30), (10, 30), (30, 10)];
+const SETTINGS: [(System, u64, u64); 4] = [
+    (System::Queue, 30, 30),
+    (System::Queue, 10, 30),
+    (System::Queue, 30, 10),
+    // A pool of one worker, with the same queue.
+    (System::Pool, 30, 30),
+];
 
 impl Phases {
     /// The holder is killed right after a renewal that comes when `2 · rounds` sweeps have been.
-    fn of(lock_s: u64, sweep_s: u64, rounds: u64) -> Self {
+    fn of((system, lock_s, sweep_s): (System, u64, u64), rounds: u64) -> Self {
         let renewals = (2 * rounds * sweep_s) / (lock_s / 2);
         let after_ms = renewals * lock_s * 500 + 20;
-        Self { lock_s, sweep_s, second_back_ms: 50, delay_ms: 1_000.0, after_ms }
+        Self { system, lock_s, sweep_s, second_back_ms: 50, delay_ms: 1_000.0, after_ms }
     }
 }
 
 #[test]
 fn the_lower_end_is_reached() {
-    for (lock_s, sweep_s) in SETTINGS {
+    for (system, lock_s, sweep_s) in SETTINGS {
         let rounds = lock_s / 2 / sweep_s + 1;
         // Which worker gets the job is the seed's affair; the other one sweeps.
         let tried = (1..=8).map(|seed| {
-            let mut phases = Phases::of(lock_s, sweep_s, rounds);
+            let mut phases = Phases::of((system, lock_s, sweep_s), rounds);
             // Right before the next renewal.
             phases.after_ms += lock_s * 500 - 40;
             approach(phases, seed, |(least, _)| least, 1)
@@ -123,14 +133,14 @@ fn the_lower_end_is_reached() {
 
 #[test]
 fn the_upper_end_is_reached_when_the_sweeper_dies_with_its_victim() {
-    for (lock_s, sweep_s) in SETTINGS {
+    for (system, lock_s, sweep_s) in SETTINGS {
         let rounds = lock_s / 2 / sweep_s + 1;
         // What the model adds for a sweeper that meets its own guard, as the reference queue's never does.
         let beyond = (lock_s.max(sweep_s) - sweep_s).min(sweep_s);
         // worker-2 asks just before the guard ends, and again a whole interval later.
         let tried = (0..20).map(|step| {
             let second_back_ms = rounds * sweep_s * 1_000 - 620 + step * 15;
-            let phases = Phases { second_back_ms, ..Phases::of(lock_s, sweep_s, rounds) };
+            let phases = Phases { second_back_ms, ..Phases::of((system, lock_s, sweep_s), rounds) };
             approach(phases, 1, |(_, most)| most - beyond as f64 * 1e9, 0)
         });
         let (found, miss, mutant) = nearest(tried);
