@@ -56,13 +56,21 @@ impl<O, T: Ord + Copy> Desk<O, T> {
     }
 
     pub fn poll(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        let output = self.outputs.pop_front();
+        if self.outputs.is_empty() {
+            // Begins anew at the front, so that a desk does not wander through all of its memory.
+            self.outputs.clear();
+        }
+        output
     }
 
     /// Who waits for this reply; `None` if nobody does any more. Says so when a store begins to fail:
     /// an outage is one event, not one for each command that it meets.
     pub fn take<R>(&mut self, id: CommandId, result: &Result<R, StoreError>) -> Option<O> {
         let (_, owner, store) = self.pending.remove(self.place(id)?)?;
+        if self.pending.is_empty() {
+            self.pending.clear();
+        }
         let failed_before = std::mem::replace(&mut self.failing[store as usize], result.is_err());
         if let (Err(error), false) = (result, failed_before) {
             self.emit(FleetEvent::StoreFailed { store, error: error.to_string() });

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::backend::Action;
 use crate::fault::Stage;
-use crate::history::{EnqueueOutcome, Event, FinalState, Phase, Sample, What};
+use crate::history::{EnqueueOutcome, Event, Phase, Sample, What};
 use crate::names::{JobId, ProcessName};
 use crate::protocol::FleetEvent;
 use crate::run::faults::{Dated, FaultRun};
@@ -45,8 +45,10 @@ pub struct Conductor<'s> {
     /// The last answer of a fleet-level probe.
     believed_alive: Option<bool>,
     asked: u64,
-    outcomes: BTreeMap<JobId, EnqueueOutcome>,
-    states: BTreeMap<JobId, FinalState>,
+    jobs: BTreeMap<JobId, JobSeen>,
+    /// Jobs whose enqueuing was answered, and of those that were acknowledged the ones that have not ended.
+    answered: u64,
+    unended: u64,
     collecting: Option<Instant>,
     next_collect: Instant,
     last_heal: Instant,
@@ -54,6 +56,21 @@ pub struct Conductor<'s> {
     actions: VecDeque<Action>,
     notes: VecDeque<What>,
     over: bool,
+}
+
+/// What is known of a job so far.
+#[derive(Debug, Clone, Copy, Default)]
+struct JobSeen {
+    /// Whether the answer to its enqueuing was an acknowledgement, once there is one.
+    acknowledged: Option<bool>,
+    /// By the last reading of the stores.
+    ended: bool,
+}
+
+impl JobSeen {
+    fn is_unended(self) -> bool {
+        self.acknowledged == Some(true) && !self.ended
+    }
 }
 
 impl<'s> Conductor<'s> {
@@ -74,8 +91,9 @@ impl<'s> Conductor<'s> {
             steady: 0,
             believed_alive: None,
             asked: 0,
-            outcomes: BTreeMap::new(),
-            states: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            answered: 0,
+            unended: 0,
             collecting: None,
             next_collect: now,
             last_heal: now,
@@ -173,10 +191,12 @@ impl<'s> Conductor<'s> {
             }
             What::Probe { sample, .. } => self.probed(sample),
             What::EnqueueAnswered { job, outcome, .. } => {
-                self.outcomes.insert(job.clone(), outcome.clone());
+                let acknowledged = *outcome == EnqueueOutcome::Acknowledged;
+                self.saw(job, |seen| seen.acknowledged = Some(acknowledged));
             }
             What::JobState { job, state } => {
-                self.states.insert(job.clone(), state.clone());
+                let ended = state.effects > 0 || state.failed;
+                self.saw(job, |seen| seen.ended = ended);
             }
             What::Collected { .. } => self.collected(),
             What::FaultDone { order, .. } | What::FaultUnproved { order, .. }
@@ -192,6 +212,19 @@ impl<'s> Conductor<'s> {
         }
         self.dispatch(orders);
         self.advance();
+    }
+
+    fn saw(&mut self, job: &JobId, change: impl FnOnce(&mut JobSeen)) {
+        // With each event it is asked whether all have ended, so that is counted as it changes.
+        let seen = match self.jobs.get_mut(job) {
+            Some(seen) => seen,
+            None => self.jobs.entry(job.clone()).or_default(),
+        };
+        self.answered -= u64::from(seen.acknowledged.is_some());
+        self.unended -= u64::from(seen.is_unended());
+        change(seen);
+        self.answered += u64::from(seen.acknowledged.is_some());
+        self.unended += u64::from(seen.is_unended());
     }
 
     fn probed(&mut self, sample: &Sample) {
@@ -395,13 +428,7 @@ impl<'s> Conductor<'s> {
     }
 
     fn all_ended(&self) -> bool {
-        self.arrivals.is_empty()
-            && self.outcomes.len() as u64 == self.asked
-            && self
-                .outcomes
-                .iter()
-                .filter(|(_, outcome)| **outcome == EnqueueOutcome::Acknowledged)
-                .all(|(job, _)| self.states.get(job).is_some_and(|state| state.effects > 0 || state.failed))
+        self.arrivals.is_empty() && self.answered == self.asked && self.unended == 0
     }
 
     fn collect_if_due(&mut self) {

@@ -21,6 +21,8 @@ pub struct Postgres {
     /// In the order in which they were first named.
     jobs: Vec<Job>,
     tables: table::Tables,
+    /// Counts what may have changed a row.
+    changes: u64,
     running: bool,
     /// The sweeper's role may not update.
     sweeps_refused: bool,
@@ -85,6 +87,7 @@ impl Postgres {
             index: Index::default(),
             jobs: Vec::new(),
             tables: table::Tables::default(),
+            changes: 0,
             running: true,
             sweeps_refused: false,
         }
@@ -161,6 +164,12 @@ impl Postgres {
         states
     }
 
+    /// As long as this stays the same, so does what [`Postgres::effects`] says.
+    #[must_use]
+    pub const fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// Every job that was ever named, in that order; some may have no rows.
     #[must_use]
     pub fn jobs(&self) -> &[Job] {
@@ -195,7 +204,9 @@ impl Postgres {
         self.index.get(id).map(|place| &self.jobs[*place as usize])
     }
 
+    /// To be changed.
     fn job(&mut self, id: &JobId) -> &mut Job {
+        self.changes += 1;
         let place = match self.index.get(id) {
             Some(place) => *place as usize,
             None => {

@@ -9,21 +9,23 @@ use crate::protocol::settings::{RECONNECT_MAX, RECONNECT_MIN};
 use crate::protocol::{Command, CommandId, Reply, StoreError};
 use crate::time::{Instant, Span};
 
+/// Laid out as it is written: what every request looks at comes first, and lies together.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Client {
     pub owner: Owner,
-    pub wire: usize,
-    pub store: Store,
+    state: State,
+    in_flight: Vec<InFlight>,
+    timer_at: Option<Instant>,
     /// For a connection to be made, and for an answer.
     pub patience: Span,
+    pub wire: usize,
+    pub store: Store,
     /// Counts connections and their attempts, so that what belongs to an earlier one is known.
     epoch: u32,
-    state: State,
     backoff: Span,
-    in_flight: Vec<InFlight>,
     /// Waits for readiness: who, and until when.
     waiters: Vec<(Who, Instant)>,
-    timer_at: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -341,6 +343,6 @@ impl World {
     /// An answer that the client gives itself. Never within the question: the asker is not ready.
     fn answer_soon(&mut self, client: usize, who: Who, result: Result<Reply, StoreError>) {
         let life = self.life_of(self.clients[client].owner);
-        self.plan(self.now, Planned::Answer { client, life, who, result: Box::new(result) });
+        self.plan(self.now, Planned::Answer { client, life, answer: Box::new((who, result)) });
     }
 }

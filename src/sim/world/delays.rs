@@ -1,7 +1,7 @@
 //! How long the small things take that no scenario speaks of: a message on loopback, a wake-up, a
 //! start. Wall time; they do not scale.
 
-use crate::dist::Distribution;
+use crate::dist::{Distribution, Sampler};
 use crate::time::Span;
 
 /// tokio's timers fire at whole milliseconds from the start of their runtime, so that what repeats every
@@ -13,24 +13,25 @@ pub(super) const TICK: Span = Span::from_millis(1);
 #[derive(Debug)]
 pub(super) struct Delays {
     /// One way between a process and a store, through the proxy.
-    pub message: Distribution,
+    pub message: Sampler,
     /// A timer's lateness after the tick of its process that follows its time ([`TICK`]).
-    pub wake: Distribution,
+    pub wake: Sampler,
     /// From a process's start until it connects.
-    pub boot: Distribution,
+    pub boot: Sampler,
     /// From a start of the server until it answers.
-    pub redis_start: Distribution,
-    pub postgres_start: Distribution,
+    pub redis_start: Sampler,
+    pub postgres_start: Sampler,
     /// A statement of Postgres.
-    pub statement: Distribution,
+    pub statement: Sampler,
     /// The final state, read from the stores.
-    pub reading: Distribution,
+    pub reading: Sampler,
 }
 
 impl Default for Delays {
     fn default() -> Self {
-        let micros =
-            |min, max| Distribution::Uniform { min: Span::from_micros(min), max: Span::from_micros(max) };
+        let micros = |min, max| {
+            Distribution::Uniform { min: Span::from_micros(min), max: Span::from_micros(max) }.sampler()
+        };
         Self {
             message: micros(50, 250),
             wake: micros(100, 1_000),

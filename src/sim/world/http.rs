@@ -3,7 +3,7 @@
 use super::client::{Ask, Who};
 use super::process::State;
 use super::watch::Asked;
-use super::wire::{Message, User};
+use super::wire::{Message, Peer, User};
 use super::{Planned, World};
 use crate::fault::rules::DOWN;
 use crate::history::What;
@@ -177,10 +177,17 @@ impl World {
         }
     }
 
+    /// What waited at the port of a process that was paused.
+    pub(super) fn at_port(&mut self, conn: usize, message: Message) {
+        if let Peer::Process(process) = self.wires[self.conns[conn].wire].peer {
+            self.served_by_process(process, conn, message);
+        }
+    }
+
     /// A request has arrived at a process's port.
     pub(super) fn served_by_process(&mut self, process: usize, conn: usize, message: Message) {
-        let Some(message) =
-            self.unless_paused(Some(process), message, |message| Planned::AtPort { process, conn, message })
+        let Some(message) = self
+            .unless_paused(Some(process), message, |message| Planned::AtPort { conn: conn as u32, message })
         else {
             return;
         };

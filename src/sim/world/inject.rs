@@ -98,6 +98,7 @@ impl World {
         let how = misfit.as_ref().map_or("as it should be", Misfit::name);
         let proof = format!("{proof}; started: {how}");
         let starts = misfit != Some(Misfit::NoProgram);
+        self.misfits |= misfit.is_some();
         self.processes[process].misfit = misfit;
         if starts {
             self.start_process(process);

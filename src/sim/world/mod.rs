@@ -16,7 +16,7 @@ mod trouble;
 mod watch;
 mod wire;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use client::{Client, Owner, Request, Who};
 pub use clock::EPOCH;
@@ -103,23 +103,24 @@ impl Backend for SimBackend {
     }
 }
 
-/// What happens at its time.
+/// What happens at its time. Small, since the agenda moves it about: the indices of what there is a lot
+/// of have 32 bits, and what is rare is in a box.
 #[derive(Debug)]
 enum Planned {
     Boot { process: usize, life: u32 },
-    Wake { process: usize, life: u32, due: Instant },
+    Wake { process: u32, life: u32, due: Instant },
     Terminate { process: usize },
     Grace { process: usize, life: u32 },
     KillAfterGrace { process: usize, life: u32 },
     Upstream { conn: usize },
-    Reach { conn: usize, way: usize, message: Message },
+    Reach { conn: u32, way: u8, message: Message },
     Pump { conn: usize, way: usize },
-    Receive { conn: usize, message: Message },
-    AtPort { process: usize, conn: usize, message: Message },
+    Receive { conn: u32, message: Message },
+    AtPort { conn: u32, message: Message },
     Redial { client: usize, epoch: u32 },
     DialLimit { client: usize, epoch: u32 },
     ClientTimer { client: usize, at: Instant },
-    Answer { client: usize, life: u32, who: Who, result: Box<Result<Reply, StoreError>> },
+    Answer { client: usize, life: u32, answer: Box<(Who, Result<Reply, StoreError>)> },
     ExchangeLimit { exchange: usize },
     PageDone { process: usize, life: u32, conn: usize },
     MemoryRead { process: usize, life: u32 },
@@ -128,16 +129,16 @@ enum Planned {
     StoreReady { store: Store, order: Box<Order> },
     Occupied { number: u32, each: Span, every: Span },
     Unoccupied,
-    Expired { keys: Vec<String> },
+    Expired { keys: Box<[String]> },
     StatementLimit,
     Tick,
     AskArrives { ask: usize },
     AskLimit { ask: usize },
-    Sampled { ask: usize, saw: Saw },
+    Sampled { ask: u32, saw: Saw },
     WatchTick { watch: usize },
     WatchArrives { asked: Asked },
     WatchLimit { asked: Asked },
-    WatchHeard { asked: Asked, answer: Heard },
+    WatchHeard { asked: Asked, answer: Box<Heard> },
     Read,
 }
 
@@ -166,6 +167,8 @@ struct World {
     happened: u64,
     /// Processes that stand still.
     standing: u32,
+    /// Some process was once started wrongly.
+    misfits: bool,
     /// Processes started so far.
     pids: u32,
     harness: ProcessName,
@@ -211,6 +214,7 @@ impl World {
             boxes: Vec::new(),
             happened: 0,
             standing: 0,
+            misfits: false,
             pids: 0,
             harness: HARNESS.into(),
             said: VecDeque::new(),
@@ -262,11 +266,7 @@ impl World {
             if let Some(event) = self.said.pop_front() {
                 return Some(event);
             }
-            match self.agenda.next_at() {
-                Some(at) if at <= until => {}
-                _ => break,
-            }
-            let Some((at, planned)) = self.agenda.pop() else { break };
+            let Some((at, planned)) = self.agenda.pop_until(until) else { break };
             self.now = self.now.max(at);
             self.happen(planned);
         }
@@ -276,24 +276,37 @@ impl World {
 
     fn happen(&mut self, planned: Planned) {
         self.happened += 1;
-        let Some(planned) = self.unless_its_process_is_paused(planned) else { return };
+        if self.standing > 0 {
+            // Rare, and it moves the event about.
+            if let Some(planned) = self.unless_its_process_is_paused(planned) {
+                self.come_to_pass(planned);
+            }
+        } else {
+            self.come_to_pass(planned);
+        }
+    }
+
+    fn come_to_pass(&mut self, planned: Planned) {
         match planned {
-            Planned::Reach { conn, way, message } => self.reach(conn, way, message),
-            Planned::Wake { process, life, due } => self.wake(process, life, due),
+            Planned::Reach { conn, way, message } => {
+                self.reach(conn as usize, usize::from(way), message);
+            }
+            Planned::Wake { process, life, due } => self.wake(process as usize, life, due),
             Planned::Boot { process, life } => self.boot(process, life),
             Planned::Terminate { process } => self.terminate(process),
             Planned::Grace { process, life } => self.grace_over(process, life),
             Planned::KillAfterGrace { process, life } => self.kill_after_grace(process, life),
             Planned::Upstream { conn } => self.upstream(conn),
             Planned::Pump { conn, way } => self.pump(conn, way),
-            Planned::Receive { conn, message } => self.receive(conn, message),
-            Planned::AtPort { process, conn, message } => self.served_by_process(process, conn, message),
+            Planned::Receive { conn, message } => self.receive(conn as usize, message),
+            Planned::AtPort { conn, message } => self.at_port(conn as usize, message),
             Planned::Redial { client, epoch } => self.redial(client, epoch),
             Planned::DialLimit { client, epoch } => self.dial_limit(client, epoch),
             Planned::ClientTimer { client, at } => self.client_timer(client, at),
-            Planned::Answer { client, life, who, result } => {
+            Planned::Answer { client, life, answer } => {
                 if self.life_of(self.clients[client].owner) == life {
-                    self.answered(client, who, *result);
+                    let (who, result) = *answer;
+                    self.answered(client, who, result);
                 }
             }
             Planned::ExchangeLimit { exchange } => self.exchange_limit(exchange),
@@ -309,11 +322,11 @@ impl World {
             Planned::Tick => self.tick(),
             Planned::AskArrives { ask } => self.ask_arrives(ask),
             Planned::AskLimit { ask } => self.ask_limit(ask),
-            Planned::Sampled { ask, saw } => self.saw(ask, saw),
+            Planned::Sampled { ask, saw } => self.saw(ask as usize, saw),
             Planned::WatchTick { watch } => self.watch_tick(watch),
             Planned::WatchArrives { asked } => self.watch_arrives(asked),
             Planned::WatchLimit { asked } => self.watch_limit(asked),
-            Planned::WatchHeard { asked, answer } => self.heard(asked, answer),
+            Planned::WatchHeard { asked, answer } => self.heard(asked, *answer),
             Planned::Read => self.read(),
         }
     }
@@ -358,7 +371,7 @@ fn stores(scenario: &Scenario, processes: &[Process]) -> Option<Stores> {
         redis: Redis::new(prefix, keep_failed, durability),
         elsewhere: Redis::new(prefix, keep_failed, durability),
         postgres,
-        servers: BTreeMap::from(Store::ALL.map(|store| (store, Server::new()))),
+        servers: Store::ALL.map(|_| Server::new()),
     })
 }
 

@@ -59,7 +59,7 @@ impl Prober {
 #[derive(Debug)]
 pub(super) enum Saw {
     Alive(bool),
-    Stalls(Vec<(JobId, u32)>),
+    Stalls(Box<[(JobId, u32)]>),
 }
 
 #[derive(Debug)]
@@ -72,6 +72,8 @@ struct ProbeAsk {
 #[derive(Debug, Default)]
 pub(super) struct Collector {
     reported: BTreeMap<JobId, FinalState>,
+    /// What the store's changes were at the last reading.
+    changes: Option<u64>,
 }
 
 impl World {
@@ -171,17 +173,17 @@ impl World {
             Store::Postgres => self.stores.postgres.stalls().map(owned).collect(),
         };
         stalls.sort_unstable();
-        self.plan_after_message(Planned::Sampled { ask, saw: Saw::Stalls(stalls) });
+        self.plan_after_message(Planned::Sampled { ask: ask as u32, saw: Saw::Stalls(stalls.into()) });
     }
 
     pub(super) fn answer_health(&mut self, ask: usize, online: bool) {
-        self.plan_after_message(Planned::Sampled { ask, saw: Saw::Alive(online) });
+        self.plan_after_message(Planned::Sampled { ask: ask as u32, saw: Saw::Alive(online) });
     }
 
     pub(super) fn saw(&mut self, ask: usize, saw: Saw) {
         let sample = match saw {
             Saw::Alive(alive) => Sample::Alive { subject: None, alive },
-            Saw::Stalls(stalls) => Sample::Stalls(stalls),
+            Saw::Stalls(stalls) => Sample::Stalls(stalls.into_vec()),
         };
         self.sampled(ask, sample);
     }
@@ -222,6 +224,10 @@ impl World {
     }
 
     pub(super) fn read(&mut self) {
+        let changes = Some(self.stores.postgres.changes());
+        if std::mem::replace(&mut self.collector.changes, changes) == changes {
+            return self.collected(None);
+        }
         let mut changed = Vec::new();
         let reported = &mut self.collector.reported;
         let mut known = BTreeSet::new();

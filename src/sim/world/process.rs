@@ -21,33 +21,35 @@ use crate::time::{Instant, Now, Span};
 /// Process ids begin here; they are as fictional as the processes.
 const FIRST_PID: u32 = 1_001;
 
+/// Laid out as it is written: what nearly every event looks at comes first, and lies together.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(super) struct Process {
-    pub name: ProcessName,
-    pub duty: Duty,
-    /// Its clients of the stores, by [`Store`].
-    clients: [Option<usize>; Store::ALL.len()],
-    /// The wire to the process that it asks over HTTP.
-    pub web: Option<usize>,
-    /// Counts starts, from 1.
-    pub life: u32,
+    machine: Option<Program>,
+    /// The instant for which a wake-up is planned.
+    wakes_for: Option<Instant>,
     /// When its program began: its timers tick from here.
     booted: Instant,
+    /// Counts starts, from 1.
+    pub life: u32,
     pub pid: u32,
     pub state: State,
     paused: bool,
-    /// What came while it was paused.
-    inbox: Vec<Planned>,
+    pub name: ProcessName,
     pub clock: WallClock,
-    machine: Option<Program>,
     /// When the work on each slot is over.
     works: BTreeMap<u32, Instant>,
+    /// Its clients of the stores, by [`Store`].
+    clients: [Option<usize>; Store::ALL.len()],
+    pub duty: Duty,
+    /// The wire to the process that it asks over HTTP.
+    pub web: Option<usize>,
+    /// What came while it was paused.
+    inbox: Vec<Planned>,
     /// The exchange that fetches each slot's page.
     pub fetches: BTreeMap<u32, usize>,
     /// Pages that it is about to serve.
     pub pages: u32,
-    /// The instant for which a wake-up is planned.
-    wakes_for: Option<Instant>,
     pub api: Api,
     /// Who waits for its end, and the answer if it has to be killed first.
     stop: Option<(Order, String)>,
@@ -185,9 +187,6 @@ impl World {
 
     /// As above, for an event that the process must run for.
     pub(super) fn unless_its_process_is_paused(&mut self, planned: Planned) -> Option<Planned> {
-        if self.standing == 0 {
-            return Some(planned);
-        }
         let process = self.concerns(&planned);
         self.unless_paused(process, planned, |planned| planned)
     }
@@ -295,12 +294,13 @@ impl World {
     fn plan_wake(&mut self, process: usize) {
         let it = &mut self.processes[process];
         let timers = it.machine.as_mut().and_then(Program::machine).and_then(|m| m.next_timeout());
-        let Some(due) = it.works.values().copied().chain(timers).min() else { return };
+        let works = if it.works.is_empty() { None } else { it.works.values().copied().min() };
+        let Some(due) = works.into_iter().chain(timers).min() else { return };
         if it.wakes_for.is_none_or(|planned| due < planned) {
             it.wakes_for = Some(due);
             let life = it.life;
             let at = it.next_tick(due.max(self.now)) + self.delays.wake.sample(&mut self.random);
-            self.plan(at, Planned::Wake { process, life, due });
+            self.plan(at, Planned::Wake { process: process as u32, life, due });
         }
     }
 
@@ -422,10 +422,10 @@ impl World {
     pub(super) fn concerns(&self, planned: &Planned) -> Option<usize> {
         match planned {
             Planned::Boot { process, .. }
-            | Planned::Wake { process, .. }
             | Planned::Grace { process, .. }
             | Planned::MemoryRead { process, .. }
             | Planned::PageDone { process, .. } => Some(*process),
+            Planned::Wake { process, .. } => Some(*process as usize),
             Planned::Answer { client, .. }
             | Planned::Redial { client, .. }
             | Planned::DialLimit { client, .. }

@@ -1,7 +1,5 @@
 //! The modelled stores as servers: up, down, or hanging.
 
-use std::collections::BTreeMap;
-
 use super::client::{Ask, Request};
 use super::watch::Asked;
 use super::wire::{Message, Peer, User};
@@ -48,12 +46,13 @@ pub(super) struct Stores {
     /// Keys of the same server that only a wrongly started process knows.
     pub elsewhere: Redis,
     pub postgres: Postgres,
-    pub servers: BTreeMap<Store, Server>,
+    /// By [`Store`].
+    pub servers: [Server; Store::ALL.len()],
 }
 
 impl World {
     pub(super) fn health(&self, store: Store) -> Health {
-        self.stores.servers[&store].health
+        self.stores.servers[store as usize].health
     }
 
     /// Whether a new connection is taken.
@@ -105,6 +104,9 @@ impl World {
 
     /// Whether who asks knows other keys than everybody else.
     fn is_elsewhere(&self, conn: usize) -> bool {
+        if !self.misfits {
+            return false;
+        }
         let User::Client(client) = self.conns[conn].user else { return false };
         let process = self.clients[client].owner.process();
         process
@@ -191,6 +193,6 @@ impl World {
     }
 
     pub(super) fn server(&mut self, store: Store) -> &mut Server {
-        self.stores.servers.entry(store).or_insert(Server::new())
+        &mut self.stores.servers[store as usize]
     }
 }

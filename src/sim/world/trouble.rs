@@ -152,7 +152,7 @@ impl World {
         if after.is_zero() {
             self.expired(&others);
         } else {
-            self.plan_after(after, Planned::Expired { keys: others });
+            self.plan_after(after, Planned::Expired { keys: others.into() });
         }
         Ok(proof)
     }

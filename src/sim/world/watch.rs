@@ -48,8 +48,8 @@ struct WatchAsk {
 /// One ask of one watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Asked {
-    watch: usize,
-    ask: usize,
+    watch: u32,
+    ask: u32,
 }
 
 impl World {
@@ -121,7 +121,7 @@ impl World {
             let ask = it.asks.len();
             it.asks.push(WatchAsk { asked: self.now, over: false });
             it.waiting += 1;
-            let asked = Asked { watch, ask };
+            let asked = Asked { watch: watch as u32, ask: ask as u32 };
             self.plan_after_message(Planned::WatchArrives { asked });
             self.plan_after(limit, Planned::WatchLimit { asked });
         }
@@ -130,7 +130,7 @@ impl World {
 
     /// The question is at the process, or at the store; no link carries it.
     pub(super) fn watch_arrives(&mut self, asked: Asked) {
-        let (process, is_pool) = match &self.watchers[asked.watch].way {
+        let (process, is_pool) = match &self.watchers[asked.watch as usize].way {
             Way::Health { process, .. } => (*process, false),
             Way::Pool { process, .. } => (*process, true),
             Way::Redis { .. } => return self.watch_arrives_at_redis(asked),
@@ -155,42 +155,43 @@ impl World {
     }
 
     fn answer_from_pool(&mut self, asked: Asked, process: usize) {
-        let Way::Pool { pointer, .. } = &self.watchers[asked.watch].way else { return };
+        let Way::Pool { pointer, .. } = &self.watchers[asked.watch as usize].way else { return };
         let health = self.processes[process].pool().map(|pool| pool.health().to_json(self.now));
         let answer = match health.as_ref().and_then(|health| health.pointer(pointer)) {
             Some(value) => Heard::Said(value.to_string()),
             None => Heard::Unknown { error: format!("the answer has nothing at `{pointer}`") },
         };
-        self.plan_after_message(Planned::WatchHeard { asked, answer });
+        self.plan_after_message(Planned::WatchHeard { asked, answer: Box::new(answer) });
     }
 
     pub(super) fn answer_from_redis(&mut self, asked: Asked) {
-        let Way::Redis { command } = &self.watchers[asked.watch].way else { return };
+        let Way::Redis { command } = &self.watchers[asked.watch as usize].way else { return };
         let said = look::read(&self.stores.redis, WallClock::default().read(self.now), command);
         let answer = match said {
             Some(said) => Heard::Said(said),
             None => Heard::Unknown { error: "redis: WRONGTYPE".to_owned() },
         };
-        self.plan_after_message(Planned::WatchHeard { asked, answer });
+        self.plan_after_message(Planned::WatchHeard { asked, answer: Box::new(answer) });
     }
 
     pub(super) fn answer_watch_of_health(&mut self, asked: Asked, online: bool, stale: bool) {
-        let Way::Health { field, .. } = self.watchers[asked.watch].way else { return };
+        let Way::Health { field, .. } = self.watchers[asked.watch as usize].way else { return };
         let truth = match field {
             HealthField::Online => online,
             HealthField::Stale => stale,
         };
-        self.plan_after_message(Planned::WatchHeard { asked, answer: Heard::Said(truth.to_string()) });
+        let answer = Box::new(Heard::Said(truth.to_string()));
+        self.plan_after_message(Planned::WatchHeard { asked, answer });
     }
 
     pub(super) fn watch_limit(&mut self, asked: Asked) {
-        let limit = self.watchers[asked.watch].limit;
+        let limit = self.watchers[asked.watch as usize].limit;
         self.heard(asked, Heard::Unknown { error: format!("no answer within {limit}") });
     }
 
     pub(super) fn heard(&mut self, asked: Asked, answer: Heard) {
-        let watcher = &mut self.watchers[asked.watch];
-        let ask = &mut watcher.asks[asked.ask];
+        let watcher = &mut self.watchers[asked.watch as usize];
+        let ask = &mut watcher.asks[asked.ask as usize];
         if std::mem::replace(&mut ask.over, true) {
             return;
         }

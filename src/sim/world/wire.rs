@@ -23,6 +23,8 @@ pub(super) struct Wire {
     pub peer: Peer,
     toxics: Vec<Toxic>,
     rules: Rules,
+    /// By direction: the rules let everything pass at once.
+    clear: [bool; 2],
     /// Connections that are not over.
     conns: Vec<usize>,
 }
@@ -44,6 +46,7 @@ pub(super) enum User {
     Exchange(usize),
 }
 
+/// Small, for one is looked at with every message: what a clear link never needs is in [`Lane`].
 #[derive(Debug)]
 pub(super) struct Conn {
     pub wire: usize,
@@ -62,9 +65,16 @@ pub(super) struct Conn {
 
 #[derive(Debug, Default)]
 struct Way {
-    pipe: VecDeque<Item>,
     /// When the last message reached the proxy: order is kept.
     last: Instant,
+    /// Once a message was held up.
+    lane: Option<Box<Lane>>,
+}
+
+/// What is held up on a connection, in one direction.
+#[derive(Debug, Default)]
+struct Lane {
+    pipe: VecDeque<Item>,
     pump_at: Option<Instant>,
     paid_until: Instant,
     /// Bytes that have passed since an amount was set for them.
@@ -113,7 +123,7 @@ impl Message {
 impl Wire {
     pub const fn new(link: Link, peer: Peer) -> Self {
         let rules = Rules { door: Door::Open, flow: [Flow::CLEAR, Flow::CLEAR] };
-        Self { link, peer, toxics: Vec::new(), rules, conns: Vec::new() }
+        Self { link, peer, toxics: Vec::new(), rules, clear: [true, true], conns: Vec::new() }
     }
 }
 
@@ -176,7 +186,7 @@ impl World {
         let last = &mut self.conns[conn].ways[way].last;
         let at = at.max(*last);
         *last = at;
-        self.plan(at, Planned::Reach { conn, way, message });
+        self.plan(at, Planned::Reach { conn: conn as u32, way: way as u8, message });
     }
 
     /// The message is at the proxy.
@@ -185,15 +195,15 @@ impl World {
         if it.over {
             return;
         }
-        let flow = &self.wires[it.wire].rules.flow[way];
-        if flow.gate == Gate::Swallows {
-            it.lossy = true;
-        } else if flow.is_clear() && it.ways[way].pipe.is_empty() {
+        let wire = &self.wires[it.wire];
+        if wire.clear[way] && !it.ways[way].is_held_up() {
             self.deliver(conn, way, message);
+        } else if wire.rules.flow[way].gate == Gate::Swallows {
+            it.lossy = true;
         } else {
             let share = share(&mut self.random);
             let item = Item { arrived: self.now, share, charged: false, message };
-            it.ways[way].pipe.push_back(item);
+            it.ways[way].lane.get_or_insert_default().pipe.push_back(item);
             self.pump(conn, way);
         }
     }
@@ -204,7 +214,7 @@ impl World {
             let now = self.now;
             let it = &mut self.conns[conn];
             let flow = self.wires[it.wire].rules.flow[way];
-            let lane = &mut it.ways[way];
+            let Some(lane) = it.ways[way].lane.as_deref_mut() else { return };
             let Some(item) = lane.pipe.front_mut() else { return };
             match flow.gate {
                 Gate::Held => return,
@@ -275,7 +285,7 @@ impl World {
             User::Exchange(exchange) => self.exchanges[exchange].from.process(),
         };
         let Some(message) =
-            self.unless_paused(process, message, |message| Planned::Receive { conn, message })
+            self.unless_paused(process, message, |message| Planned::Receive { conn: conn as u32, message })
         else {
             return;
         };
@@ -337,7 +347,7 @@ impl World {
         it.over = true;
         it.ways = Default::default();
         if it.open {
-            self.plan_after_message(Planned::Receive { conn, message: Message::End });
+            self.plan_after_message(Planned::Receive { conn: conn as u32, message: Message::End });
         }
     }
 
@@ -360,7 +370,9 @@ impl World {
             } else if let Some(place) = toxics.iter().position(|known| *known == toxic) {
                 toxics.remove(place);
             }
-            self.wires[wire].rules = Rules::of(&self.wires[wire].toxics);
+            let rules = Rules::of(&self.wires[wire].toxics);
+            self.wires[wire].rules = rules;
+            self.wires[wire].clear = rules.flow.map(|flow| flow.is_clear());
             self.rules_changed(wire);
         }
         Some(wires.len())
@@ -393,7 +405,13 @@ impl World {
 impl Conn {
     /// Something is under way on it, though nobody waits for it: it may still arrive.
     fn busy(&self) -> bool {
-        self.ways.iter().any(|way| !way.pipe.is_empty())
+        self.ways.iter().any(Way::is_held_up)
+    }
+}
+
+impl Way {
+    fn is_held_up(&self) -> bool {
+        self.lane.as_ref().is_some_and(|lane| !lane.pipe.is_empty())
     }
 }
 

@@ -256,6 +256,7 @@ impl Postgres {
         if !change(row) {
             return false;
         }
+        self.changes += 1;
         row.updated = now;
         let tables = &mut self.tables;
         match before.0 {
