@@ -192,6 +192,7 @@ mod tests {
             timeout: None,
             failing_attempts: 0,
             hanging_attempts: 0,
+            tool: None,
         }
     }
 
