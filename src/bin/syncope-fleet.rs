@@ -1,15 +1,16 @@
 //! A process of the reference fleet: `syncope-fleet worker|api|catalogue|pool|site|exporter|table-worker|sweeper`;
-//! or, where jobs are in Postgres, an operator's question: `syncope-fleet status|stats|job ID|dead-letters|replay ID`.
+//! or, where jobs are in Postgres, an operator's question: `syncope-fleet status|stats|job ID|dead-letters|replay ID`;
+//! or a program that some jobs need, on standard input: `syncope-fleet digest|sort`.
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use syncope::live::fleet::operator::{self, Question};
-use syncope::live::fleet::{self, Ended, Environment};
-use syncope::protocol::{FleetRole, TableRole};
+use syncope::live::fleet::{self, Ended, Environment, tools};
+use syncope::protocol::{FleetRole, TableRole, Tool};
 
 const HELP: &str = "usage: syncope-fleet worker|api|catalogue|pool|site|exporter|table-worker|sweeper|table-exporter|\
-    status|stats|job ID|dead-letters|replay ID";
+    status|stats|job ID|dead-letters|replay ID|digest|sort";
 
 /// Ended with work undone, or could not go on.
 const FAILED: u8 = 1;
@@ -30,11 +31,19 @@ fn main() -> ExitCode {
         ["table-exporter"] => Role::Table(TableRole::Exporter),
         ["status"] => Role::Operator(Question::Status),
         ["stats"] => Role::Operator(Question::Statistics),
+        ["digest"] => Role::Tool(Tool::Digest),
+        ["sort"] => Role::Tool(Tool::Sort),
         ["job", job] => Role::Operator(Question::Job(job.into())),
         ["dead-letters"] => Role::Operator(Question::DeadLetters),
         ["replay", job] => Role::Operator(Question::Replay(job.into())),
         _ => return complain(USAGE, HELP),
     };
+    if let Role::Tool(tool) = role {
+        return match tools::serve(tool, std::io::stdin(), std::io::stdout()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => complain(FAILED, &error.to_string()),
+        };
+    }
     // One thread, as the fleet's processes are many and small.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -45,6 +54,8 @@ fn main() -> ExitCode {
         match role {
             Role::Fleet(role) => fleet::run(role, &environment).await,
             Role::Table(role) => fleet::run_table(role, &environment).await,
+            // It has been served.
+            Role::Tool(_) => Ok(Ended { forced: false }),
             Role::Operator(question) => {
                 let answer = operator::answer(&question, &environment).await?;
                 // Nobody may be there to read it.
@@ -66,6 +77,8 @@ enum Role {
     /// Of a fleet whose jobs are in Postgres.
     Table(TableRole),
     Operator(Question),
+    /// An external program that some jobs need.
+    Tool(Tool),
 }
 
 fn complain(code: u8, message: &str) -> ExitCode {

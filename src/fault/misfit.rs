@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::protocol::Tool;
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Misfit {
@@ -9,6 +11,8 @@ pub enum Misfit {
     NoProgram,
     /// It is not told this environment variable.
     NoVariable { name: String },
+    /// The external program is not where it is told to look for it.
+    NoTool { tool: Tool },
     /// It is told another prefix for its keys. Reference fleets only.
     Prefix { prefix: String },
     /// It is told another database of the same Redis, by number: another keyspace.
@@ -22,6 +26,7 @@ impl Misfit {
         match self {
             Self::NoProgram => "no_program",
             Self::NoVariable { .. } => "no_variable",
+            Self::NoTool { .. } => "no_tool",
             Self::Prefix { .. } => "prefix",
             Self::Database { .. } => "database",
         }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use crate::backend::BackendError;
 use crate::fault::misfit::Misfit;
 use crate::names::{Endpoint, Link, Store};
-use crate::scenario::{ProcessSpec, Program};
+use crate::scenario::{ProcessSpec, Program, TableRole};
 
 /// What a template can stand for, besides the links.
 #[derive(Debug, Clone)]
@@ -38,6 +38,9 @@ pub fn of(
     Ok(environment)
 }
 
+/// A program that no machine and no image has.
+pub const NO_PROGRAM: &str = "/nonexistent/syncope/program";
+
 /// The process with something wrong.
 ///
 /// # Errors
@@ -54,6 +57,12 @@ pub fn misfitted(mut spec: ProcessSpec, misfit: &Misfit) -> Result<ProcessSpec, 
                 return lacks(name);
             }
         }
+        Misfit::NoTool { tool } => match &spec.program {
+            Program::Table { role: TableRole::Worker, .. } => {
+                spec.env.insert(tool.variable().to_owned(), NO_PROGRAM.to_owned());
+            }
+            _ => return lacks("external program"),
+        },
         Misfit::Prefix { prefix } => match &mut spec.program {
             Program::Reference { settings, .. } => settings.prefix.clone_from(prefix),
             Program::Table { .. } | Program::External { .. } | Program::Missing { .. } => {

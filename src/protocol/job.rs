@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::names::JobId;
+use crate::protocol::Tool;
 use crate::time::Span;
 
 /// A job's description; travels as JSON in the queue. Durations are wall time.
@@ -26,6 +27,9 @@ pub struct JobSpec {
     /// while the process around it lives, beats and renews. Only a time-out, or the process's end, ends it.
     #[serde(default)]
     pub hanging_attempts: u32,
+    /// The external program that each step runs. Only workers of a Postgres fleet run one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<Tool>,
 }
 
 /// The wait before the retry after the `n`-th failed attempt, `n` from 1.

@@ -2,7 +2,7 @@
 //! wakes the machine at `next_timeout`.
 
 use crate::names::JobId;
-use crate::protocol::{Command, CommandId, FleetEvent, Reply, StoreError};
+use crate::protocol::{Command, CommandId, FleetEvent, Reply, StoreError, Tool};
 use crate::time::{Instant, Now};
 
 pub trait Machine {
@@ -60,6 +60,14 @@ pub enum Output {
         job: JobId,
         /// From 1.
         step: u32,
+        lasting: crate::time::Span,
+    },
+    /// Work on a slot by running an external program, for this long at the least, then `WorkDone`, or at once
+    /// `WorkFailed` if it is not there.
+    Run {
+        slot: u32,
+        job: JobId,
+        tool: Tool,
         lasting: crate::time::Span,
     },
     /// Ends the slot's work without a `WorkDone`; one that is already on its way is ignored.

@@ -23,6 +23,7 @@ mod status;
 pub mod table;
 #[cfg(test)]
 mod testing;
+mod tool;
 pub mod worker;
 
 pub use beat::beat_key;
@@ -37,4 +38,5 @@ pub use settings::{FleetRole, FleetSettings, HeartbeatSettings, PlantedBug, Queu
 pub use slot::PLANNED_FAILURE;
 pub use status::STALLED_TOO_OFTEN;
 pub use table::{Sweeper, TableCommand, TableRole, TableSettings, TableWorker};
+pub use tool::Tool;
 pub use worker::Worker;

@@ -36,6 +36,7 @@ pub fn arrivals(workload: &Workload, seed: u64) -> Vec<Arrival> {
                 timeout: workload.timeout_of(work),
                 failing_attempts: workload.failing.get(&number).copied().unwrap_or(0),
                 hanging_attempts: workload.hanging.get(&number).copied().unwrap_or(0),
+                tool: workload.tool_of(number),
             };
             Arrival { after, job }
         })

@@ -7,14 +7,15 @@ use serde_json::Value as Json;
 
 use super::decode::{Decode, list, unknown};
 use super::diagnostic::{Code, Report};
-use super::raw::System;
 use super::raw::fleet::Subject;
+use super::raw::{Kind, System};
 use super::scalar::scalar;
 use super::tree::Node;
 use super::{PlantedBug, RedisDurability};
 use crate::fault::trouble::Eviction;
 use crate::fault::{Direction, OutageKind, Signal};
 use crate::names::Store;
+use crate::protocol::Tool;
 use crate::timing::Clock;
 
 macro_rules! choices {
@@ -27,7 +28,20 @@ macro_rules! choices {
     };
 }
 
-choices!(Eviction, Signal, OutageKind, Direction, Store, RedisDurability, PlantedBug, System, Subject, Clock);
+choices!(
+    Eviction,
+    Signal,
+    OutageKind,
+    Direction,
+    Store,
+    RedisDurability,
+    PlantedBug,
+    System,
+    Kind,
+    Tool,
+    Subject,
+    Clock
+);
 
 fn choice<T: DeserializeOwned + JsonSchema>(node: &Node, report: &mut Report<'_>) -> Option<T> {
     let words = words(&SchemaGenerator::default().into_root_schema_for::<T>().to_value());

@@ -63,7 +63,7 @@ impl Fleet {
         let patience = self.processes.iter().filter_map(|process| match &process.program {
             Program::Reference { settings, .. } => Some(settings.patience()),
             Program::Table { settings, .. } => Some(settings.patience),
-            Program::External { .. } => None,
+            Program::External { .. } | Program::Missing { .. } => None,
         });
         patience.max().map_or(Span::ZERO, |patience| patience + RECONNECT_MAX)
     }

@@ -28,8 +28,8 @@ use serde::{Deserialize, Serialize};
 use crate::dist::Distribution;
 use crate::fault::Fault;
 use crate::names::{Endpoint, ProcessName};
-use crate::protocol::Backoff;
 pub use crate::protocol::settings::{FleetRole, FleetSettings, HeartbeatSettings, PlantedBug, QueueSettings};
+use crate::protocol::{Backoff, Tool};
 pub use crate::protocol::{TableRole, TableSettings};
 use crate::time::{Interval, Scale, Span};
 use crate::timing::Pipeline;
@@ -294,6 +294,8 @@ pub struct Workload {
     pub failing: BTreeMap<u32, u32>,
     /// Jobs (by number, from 1) whose handlers never return in their first attempts, and in how many.
     pub hanging: BTreeMap<u32, u32>,
+    /// The external programs of the jobs, in turn; empty: none needs one.
+    pub kinds: Vec<Option<Tool>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -346,6 +348,13 @@ pub enum MistakeExpect {
 }
 
 impl Workload {
+    /// The external program that the `number`-th job needs, from 1.
+    #[must_use]
+    pub fn tool_of(&self, number: u32) -> Option<Tool> {
+        let turn = (number as usize).checked_sub(1)?.checked_rem(self.kinds.len())?;
+        self.kinds[turn]
+    }
+
     /// How long an attempt of a job with so much work may take.
     #[must_use]
     pub fn timeout_of(&self, work: Span) -> Option<Span> {

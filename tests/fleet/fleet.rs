@@ -196,5 +196,6 @@ pub fn job(id: &str, steps_ms: &[u64]) -> JobSpec {
         timeout: None,
         failing_attempts: 0,
         hanging_attempts: 0,
+        tool: None,
     }
 }

@@ -29,6 +29,7 @@ fn job(id: &str) -> JobSpec {
         timeout: None,
         failing_attempts: 0,
         hanging_attempts: 0,
+        tool: None,
     }
 }
 

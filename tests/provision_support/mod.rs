@@ -104,6 +104,7 @@ pub fn scenario(redis: Option<RedisDurability>, postgres: bool, processes: Vec<P
             large_timeout: None,
             failing: BTreeMap::new(),
             hanging: BTreeMap::new(),
+            kinds: Vec::new(),
         },
         watches: Vec::new(),
         faults: Vec::new(),

@@ -24,6 +24,7 @@ fn repeated_commands_on_the_modelled_redis_store_allocate_nothing() {
         timeout: None,
         failing_attempts: 0,
         hanging_attempts: 0,
+        tool: None,
     };
     let id = || JobId::new("job-1");
     let before = [

@@ -265,6 +265,7 @@ impl Draw {
             timeout: self.of(&[None, Some(HOUR)]),
             failing_attempts: 0,
             hanging_attempts: 0,
+            tool: None,
         }
     }
 }

@@ -169,6 +169,7 @@ impl Draw {
             timeout: self.of(&[None, Some(LONG)]),
             failing_attempts: self.below(2) as u32,
             hanging_attempts: 0,
+            tool: None,
         }
     }
 

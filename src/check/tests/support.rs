@@ -376,6 +376,7 @@ fn scenario(pipeline: Pipeline, ask: Ask) -> Scenario {
             large_timeout: None,
             failing: BTreeMap::new(),
             hanging: BTreeMap::new(),
+            kinds: Vec::new(),
         },
         watches: Vec::new(),
         faults: Vec::new(),

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 
 use super::labour::{Labour, Site};
+use super::tools::Tools;
 use super::{Ended, FleetError, ballast, memory};
 use crate::live::clock;
 use crate::live::fleet::emit::{emit, emit_clock};
@@ -127,6 +128,12 @@ impl<M: Machine, S: Execute> Driver<M, S> {
         self
     }
 
+    /// The machine's work may be to run programs.
+    pub fn equipped(mut self, tools: Tools) -> Self {
+        self.labour = Labour::equipped(tools);
+        self
+    }
+
     pub fn watched(mut self, watcher: impl Fn(&M) + Send + 'static) -> Self {
         self.watcher = Some(Box::new(watcher));
         self
@@ -166,6 +173,7 @@ impl<M: Machine, S: Execute> Driver<M, S> {
                 self.commands.push(Box::pin(async move { (id, stores.execute(command).await) }));
             }
             Output::Work { slot, job, step, lasting } => self.labour.begin(slot, &job, step, lasting),
+            Output::Run { slot, job, tool, lasting } => self.labour.run(slot, &job, tool, lasting),
             Output::CancelWork { slot } => self.labour.cancel(slot),
             Output::MeasureMemory => {
                 if let Some(memory) = memory::read() {

@@ -86,6 +86,11 @@ impl Environment {
         self.text(name)?.parse().map_err(|error| invalid(name, error))
     }
 
+    /// `None` if it is not set.
+    pub(super) fn optional(&self, name: &'static str) -> Option<&str> {
+        self.text(name).ok()
+    }
+
     fn text(&self, name: &'static str) -> Result<&str, EnvironmentError> {
         self.0.get(name).map(String::as_str).ok_or(EnvironmentError::Missing(name))
     }

@@ -1,4 +1,4 @@
-//! What a machine's slots do while they work: time passes, or a page is fetched.
+//! What a machine's slots do while they work: time passes, a page is fetched, or a program runs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,8 +7,10 @@ use futures_util::StreamExt as _;
 use futures_util::future::{AbortHandle, Aborted, BoxFuture, abortable};
 use futures_util::stream::FuturesUnordered;
 
+use super::tools::Tools;
 use crate::live::{clock, web};
 use crate::names::JobId;
+use crate::protocol::Tool;
 use crate::time::{Instant, Span};
 
 type Fetch = BoxFuture<'static, Result<(u32, Result<(), String>), Aborted>>;
@@ -18,6 +20,7 @@ type Fetch = BoxFuture<'static, Result<(u32, Result<(), String>), Aborted>>;
 pub(super) struct Labour {
     /// Where pages come from; none: work is time.
     site: Option<Site>,
+    tools: Tools,
     /// When the work on each slot is over.
     ends: BTreeMap<u32, Instant>,
     fetches: FuturesUnordered<Fetch>,
@@ -37,6 +40,25 @@ impl Labour {
         let page = site.fetch(job, step, lasting);
         let (fetch, handle) = abortable(async move { (slot, page.await) });
         self.fetches.push(Box::pin(fetch));
+        self.fetching.insert(slot, handle);
+    }
+
+    pub fn equipped(tools: Tools) -> Self {
+        Self { tools, ..Self::default() }
+    }
+
+    /// The program reads the job's name, and is given at least so long.
+    pub fn run(&mut self, slot: u32, job: &JobId, tool: Tool, lasting: Span) {
+        let run = self.tools.run(tool, job.to_string());
+        let end = tokio::time::Instant::now() + lasting.to_std();
+        let (work, handle) = abortable(async move {
+            let result = run.await;
+            if result.is_ok() {
+                tokio::time::sleep_until(end).await;
+            }
+            (slot, result)
+        });
+        self.fetches.push(Box::pin(work));
         self.fetching.insert(slot, handle);
     }
 

@@ -18,6 +18,7 @@ pub mod operator;
 mod pool;
 mod site;
 mod table;
+pub mod tools;
 mod worker;
 
 pub use environment::{Environment, EnvironmentError};

@@ -2,6 +2,7 @@
 
 use super::driver::{Driver, Signals};
 use super::environment::invalid;
+use super::tools::Tools;
 use super::{Ended, Environment, FleetError, exporter};
 use crate::protocol::table::{SWEEPER_ROLE, Sweeper, TableRole, TableWorker, Watch};
 
@@ -14,7 +15,8 @@ pub(super) async fn run(role: TableRole, environment: &Environment) -> Result<En
             let (name, instance) = (environment.name()?, environment.instance());
             let database = environment.database(None, &settings)?;
             let worker = TableWorker::new(&settings, &name, pid, &instance);
-            Ok(Driver::new(worker, database, Some(signals)).0.run().await)
+            let (driver, _) = Driver::new(worker, database, Some(signals));
+            Ok(driver.equipped(Tools::of(environment)).run().await)
         }
         TableRole::Exporter => {
             let database = environment.database(None, &settings)?;

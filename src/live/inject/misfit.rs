@@ -12,6 +12,7 @@ use crate::backend::BackendError::NotStarted;
 use crate::backend::Unstarted;
 use crate::fault::misfit::Misfit;
 use crate::live::clock;
+use crate::live::environment::NO_PROGRAM;
 use crate::live::provision::RunningProcess;
 use crate::names::ProcessName;
 use crate::time::Span;
@@ -51,6 +52,9 @@ pub(super) fn begin(
                 return Err(format!("{name} (pid {}) was started all the same", process.pid));
             }
             (Misfit::NoVariable { name: variable }, Ok(process)) => refused(&process, variable).await?,
+            (Misfit::NoTool { tool }, Ok(process)) => {
+                told(&process, tool.variable(), |value| value == NO_PROGRAM).await?
+            }
             (Misfit::Prefix { prefix }, Ok(process)) => {
                 told(&process, "SYNCOPE_FLEET", |value| value.contains(&format!("\"prefix\":\"{prefix}\"")))
                     .await?

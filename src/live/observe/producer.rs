@@ -193,6 +193,7 @@ mod tests {
             timeout: None,
             failing_attempts: 0,
             hanging_attempts: 0,
+            tool: None,
         }
     }
 

@@ -18,12 +18,13 @@ use super::engine::{self, Engine};
 use super::images::{self, Image};
 use super::labels::{self, OWNER_LABEL, RUN_LABEL, SCENARIO_LABEL, SITE_LABEL, Which};
 use super::output::OutputStream;
-use super::reference::{FLEET_VARIABLE, NO_PROGRAM, faketime_environment, fleet_settings, role_of};
+use super::reference::{FLEET_VARIABLE, faketime_environment, fleet_settings, role_of};
 use super::undo::{self, Entry, OWNER_FILE, OWNER_VARIABLE, RUN_VARIABLE};
 use super::{RunContext, RunningProcess, Site, StoreInstance, places, start_side_by_side};
 use crate::backend::BackendError;
 use crate::fault::OutageKind;
 use crate::history::What;
+use crate::live::environment::NO_PROGRAM;
 use crate::names::{ProcessName, Store};
 use crate::scenario::{ProcessSpec, Program, Scenario, Stack};
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::child::{self, Child, Launch, Output};
 use super::output::OutputStream;
 use super::process_stores::{Installed, StoreServer};
-use super::reference::{FLEET_VARIABLE, NO_PROGRAM, faketime_environment, fleet_settings, role_of};
+use super::reference::{FLEET_VARIABLE, faketime_environment, fleet_settings, role_of};
 use super::tree::Identity;
 use super::undo::{self, Entry, OWNER_FILE, OWNER_VARIABLE, RUN_VARIABLE};
 use super::{
@@ -22,6 +22,7 @@ use crate::backend::{BackendError, Unstarted};
 use crate::fault::OutageKind;
 use crate::history::What;
 use crate::live::clock;
+use crate::live::environment::NO_PROGRAM;
 use crate::names::{ProcessName, Store};
 use crate::scenario::{ProcessSpec, Program, Scenario, Stack};
 use crate::time::Instant;

@@ -5,9 +5,6 @@ use std::path::Path;
 
 use crate::scenario::{FleetRole, ProcessSpec, Program, TableRole};
 
-/// A program that no machine and no image has.
-pub(super) const NO_PROGRAM: &str = "/nonexistent/syncope/program";
-
 /// The reference fleet's settings, as JSON.
 pub(super) const FLEET_VARIABLE: &str = "SYNCOPE_FLEET";
 

@@ -204,8 +204,8 @@ impl Pool {
             }
             Output::Emit(event) => self.hear(now, place, event),
             Output::Exit { forced } => self.closed(place, forced),
-            Output::Answer { .. } | Output::MeasureMemory => {
-                debug_assert!(false, "a worker answers no queries and measures nothing");
+            Output::Answer { .. } | Output::MeasureMemory | Output::Run { .. } => {
+                debug_assert!(false, "a worker answers no queries, measures nothing and runs no programs");
             }
         }
     }

@@ -201,6 +201,16 @@ impl Slot {
         }
     }
 
+    /// The work that was asked for cannot be done.
+    pub fn work_failed(&mut self, error: String, rules: &Rules, desk: &mut TableDesk) {
+        let Some(active) = &mut self.active else { return };
+        if let Stage::Working { step, .. } = active.stage {
+            // There is no work any more that could be cancelled.
+            active.stage = Stage::Saving { step };
+            self.fail(error, rules, desk);
+        }
+    }
+
     /// The attempt has taken too long.
     pub fn timed_out(&mut self, rules: &Rules, desk: &mut TableDesk) {
         let Some(active) = self.active.as_ref().filter(|active| active.stage.can_fail()) else { return };
@@ -236,7 +246,11 @@ impl Slot {
             Some(step) => {
                 let lasting = active.job.spec.step_time(step);
                 active.stage = Stage::Working { step, until: now.mono + lasting };
-                desk.output(Output::Work { slot: self.index, job: active.id(), step, lasting });
+                let (slot, job) = (self.index, active.id());
+                desk.output(match active.job.spec.tool {
+                    Some(tool) => Output::Run { slot, job, tool, lasting },
+                    None => Output::Work { slot, job, step, lasting },
+                });
             }
             // Every step was saved before: there is no first step to fail at.
             None if active.job.is_to_fail() => self.fail(PLANNED_FAILURE.to_owned(), rules, desk),

@@ -5,7 +5,7 @@ use crate::names::{JobId, Text};
 use crate::protocol::command::StalledReport;
 use crate::protocol::{
     Backoff, ClaimedJob, Command, CommandId, FleetEvent, Input, JobSpec, Machine, Output, PLANNED_FAILURE,
-    Reply, StoreError,
+    Reply, StoreError, Tool,
 };
 use crate::time::{Instant, Now, Span, UnixMillis};
 
@@ -37,7 +37,9 @@ impl<M: Machine> Bench<M> {
             match output {
                 Output::Send { id, command } => self.asked.push((id, command)),
                 Output::Emit(event) => self.said.push(event),
-                Output::Work { slot, lasting, .. } => self.work = Some((slot, lasting)),
+                Output::Work { slot, lasting, .. } | Output::Run { slot, lasting, .. } => {
+                    self.work = Some((slot, lasting));
+                }
                 Output::CancelWork { .. } => self.work = None,
                 Output::Exit { forced } => self.exit = Some(forced),
                 Output::Answer { .. } | Output::MeasureMemory => panic!("nobody asked"),
@@ -148,6 +150,7 @@ fn job(attempt: u32, failing_attempts: u32) -> Result<Reply, StoreError> {
         timeout: None,
         failing_attempts,
         hanging_attempts: 0,
+        tool: None,
     };
     Ok(Reply::Claimed(Some(Box::new(ClaimedJob { spec, attempt, stalls: 0 }))))
 }
@@ -286,6 +289,26 @@ fn a_handler_that_never_returns_beats_on_until_its_timeout() {
         panic!("a failure")
     };
     assert_eq!(error, "timed out after 100s");
+}
+
+#[test]
+fn an_attempt_whose_program_is_missing_fails_at_once_and_the_last_one_is_a_dead_letter() {
+    let mut bench = rescued();
+    let Ok(Reply::Claimed(Some(mut needy))) = job(2, 0) else { panic!("a job") };
+    needy.spec.tool = Some(Tool::Digest);
+    bench.answer(Ok(Reply::Claimed(Some(needy))), is_claim);
+    bench.answer(Ok(Reply::Steps(vec![])), is_load);
+    let (slot, _) = bench.work.take().expect("the program is run");
+    bench.feed(Input::WorkFailed { slot, error: Tool::Digest.missing("not found") });
+    let Command::Table(TableCommand::Fail { error, then, .. }) =
+        bench.answer(Ok(Reply::Held(true)), is_failure)
+    else {
+        panic!("a failure")
+    };
+    assert_eq!(
+        (error.as_str(), then),
+        ("failed to run the program digest: not found", AfterFailure::DeadLetter)
+    );
 }
 
 #[test]

@@ -274,9 +274,12 @@ impl Machine for TableWorker {
             Input::WorkDone { slot } => {
                 self.in_slot(slot, |slot, rules, desk| slot.work_done(now, rules, desk));
             }
+            Input::WorkFailed { slot, error } => {
+                self.in_slot(slot, |slot, rules, desk| slot.work_failed(error, rules, desk));
+            }
             Input::Shutdown => self.shut_down(now),
-            Input::Query { .. } | Input::WorkFailed { .. } | Input::Memory { .. } | Input::Panic => {
-                debug_assert!(false, "such a worker answers no queries, and its work is only waiting");
+            Input::Query { .. } | Input::Memory { .. } | Input::Panic => {
+                debug_assert!(false, "such a worker answers no queries");
             }
         }
         // Timers that are due are served after any input, so a process that was paused catches up in

@@ -87,6 +87,7 @@ pub fn job(id: &str, steps: usize, step: Span) -> JobSpec {
         timeout: None,
         failing_attempts: 0,
         hanging_attempts: 0,
+        tool: None,
     }
 }
 
@@ -352,7 +353,9 @@ impl Lab {
                     self.processes[process].alive = false;
                     self.exits.insert(process, (self.now, forced));
                 }
-                Output::Answer { .. } => panic!("a worker answers nobody"),
+                Output::Answer { .. } | Output::Run { .. } => {
+                    panic!("a worker answers nobody and runs nothing")
+                }
             }
         }
     }

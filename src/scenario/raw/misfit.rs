@@ -1,6 +1,7 @@
 //! A process that is started wrongly.
 
 use super::fault::{Nothing, Target};
+use crate::protocol::Tool;
 use crate::scenario::decode::{record, variants};
 use crate::scenario::scalar::{Duration, KeyPrefix, Whole, Word};
 
@@ -26,6 +27,8 @@ variants! {
         NoProgram "no_program": Nothing,
         /// It is not told this environment variable.
         NoVariable "no_variable": Word,
+        /// An external program that some jobs need is not there. `postgres-jobs` only.
+        NoTool "no_tool": Tool,
         /// It is told another prefix for its keys. Reference fleets only.
         Prefix "prefix": KeyPrefix,
         /// It is told another database of the same Redis, by number.

@@ -136,7 +136,22 @@ record! {
         /// Jobs whose handlers never return in their first attempts, and in how many: `{job-3: 1}`. The
         /// process lives on; only a time-out, or the process's end, ends such an attempt.
         optional hanging: Named<Whole<1, 100>>,
+        /// `postgres-jobs`: what kinds the jobs are of, in turn: `[plain, digest, sort]`. The steps of a `digest`
+        /// and of a `sort` job each run an external program. All plain unless given.
+        optional kinds: Vec<Placed<Kind>>,
     }
+}
+
+/// What a job needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    /// Nothing but its worker.
+    Plain,
+    /// The external program `digest`.
+    Digest,
+    /// The external program `sort`.
+    Sort,
 }
 
 variants! {

@@ -146,6 +146,7 @@ fn kind_of(kind: &raw::FaultKind, world: &World<'_>, context: &mut Context<'_, '
             let misfit = match fault.value.how.value()? {
                 Wrong::NoProgram(_) => Misfit::NoProgram,
                 Wrong::NoVariable(name) => Misfit::NoVariable { name: name.value.0.clone() },
+                Wrong::NoTool(tool) => Misfit::NoTool { tool: tool.value },
                 Wrong::Prefix(prefix) => Misfit::Prefix { prefix: prefix.value.0.clone() },
                 Wrong::Database(number) => Misfit::Database { number: number.value.0 as u32 },
             };

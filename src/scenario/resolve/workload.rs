@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::Context;
 use super::fleet::JobDefaults;
 use crate::dist::Distribution;
+use crate::protocol::Tool;
 use crate::scenario::decode::{Field, Named};
 use crate::scenario::diagnostic::Code;
 use crate::scenario::scalar::{Whole, job_number};
@@ -48,7 +49,26 @@ pub(super) fn resolve(
         large_timeout,
         failing,
         hanging,
+        kinds: kinds(raw, workload, context),
     })
+}
+
+/// Only workers of one system run external programs.
+fn kinds(raw: &raw::Scenario, workload: &raw::Workload, context: &mut Context<'_, '_>) -> Vec<Option<Tool>> {
+    let Some(kinds) = workload.kinds.given() else { return Vec::new() };
+    let system = raw.fleet.value().and_then(|fleet| fleet.system.value());
+    if system != Some(&raw::System::PostgresJobs) {
+        context
+            .report
+            .add(Code::ForeignSetting, kinds.place, "jobs of this fleet have no `kinds`")
+            .hint("`kinds` belongs to `postgres-jobs`");
+    }
+    let tool = |kind: &raw::Kind| match kind {
+        raw::Kind::Plain => None,
+        raw::Kind::Digest => Some(Tool::Digest),
+        raw::Kind::Sort => Some(Tool::Sort),
+    };
+    kinds.value.iter().map(|kind| tool(&kind.value)).collect()
 }
 
 /// How many attempts, by the job's number.

@@ -68,6 +68,7 @@ mod tests {
             timeout: None,
             failing_attempts: 0,
             hanging_attempts: 0,
+            tool: None,
         };
         redis.execute(now, &Command::Enqueue { queue: "regular".into(), job }).unwrap();
         for (command, answer) in [

@@ -274,6 +274,14 @@ impl World {
                 let end = self.now + lasting;
                 self.processes[process].works.insert(slot, end);
             }
+            Output::Run { slot, tool, lasting, .. } => {
+                if self.processes[process].misfit == Some(Misfit::NoTool { tool }) {
+                    let error = tool.missing("virtual time: it is not there");
+                    return self.input(process, Input::WorkFailed { slot, error });
+                }
+                let end = self.now + lasting;
+                self.processes[process].works.insert(slot, end);
+            }
             Output::CancelWork { slot } => {
                 self.processes[process].works.remove(&slot);
                 self.cancel_fetch(process, slot);

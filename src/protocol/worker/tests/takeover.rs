@@ -70,8 +70,8 @@ fn without_fencing_a_paused_holder_completes_the_job_under_its_new_one() {
     let mut lab = lab_with(|settings| settings.queue.fencing = false);
     lab.at(secs(0), Step::Enqueue(job("job-1", 2, secs(40))));
     lab.at(secs(0), Step::Start).at(secs(1), Step::Start);
-    // Its last step is nearly done; the other begins with it between 30 s and 90 s later.
-    lab.at(secs(79), Step::Pause(0, secs(100))).run_until(secs(185));
+    // Its last step is nearly done; the check at 120 s gives the job to the other, who needs 40 s for it.
+    lab.at(secs(79), Step::Pause(0, secs(60))).run_until(secs(145));
     let done = |event: &FleetEvent| matches!(event, FleetEvent::Completed { .. });
     let by: Vec<usize> = lab.log.iter().filter(|(.., event)| done(event)).map(|(_, who, _)| *who).collect();
     assert_eq!(by, [0], "the other still works on it");

@@ -24,6 +24,7 @@ fn enqueue(id: &str) -> Command {
         timeout: None,
         failing_attempts: 0,
         hanging_attempts: 0,
+        tool: None,
     };
     Command::Enqueue { queue: "regular".into(), job }
 }

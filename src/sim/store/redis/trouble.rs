@@ -89,6 +89,7 @@ mod tests {
             timeout: None,
             failing_attempts: 0,
             hanging_attempts: 0,
+            tool: None,
         };
         Command::Enqueue { queue: "regular".into(), job }
     }
