@@ -9,10 +9,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use provision_support::{place, postgres_segments, scenario, shell, until};
-use syncope::fault::OutageKind;
+use syncope::fault::trouble::Trouble;
+use syncope::fault::{Fault, FaultId, FaultKind, OutageKind, Trigger};
 use syncope::live::provision::BackendKind;
 use syncope::names::Store;
 use syncope::scenario::RedisDurability;
+use syncope::time::Span;
 
 /// Where this program is the harness, if [`RUN`] is set.
 const HARNESS: &str = "a_killed_harness_leaves_no_process_and_no_directory";
@@ -22,6 +24,9 @@ const BACKEND: &str = "SYNCOPE_TEST_BACKEND";
 /// In the name of a run whose Postgres is killed, and so leaves its shared memory; others pause it.
 const KILLS_POSTGRES: &str = "outage";
 
+/// In the name of a run whose stores have volumes of their own.
+const HAS_VOLUMES: &str = "volumes";
+
 /// The harness that the tests kill. It is this program again, in the test [`HARNESS`].
 #[tokio::main]
 async fn be_a_harness(run: String) {
@@ -29,7 +34,10 @@ async fn be_a_harness(run: String) {
         if std::env::var(BACKEND).unwrap() == "docker" { BackendKind::Docker } else { BackendKind::Process };
     let image = (kind == BackendKind::Docker).then_some("syncope/redis:7");
     let spec = shell("worker-1", "setsid sleep 600 & sleep 600", image);
-    let scenario = scenario(Some(RedisDurability::Aof), true, vec![spec.clone()]);
+    let mut scenario = scenario(Some(RedisDurability::Aof), true, vec![spec.clone()]);
+    if run.contains(HAS_VOLUMES) {
+        scenario.faults = Store::ALL.into_iter().map(full_disk).collect();
+    }
     let place = place(kind, &run, &scenario).await;
     place.site.start_stores().await.unwrap();
     place.site.start_process(&spec, BTreeMap::new()).await.unwrap();
@@ -38,6 +46,19 @@ async fn be_a_harness(run: String) {
     place.site.store_down(Store::Postgres, how).await.unwrap();
     println!("down");
     std::future::pending::<()>().await;
+}
+
+/// It is never fired: the volume is there because it may be.
+fn full_disk(store: Store) -> Fault {
+    let kind = FaultKind::Trouble { trouble: Trouble::DiskFull { store }, lasting: Some(Span::ZERO) };
+    Fault { id: FaultId(0), kind, when: Trigger::At(Span::ZERO) }
+}
+
+/// The mount points that bear the run's name.
+fn mounts(run: &str) -> Vec<String> {
+    let all = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let points = all.lines().filter_map(|line| line.split(' ').nth(4)).filter(|point| point.contains(run));
+    points.map(str::to_owned).collect()
 }
 
 /// Does not outlive a test that fails.
@@ -84,7 +105,7 @@ fn check(backend: &str, delays_ms: &[u64]) {
 
 /// Everything that bears the run's name: directories, processes, containers, networks.
 fn traces(run: &str, backend: &str) -> Vec<String> {
-    let mut traces = Vec::new();
+    let mut traces = mounts(run);
     for place in ["/dev/shm".into(), std::env::temp_dir()] {
         let entries = std::fs::read_dir(place).into_iter().flatten().flatten();
         traces.extend(entries.map(|e| e.path().display().to_string()).filter(|path| path.contains(run)));
@@ -130,6 +151,24 @@ fn docker_a_killed_harness_leaves_no_container_and_no_network() {
 }
 
 #[test]
+fn the_volumes_of_a_killed_harness_are_unmounted() {
+    // Elsewhere such a scenario is not run at all.
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let backends: &[&str] = if cfg!(feature = "docker") { &["process", "docker"] } else { &["process"] };
+    for backend in backends {
+        let run = format!("{HAS_VOLUMES}-{backend}");
+        let mut harness = start(&run, backend);
+        let id = format!("test-{run}-{}", harness.0.id());
+        harness.await_outage();
+        assert_eq!(mounts(&id).len(), Store::ALL.len(), "{:?}", mounts(&id));
+        drop(harness);
+        until(&format!("the end of {id}"), Duration::from_secs(20), || traces(&id, backend).is_empty());
+    }
+}
+
+#[test]
 fn the_shared_memory_of_a_killed_postgres_goes_after_a_killed_harness() {
     let mut harness = start(KILLS_POSTGRES, "process");
     let id = format!("test-{KILLS_POSTGRES}-{}", harness.0.id());
@@ -143,7 +182,8 @@ fn the_shared_memory_of_a_killed_postgres_goes_after_a_killed_harness() {
 
 #[test]
 fn clean_removes_what_a_run_left_whose_watchdog_was_killed_too() {
-    let run = format!("clean-{KILLS_POSTGRES}");
+    let volumes = if rustix::process::geteuid().is_root() { HAS_VOLUMES } else { "" };
+    let run = format!("clean-{KILLS_POSTGRES}-{volumes}");
     let mut harness = start(&run, "process");
     let id = format!("test-{run}-{}", harness.0.id());
     harness.await_outage();

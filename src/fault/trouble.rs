@@ -26,6 +26,9 @@ pub enum Trouble {
     LockTable { table: String },
     /// Postgres: every transaction is a read-only one.
     ReadOnly,
+    /// The volume with the store's data has no room left. An append-only Redis refuses writes, a
+    /// Postgres that cannot lengthen its log ends.
+    DiskFull { store: Store },
     /// Postgres: a statement that an operator gives by a runbook. Has no undo.
     Operate { statement: String },
 }
@@ -78,6 +81,7 @@ impl Trouble {
             | Self::LockTable { .. }
             | Self::ReadOnly
             | Self::Operate { .. } => Store::Postgres,
+            Self::DiskFull { store } => *store,
         }
     }
 
@@ -90,6 +94,7 @@ impl Trouble {
             | Self::Slow { .. }
             | Self::ExhaustConnections
             | Self::LockTable { .. }
+            | Self::DiskFull { .. }
             | Self::ReadOnly => true,
         }
     }
@@ -107,6 +112,7 @@ impl Trouble {
             Self::LockTable { .. } => "lock_table",
             Self::ReadOnly => "read_only",
             Self::Operate { .. } => "operator_sql",
+            Self::DiskFull { .. } => "disk_full",
         }
     }
 }

@@ -13,13 +13,14 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::container::{self, ContainerSpec};
-use super::docker_stores::StoreContainer;
+use super::docker_stores::{self, StoreContainer, VOLUME};
 use super::engine::{self, Engine};
 use super::images::{self, Image};
 use super::labels::{self, OWNER_LABEL, RUN_LABEL, SCENARIO_LABEL, SITE_LABEL, Which};
 use super::output::OutputStream;
 use super::reference::{FLEET_VARIABLE, faketime_environment, fleet_settings, role_of};
 use super::undo::{self, Entry, OWNER_FILE, OWNER_VARIABLE, RUN_VARIABLE};
+use super::volume::{self, Root};
 use super::{RunContext, RunningProcess, Site, StoreInstance, places, start_side_by_side};
 use crate::backend::BackendError;
 use crate::fault::OutageKind;
@@ -45,6 +46,7 @@ pub struct DockerSite {
     libfaketime: Option<PathBuf>,
     stack: Stack,
     images: images::Resolved,
+    volumes: BTreeMap<Store, PathBuf>,
     state: Mutex<State>,
 }
 
@@ -88,10 +90,19 @@ impl DockerSite {
             .and_then(|()| places::create_passable(&directory))
             .and_then(|()| fs::write(directory.join(OWNER_FILE), run.guard.owner()));
         journalled.map_err(|error| super::process::failed("make a directory for the scenario", &error))?;
+        let mut volumes = BTreeMap::new();
+        for store in volume::wanted(scenario) {
+            let mounted = images.store(store).and_then(|image| {
+                docker_stores::check_volume(store, image)?;
+                volume::mount(&directory, store, Root::Open)
+            });
+            let mounted = mounted.inspect_err(|_| drop(undo::remove_directory(&directory)))?;
+            volumes.insert(store, mounted);
+        }
         let gateway = create_network(&engine.docker, &name, &labels).await?;
         let stack = scenario.stack.clone();
         let state = Mutex::default();
-        Ok(Self { run, name, engine, labels, gateway, directory, libfaketime, stack, images, state })
+        Ok(Self { run, name, engine, labels, gateway, directory, libfaketime, stack, images, volumes, state })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -114,9 +125,11 @@ impl DockerSite {
 
     async fn start_one_store(&self, store: Store) -> Result<StoreInstance, BackendError> {
         let image = self.images.store(store)?;
-        let spec = self.container_spec(store.as_str(), image);
-        let started =
-            StoreContainer::start(&self.engine.docker, &self.run.guard, store, &self.stack, spec).await?;
+        let mut spec = self.container_spec(store.as_str(), image);
+        let volume = self.volumes.get(&store);
+        spec.binds.extend(volume.map(|volume| format!("{}:{VOLUME}", volume.display())));
+        spec.command = Some(docker_stores::command_of(store, &self.stack, volume.is_some()));
+        let started = StoreContainer::start(&self.engine.docker, &self.run.guard, store, spec).await?;
         let instance = started.instance();
         self.state().stores.insert(store, Arc::new(started));
         Ok(instance)
@@ -280,6 +293,10 @@ impl Site for DockerSite {
 
     fn clock_file(&self, process: &ProcessName) -> Option<PathBuf> {
         self.state().clocks.get(process).cloned()
+    }
+
+    fn volume(&self, store: Store) -> Option<PathBuf> {
+        self.volumes.get(&store).cloned()
     }
 
     fn versions(&self) -> Vec<(String, String)> {

@@ -12,6 +12,8 @@ use tokio::task::spawn_blocking;
 
 use super::cleanup::Guard;
 use super::container::{self, ContainerSpec};
+use super::image_build;
+use super::images::Image;
 use super::servers;
 use super::{Exit, StoreInstance, process, tree, wait_for_exit};
 use crate::backend::BackendError;
@@ -21,6 +23,11 @@ use crate::scenario::Stack;
 
 const REDIS_PORT: u16 = 6379;
 const POSTGRES_PORT: u16 = 5432;
+/// In a store's container, where a fault of the scenario fills its disk.
+pub(super) const VOLUME: &str = "/syncope/volume";
+/// The image brings its data directory: the first start copies it. `$0` is the server, `$@` its arguments.
+const MOVE_AND_RUN: &str = "test -e /syncope/volume/data || cp -a \"$PGDATA\" /syncope/volume/data; \
+    export PGDATA=/syncope/volume/data; exec \"$0\" \"$@\"";
 const LOG_LINES_SHOWN: &str = "12";
 
 pub(super) struct StoreContainer {
@@ -45,10 +52,8 @@ impl StoreContainer {
         docker: &Docker,
         guard: &Guard,
         store: Store,
-        stack: &Stack,
         mut spec: ContainerSpec,
     ) -> Result<Self, BackendError> {
-        spec.command = Some(command_of(store, stack));
         spec.keeps_log = true;
         if store == Store::Postgres {
             // For images that initialise their data directory when they start; the others ignore it.
@@ -162,7 +167,8 @@ async fn log_tail(docker: &Docker, container: &str) -> String {
     lines.map(|line| line.to_string()).collect().await
 }
 
-fn command_of(store: Store, stack: &Stack) -> Vec<String> {
+/// The server, with its data on [`VOLUME`] if one is mounted there.
+pub(super) fn command_of(store: Store, stack: &Stack, on_volume: bool) -> Vec<String> {
     let mut command: Vec<String> = Vec::new();
     match store {
         Store::Redis => {
@@ -170,13 +176,28 @@ fn command_of(store: Store, stack: &Stack) -> Vec<String> {
                 ["redis-server", "--protected-mode", "no", "--loglevel", "warning"].map(String::from),
             );
             command.extend(servers::redis_settings(stack).iter().copied().map(String::from));
+            if on_volume {
+                command.extend(["--dir", VOLUME].map(String::from));
+            }
         }
         Store::Postgres => {
+            if on_volume {
+                command.extend(["sh", "-ec", MOVE_AND_RUN].map(String::from));
+            }
             command.extend(["postgres", "-c", "listen_addresses=*"].map(String::from));
             command.extend(servers::postgres_settings(stack).flat_map(|setting| ["-c".into(), setting]));
         }
     }
     command
+}
+
+/// Other images of Postgres make their data directory when they start, wherever they like.
+pub(super) fn check_volume(store: Store, image: &Image) -> Result<(), BackendError> {
+    if store == Store::Redis || image.reference == image_build::reference(store) {
+        return Ok(());
+    }
+    let reason = format!("the data of the image {} cannot be put on a volume of its own", image.reference);
+    Err(BackendError::Unsupported(reason))
 }
 
 fn refuse() -> BackendError {

@@ -37,6 +37,7 @@ pub mod survey;
 mod template;
 pub mod tree;
 mod undo;
+mod volume;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -200,6 +201,13 @@ pub trait Site: Send + Sync {
     /// The file that libfaketime reads the process's clock offset from (`FAKETIME_TIMESTAMP_FILE`),
     /// as a path on the host; `None` if the process was not started with a fake clock.
     fn clock_file(&self, process: &ProcessName) -> Option<PathBuf>;
+
+    /// The root, on this host, of a volume that holds the store's data and nothing else, so that a
+    /// fault can fill it. `None` for a store whose disk no fault of the scenario fills.
+    fn volume(&self, store: Store) -> Option<PathBuf> {
+        let _ = store;
+        None
+    }
 
     /// Names and versions of servers and images, for the report.
     fn versions(&self) -> Vec<(String, String)>;

@@ -15,6 +15,7 @@ use super::process_stores::{Installed, StoreServer};
 use super::reference::{FLEET_VARIABLE, faketime_environment, fleet_settings, role_of};
 use super::tree::Identity;
 use super::undo::{self, Entry, OWNER_FILE, OWNER_VARIABLE, RUN_VARIABLE};
+use super::volume::{self, Root};
 use super::{
     RunContext, RunningProcess, Site, StoreInstance, places, ports, start_side_by_side, wait_for_exit,
 };
@@ -42,6 +43,7 @@ pub struct ProcessSite {
     installed: Installed,
     libfaketime: Option<PathBuf>,
     stack: Stack,
+    volumes: BTreeMap<Store, PathBuf>,
     state: Mutex<State>,
 }
 
@@ -72,9 +74,15 @@ impl ProcessSite {
             .and_then(|()| fs::write(directory.join(OWNER_FILE), run.guard.owner()))
             .and_then(|()| fs::create_dir(directory.join("clocks")));
         made.map_err(|error| failed("make a directory for the scenario", &error))?;
+        let mut volumes = BTreeMap::new();
+        for store in volume::wanted(scenario) {
+            let mounted = volume::mount(&directory, store, Root::Of(installed.user_of(store)));
+            let mounted = mounted.inspect_err(|_| drop(undo::remove_directory(&directory)))?;
+            volumes.insert(store, mounted);
+        }
         let state = Mutex::default();
         let stack = scenario.stack.clone();
-        Ok(Self { run, name, directory, installed, libfaketime, stack, state })
+        Ok(Self { run, name, directory, installed, libfaketime, stack, volumes, state })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -276,6 +284,10 @@ impl Site for ProcessSite {
 
     fn clock_file(&self, process: &ProcessName) -> Option<PathBuf> {
         self.state().clocks.get(process).cloned()
+    }
+
+    fn volume(&self, store: Store) -> Option<PathBuf> {
+        self.volumes.get(&store).cloned()
     }
 
     fn versions(&self) -> Vec<(String, String)> {

@@ -39,6 +39,11 @@ pub(super) struct Installed {
 }
 
 impl Installed {
+    /// As whom the server works, if not as the harness's own user.
+    pub(super) fn user_of(&self, store: Store) -> Option<(u32, u32)> {
+        self.postgres.as_ref().filter(|_| store == Store::Postgres)?.user
+    }
+
     pub(super) fn find(stack: &Stack) -> Result<Self, BackendError> {
         let redis = stack.redis.as_ref().and_then(|_| places::find_program("redis-server", &[]));
         let postgres = stack.postgres.as_ref().and_then(|_| Postgres::find());
@@ -100,7 +105,8 @@ impl StoreServer {
         let log = site.join(format!("{store}.log"));
         let (program, user) = match store {
             Store::Redis => {
-                fs::create_dir(&directory).map_err(|error| failed("make Redis's directory", &error))?;
+                // A volume of its own is there by now, and is the directory.
+                fs::create_dir_all(&directory).map_err(|error| failed("make Redis's directory", &error))?;
                 (installed.redis.clone().ok_or_else(missing)?, None)
             }
             Store::Postgres => {

@@ -40,10 +40,14 @@ impl Postgres {
         Some(Self { server, initdb, user })
     }
 
-    /// Makes `data` a data directory of its own. Blocks for some 20 ms, and for a few seconds the
+    /// Makes `data` a data directory of its own, or the empty directory that it is. Blocks for some 20 ms, and for a few seconds the
     /// first time.
     pub(super) fn copy_data_to(&self, data: &Path, guard: &Guard) -> io::Result<()> {
-        copy_tree(&self.template(guard)?, data, self.user)
+        let template = self.template(guard)?;
+        if data.exists() {
+            return copy_entries(&template, data, self.user);
+        }
+        copy_tree(&template, data, self.user)
     }
 
     fn template(&self, guard: &Guard) -> io::Result<PathBuf> {
@@ -134,6 +138,11 @@ fn copy_tree(from: &Path, to: &Path, owner: Option<(u32, u32)>) -> io::Result<()
     let (user, group) = owner.unzip();
     fs::DirBuilder::new().mode(0o700).create(to)?;
     chown(to, user, group)?;
+    copy_entries(from, to, owner)
+}
+
+fn copy_entries(from: &Path, to: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
+    let (user, group) = owner.unzip();
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let (from, to) = (entry.path(), to.join(entry.file_name()));

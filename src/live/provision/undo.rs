@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
-use super::shared_memory;
 use super::tree::{Identity, all_processes};
+use super::{shared_memory, volume};
 use crate::live::cgroup;
 
 /// In the environment of every process of a run, and on its containers as `syncope.run`.
@@ -236,14 +236,18 @@ impl Environment {
     }
 }
 
-/// With the shared memory of the servers that were killed in it. What still uses that memory keeps the
-/// directory, so that the next attempt finds both.
+/// With the shared memory of the servers that were killed in it, and the volumes that are mounted in it.
+/// What still uses that memory keeps the directory, so that the next attempt finds both.
 pub(super) fn remove_directory(path: &Path) -> Cleaned {
     let mut cleaned = Cleaned::default();
     if !path.exists() {
         return cleaned;
     }
     cleaned.add(shared_memory::release(path));
+    if !cleaned.failed.is_empty() {
+        return cleaned;
+    }
+    cleaned.add(volume::unmount_all(path));
     if !cleaned.failed.is_empty() {
         return cleaned;
     }

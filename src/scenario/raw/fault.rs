@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use super::Distribution;
 use super::limit::{OutOfMemory, ThrottleCpu};
 use super::misfit::Misconfigure;
-use super::trouble::{ExpireKeys, Lasting, LockTable, MaxMemory, OperatorSql, RedisSlow};
+use super::trouble::{DiskFull, ExpireKeys, Lasting, LockTable, MaxMemory, OperatorSql, RedisSlow};
 use crate::fault::{Direction, JobRef, OutageKind, Signal};
 use crate::names::Store;
 use crate::scenario::STEPS_MAX;
@@ -110,6 +110,8 @@ variants! {
         LockTable "lock_table": LockTable,
         /// Postgres takes no writes.
         ReadOnly "read_only": Lasting,
+        /// A store's disk is full.
+        DiskFull "disk_full": DiskFull,
         /// What an operator does by a runbook: a statement in Postgres. Has no undo.
         OperatorSql "operator_sql": OperatorSql,
     }

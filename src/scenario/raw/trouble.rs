@@ -1,6 +1,7 @@
 //! Faults within a store that runs and answers.
 
 use crate::fault::trouble::Eviction;
+use crate::names::Store;
 use crate::scenario::decode::{Placed, record, variants};
 use crate::scenario::scalar::{Duration, Share, Text, Whole, Word};
 
@@ -54,6 +55,18 @@ record! {
     LockTable {
         /// Which; with its schema if that is not on the search path.
         required table: Word,
+        /// How long.
+        required lasting ("for"): Duration,
+    }
+}
+
+record! {
+    /// The volume with a store's data is full. The harness mounts one of its own for the store, which
+    /// takes root. Redis must be an append-only one that syncs each second (`durability: aof`): it
+    /// refuses writes. Postgres ends when it cannot lengthen its log, and is started again afterwards.
+    DiskFull {
+        /// Whose.
+        required store: Store,
         /// How long.
         required lasting ("for"): Duration,
     }

@@ -190,6 +190,7 @@ fn kind_of(kind: &raw::FaultKind, world: &World<'_>, context: &mut Context<'_, '
             trouble::lasting(Trouble::ExhaustConnections, place, lasting, world, context)?
         }
         raw::FaultKind::LockTable(lock) => trouble::lock_table(lock, world, context)?,
+        raw::FaultKind::DiskFull(disk) => trouble::disk_full(disk, world, context)?,
         raw::FaultKind::OperatorSql(sql) => {
             let statement = sql.value.statement.given()?.text().to_owned();
             trouble::at_once(Trouble::Operate { statement }, sql.place, world, context)?

@@ -5,6 +5,7 @@ use super::fault::{World, require_store};
 use crate::fault::FaultKind;
 use crate::fault::trouble::{Eviction, MemoryLimit, Trouble};
 use crate::names::Store;
+use crate::scenario::RedisDurability;
 use crate::scenario::decode::{Field, Placed};
 use crate::scenario::diagnostic::{Code, Place};
 use crate::scenario::raw::trouble as raw;
@@ -65,6 +66,25 @@ pub(super) fn lock_table(
 ) -> Option<FaultKind> {
     let Word(table) = raw.value.table.value()?.clone();
     lasting(Trouble::LockTable { table }, raw.place, &raw.value.lasting, world, context)
+}
+
+pub(super) fn disk_full(
+    raw: &Placed<raw::DiskFull>,
+    world: &World<'_>,
+    context: &mut Context<'_, '_>,
+) -> Option<FaultKind> {
+    let store = raw.value.store.given()?;
+    let fault =
+        lasting(Trouble::DiskFull { store: store.value }, store.place, &raw.value.lasting, world, context)?;
+    let redis = world.stack?.redis.as_ref().filter(|_| store.value == Store::Redis);
+    if redis.is_some_and(|redis| redis.durability != RedisDurability::Aof) {
+        context
+            .report
+            .add(Code::MissingStore, store.place, "redis has no append-only file that a full disk stops")
+            .label("without one it goes on, and one that syncs at each write ends")
+            .hint("`redis: {durability: aof}` in the stack");
+    }
+    Some(fault)
 }
 
 /// One that has no undo.

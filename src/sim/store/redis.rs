@@ -42,6 +42,8 @@ pub struct Redis {
     running: bool,
     /// Commands that may need memory are refused.
     over_memory: bool,
+    /// Commands that write are refused.
+    disk_full: bool,
 }
 
 impl Redis {
@@ -58,6 +60,7 @@ impl Redis {
             latest: UnixMillis(i64::MIN),
             running: true,
             over_memory: false,
+            disk_full: false,
         }
     }
 

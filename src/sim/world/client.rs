@@ -280,8 +280,15 @@ impl World {
         // Answers come in the order of the questions, so it is the first, as a rule.
         let place = in_flight.iter().position(|waiting| waiting.who == request.who);
         if let (Some(place), Some(result)) = (place, request.result.take()) {
-            in_flight.remove(place);
-            self.answered(client, request.who, result);
+            let waiting = in_flight.remove(place);
+            match (waiting.ping, result) {
+                // The server is there and will not: only another connection is asked again.
+                (Some(Ping { deadline, .. }), Err(StoreError::Rejected(_))) => {
+                    self.clients[client].waiters.push((request.who, deadline));
+                    self.arm_for(client, deadline);
+                }
+                (_, result) => self.answered(client, request.who, result),
+            }
         }
         self.boxes.push(request);
     }

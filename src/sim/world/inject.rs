@@ -4,6 +4,7 @@ use super::process::State;
 use super::server::Health;
 use super::{Planned, World};
 use crate::fault::misfit::Misfit;
+use crate::fault::trouble::Trouble;
 use crate::fault::{Injection, Order, OutageKind, Signal, Toxic};
 use crate::history::What;
 use crate::names::{Endpoint, Link, ProcessName, Store};
@@ -59,6 +60,10 @@ impl World {
             Injection::ClearToxic { links, toxic } => self.toxic(&links, toxic, false),
             Injection::DeleteKeys { keys } => self.delete_keys(&keys),
             Injection::Trouble { trouble } => self.trouble(&trouble),
+            // It ended, and is started again.
+            Injection::TroubleOver { trouble: Trouble::DiskFull { store: Store::Postgres } } => {
+                return self.store_up(Store::Postgres, OutageKind::Kill, order);
+            }
             Injection::TroubleOver { trouble } => self.trouble_over(&trouble),
         };
         match outcome {

@@ -88,7 +88,12 @@ impl World {
     fn execute(&mut self, store: Store, conn: usize, request: &Request) -> Result<Reply, StoreError> {
         match &request.ask {
             Ask::FinishedJobs => Ok(Reply::Done),
-            Ask::Command(Command::AwaitReady { .. }) => Ok(Reply::Ready(true)),
+            Ask::Command(Command::AwaitReady { .. }) => {
+                if store == Store::Redis {
+                    self.stores.redis.answers_ping()?;
+                }
+                Ok(Reply::Ready(true))
+            }
             Ask::Command(command) => match store {
                 Store::Redis if self.is_elsewhere(conn) => {
                     self.stores.elsewhere.execute(WallClock::default().read(self.now), command)

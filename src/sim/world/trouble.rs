@@ -8,7 +8,7 @@ use super::{Planned, World, unsupported};
 use crate::backend::BackendError;
 use crate::fault::rules::DOWN;
 use crate::fault::trouble::{Eviction, MemoryLimit, Trouble};
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Fault, FaultKind, OutageKind};
 use crate::names::Store;
 use crate::protocol::{Command, StoreError};
 use crate::time::{Instant, Span};
@@ -104,6 +104,14 @@ impl World {
                 Ok(format!("virtual time: {table} is locked"))
             }
             Trouble::Operate { .. } => Err("what a statement does is not modelled".to_owned()),
+            Trouble::DiskFull { store: Store::Redis } => {
+                self.set_disk_full(true);
+                Ok("virtual time: redis cannot write its file and refuses writes".to_owned())
+            }
+            Trouble::DiskFull { store: Store::Postgres } => {
+                self.store_down(Store::Postgres, OutageKind::Kill);
+                Ok("virtual time: postgres cannot lengthen its log and has ended".to_owned())
+            }
             Trouble::ReadOnly => {
                 self.troubles.read_only = true;
                 Ok("virtual time: postgres takes no writes".to_owned())
@@ -132,8 +140,15 @@ impl World {
                 }
             }
             Trouble::ReadOnly => self.troubles.read_only = false,
+            Trouble::DiskFull { .. } => self.set_disk_full(false),
         }
         Ok(format!("virtual time: {} is over", trouble.name()))
+    }
+
+    /// All databases of the server are in one file.
+    fn set_disk_full(&mut self, full: bool) {
+        self.stores.redis.set_disk_full(full);
+        self.stores.elsewhere.set_disk_full(full);
     }
 
     fn expire_keys(&mut self, patterns: &[String], after: Span) -> Result<String, String> {

@@ -1,5 +1,6 @@
 //! What is wrong with a store that runs and answers: put on, proved, and taken off again.
 
+mod disk;
 mod postgres;
 mod redis;
 
@@ -32,6 +33,7 @@ enum Held {
     Slow(redis::Slow),
     Connections(postgres::Hoard),
     Lock(postgres::TableLock),
+    Disk(disk::Full),
     /// The server's own configuration holds it.
     Nothing,
 }
@@ -41,7 +43,7 @@ impl Troubles {
         let (this, parts) = (Arc::clone(self), parts.clone());
         Box::pin(async move {
             let store = store_of(&parts, &trouble)?;
-            let (effect, held) = begin(&store, &trouble).await?;
+            let (effect, held) = begin(&parts, &store, &trouble).await?;
             if let Some(held) = held {
                 this.lock().push((trouble, held));
             }
@@ -65,6 +67,7 @@ impl Troubles {
                 Held::Slow(slow) => slow.stop(&store).await?,
                 Held::Connections(hoard) => hoard.release(&store).await?,
                 Held::Lock(lock) => lock.release(&store).await?,
+                Held::Disk(full) => full.empty(&parts, &store).await?,
                 Held::Nothing => postgres::writable(&store).await?,
             };
             Ok(Effect { from, until: clock::monotonic(), proof })
@@ -77,7 +80,11 @@ impl Troubles {
     }
 }
 
-async fn begin(store: &StoreInstance, trouble: &Trouble) -> Result<(Effect, Option<Held>), String> {
+async fn begin(
+    parts: &Parts,
+    store: &StoreInstance,
+    trouble: &Trouble,
+) -> Result<(Effect, Option<Held>), String> {
     Ok(match trouble {
         Trouble::ExpireKeys { patterns, after } => (redis::expire(store, patterns, *after).await?, None),
         Trouble::Wipe => (redis::wipe(store).await?, None),
@@ -97,6 +104,10 @@ async fn begin(store: &StoreInstance, trouble: &Trouble) -> Result<(Effect, Opti
         Trouble::LockTable { table } => {
             let (effect, lock) = postgres::lock_table(store, table).await?;
             (effect, Some(Held::Lock(lock)))
+        }
+        Trouble::DiskFull { .. } => {
+            let (effect, full) = disk::fill(parts, store).await?;
+            (effect, Some(Held::Disk(full)))
         }
         Trouble::Operate { statement } => (postgres::operate(store, statement).await?, None),
         Trouble::ReadOnly => (postgres::read_only(store).await?, Some(Held::Nothing)),

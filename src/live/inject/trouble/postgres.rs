@@ -233,7 +233,7 @@ async fn configure(store: &StoreInstance, statement: &str) -> Result<(), String>
 }
 
 /// A table that is made and dropped again; on a new connection, as settings of its own come with it.
-async fn write(store: &StoreInstance) -> Result<(), String> {
+pub(super) async fn write(store: &StoreInstance) -> Result<(), String> {
     let postgres = Postgres::new(COMMAND_LIMIT);
     postgres.query(store, "CREATE TABLE syncope_probe_write (x int)", 1).await?;
     postgres.query(store, "DROP TABLE syncope_probe_write", 1).await.map(drop)

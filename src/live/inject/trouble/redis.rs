@@ -159,6 +159,33 @@ async fn written(redis: &Redis, store: &StoreInstance) -> Result<(), String> {
     redis.ask::<()>(store, redis::cmd("DEL").arg(PROBE_KEY)).await
 }
 
+/// More than a page, so that it does not fit into what is left of the file's last one.
+const LARGE_BYTES: usize = 16 * 1024;
+
+/// Writes until the append-only file cannot take it.
+pub(super) async fn file_refused(store: &StoreInstance) -> Result<String, String> {
+    let redis = Redis::new(COMMAND_LIMIT);
+    let mut large = redis::cmd("SET");
+    large.arg(PROBE_KEY).arg("x".repeat(LARGE_BYTES));
+    let refused = seen(|| async {
+        match redis.ask::<()>(store, &large).await {
+            Err(refused) if refused.contains("MISCONF") => Ok(refused),
+            Err(other) => Err(format!("a write failed otherwise: {other}")),
+            Ok(()) => Err("a write was taken".to_owned()),
+        }
+    })
+    .await?;
+    let status = word(&redis, store, "persistence", "aof_last_write_status").await?;
+    Ok(format!("aof_last_write_status is {status}; a write was refused: {refused}"))
+}
+
+pub(super) async fn file_written(store: &StoreInstance) -> Result<String, String> {
+    let redis = Redis::new(COMMAND_LIMIT);
+    seen(|| written(&redis, store)).await?;
+    let status = word(&redis, store, "persistence", "aof_last_write_status").await?;
+    Ok(format!("aof_last_write_status is {status}; a write was taken"))
+}
+
 async fn configure(redis: &Redis, store: &StoreInstance, limit: &str, policy: &str) -> Result<(), String> {
     let mut pipe = redis::pipe();
     pipe.cmd("CONFIG").arg("SET").arg("maxmemory-policy").arg(policy).ignore();
@@ -175,11 +202,17 @@ async fn setting(redis: &Redis, store: &StoreInstance, name: &str) -> Result<Str
 
 /// A number that INFO gives.
 async fn figure(redis: &Redis, store: &StoreInstance, section: &str, name: &str) -> Result<u64, String> {
+    let said = word(redis, store, section, name).await?;
+    said.parse().map_err(|_| format!("redis says its {name} is {said}"))
+}
+
+/// What INFO gives.
+async fn word(redis: &Redis, store: &StoreInstance, section: &str, name: &str) -> Result<String, String> {
     let mut info = redis::cmd("INFO");
     info.arg(section);
     let text: String = redis.ask(store, &info).await?;
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    line.and_then(|value| value.trim().parse().ok()).ok_or_else(|| format!("redis does not say its {name}"))
+    line.map(|value| value.trim().to_owned()).ok_or_else(|| format!("redis does not say its {name}"))
 }
 
 /// Commands that occupy the server, one after the other, until it is told to stop.

@@ -84,6 +84,11 @@ impl Queue {
         self.find(job.as_str()).is_some_and(|slot| self.jobs[slot as usize].record.exists())
     }
 
+    /// Whether the job is the token's.
+    pub fn holds_lock(&self, now: UnixMillis, job: &JobId, token: &str) -> bool {
+        self.locked_by(now, job, token).is_some()
+    }
+
     /// Whether a delayed job is due.
     pub fn has_due(&self, now: UnixMillis) -> bool {
         self.delayed.iter().next().is_some_and(|(_, due)| due <= now.0)

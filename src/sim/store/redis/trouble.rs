@@ -9,6 +9,7 @@ use crate::time::{Span, UnixMillis};
 
 /// As the server says it.
 const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+const DISK_FULL: &str = "MISCONF Errors writing to the AOF file: No space left on device";
 
 impl Redis {
     /// FLUSHALL. How many keys there were.
@@ -44,9 +45,24 @@ impl Redis {
         self.over_memory = over;
     }
 
+    /// Whether the append-only file cannot be written, so that commands which write are refused. Keys
+    /// expire all the same.
+    pub const fn set_disk_full(&mut self, full: bool) {
+        self.disk_full = full;
+    }
+
+    /// Such a server answers no PING either (`processCommand` in Redis's `server.c`).
+    #[must_use]
+    pub fn answers_ping(&self) -> Result<(), StoreError> {
+        if self.disk_full { Err(StoreError::Rejected(DISK_FULL.to_owned())) } else { Ok(()) }
+    }
+
     /// A script is refused at its first command that may need memory, unless it has written before:
     /// it is not stopped half-way (`scriptVerifyOOM` in Redis's `script.c`).
     pub(super) fn refusal(&mut self, now: UnixMillis, command: &Command) -> Option<StoreError> {
+        if self.disk_full && self.writes(now, command) {
+            return Some(StoreError::Rejected(DISK_FULL.to_owned()));
+        }
         let refused = self.over_memory
             && match command {
                 Command::WriteBeat { .. } | Command::AcquireLock { .. } | Command::CheckStalled { .. } => {
@@ -57,6 +73,26 @@ impl Redis {
                 _ => false,
             };
         refused.then(|| StoreError::Rejected(OUT_OF_MEMORY.to_owned()))
+    }
+
+    /// Whether it comes to a command that writes, whatever that would change: a script is refused there
+    /// (`scriptVerifyWriteCommandAllow` in Redis's `script.c`).
+    fn writes(&mut self, now: UnixMillis, command: &Command) -> bool {
+        match command {
+            Command::WriteBeat { .. }
+            | Command::AcquireLock { .. }
+            | Command::CheckStalled { .. }
+            | Command::Claim { .. } => true,
+            Command::RenewLock { key, token, .. } | Command::ReleaseLock { key, token } => {
+                self.keys.texts.get(now, key).is_some_and(|holder| holder.is(token))
+            }
+            Command::Enqueue { queue, job } => !self.keys.queue(queue).0.knows(&job.id),
+            Command::ExtendLock { queue, job, token, .. }
+            | Command::Complete { queue, job, token }
+            | Command::Fail { queue, job, token, .. }
+            | Command::Release { queue, job, token } => self.keys.queue(queue).0.holds_lock(now, job, token),
+            _ => false,
+        }
     }
 }
 
@@ -107,6 +143,29 @@ mod tests {
         );
         server.set_over_memory(false);
         assert_eq!(server.execute(at(0), &beat()), Ok(Reply::Done));
+    }
+
+    #[test]
+    fn a_server_with_a_full_disk_refuses_what_writes_and_reads_on() {
+        let mut server = server();
+        let (job, token, lock) = ("job-1".into(), "mine".into(), Span::from_secs(30));
+        let held = |token| Command::ExtendLock { queue: "regular".into(), job, token, lock };
+        server.execute(at(0), &enqueue()).unwrap();
+        let claim = Command::Claim { queue: "regular".into(), token, lock };
+        server.execute(at(0), &claim).unwrap();
+        server.set_disk_full(true);
+        let refused = Err(StoreError::Rejected(DISK_FULL.to_owned()));
+        for writes in [beat(), claim, held("mine".into())] {
+            assert_eq!(server.execute(at(1), &writes), refused, "{writes:?}");
+        }
+        // Their scripts end before they write.
+        let other =
+            Command::ExtendLock { queue: "regular".into(), job: "job-1".into(), token: "other".into(), lock };
+        assert_eq!(server.execute(at(1), &other), Ok(Reply::Held(false)));
+        assert_eq!(server.execute(at(1), &enqueue()), Ok(Reply::Enqueued(false)));
+        assert!(server.answers_ping().is_err());
+        server.set_disk_full(false);
+        assert_eq!(server.execute(at(2), &beat()), Ok(Reply::Done));
     }
 
     #[test]
