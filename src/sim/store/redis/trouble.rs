@@ -52,7 +52,6 @@ impl Redis {
     }
 
     /// Such a server answers no PING either (`processCommand` in Redis's `server.c`).
-    #[must_use]
     pub fn answers_ping(&self) -> Result<(), StoreError> {
         if self.disk_full { Err(StoreError::Rejected(DISK_FULL.to_owned())) } else { Ok(()) }
     }
