@@ -20,8 +20,11 @@ use ring::Ring;
 
 /// Up to how many events a day is kept as a sorted list, where an insertion moves half of them.
 const CROWD: usize = 24;
-/// Events between two looks at the load, at least.
+/// Events between two looks at the load, at least, once the agenda has been in use for a while.
 const PERIOD_MIN: u64 = 1_024;
+/// Events between the first look and the second. What an agenda is made for shows only when it is used, and
+/// a short simulation is over before a long period is.
+const PERIOD_FIRST: u64 = 128;
 
 /// Events and the instants at which they are due; the earliest comes out first, and events of one instant
 /// come out in the order in which they were pushed.
@@ -72,6 +75,17 @@ impl<E> Agenda<E> {
             far: Heap::new(),
             load: Load { since: 0, events: 0, period: 0 },
         }
+    }
+
+    /// One whose time begins at `now`: the load is measured from there.
+    #[must_use]
+    pub fn beginning_at(now: Instant) -> Self {
+        let now = now.as_nanos();
+        let mut agenda = Self::new();
+        agenda.now = now;
+        agenda.load.since = now;
+        agenda.ring.turn_to(agenda.ring.day_of(now));
+        agenda
     }
 
     #[must_use]
@@ -219,13 +233,14 @@ impl<E> Agenda<E> {
     /// events to come. `today` and `crowd` are empty.
     #[cold]
     fn look_at_the_load(&mut self) {
-        let Load { since, events, .. } = self.load;
+        let Load { since, events, period } = self.load;
         let reach = self.reach();
         let gap = match (self.now - since).checked_div(events) {
             Some(gap) if gap > 0 => gap,
             _ => reach / (self.len as u64).max(1),
         };
-        self.load = Load { since: self.now, events: 0, period: PERIOD_MIN + 4 * self.len as u64 };
+        let longest = PERIOD_MIN + 4 * self.len as u64;
+        self.load = Load { since: self.now, events: 0, period: (period * 4).clamp(PERIOD_FIRST, longest) };
         if self.len > 0 && self.ring.reshape(self.now, gap, reach, self.len, &mut self.far) {
             self.let_far_come_near();
         }

@@ -3,7 +3,8 @@
 use super::heap::Heap;
 
 const NONE: u32 = u32::MAX;
-const DAYS_MIN: u64 = 64;
+/// As many as the nearest cache bears, so that a small simulation's timers wait here and not in the heap.
+const DAYS_MIN: u64 = 1_024;
 /// Days per event, at most. More would let fewer events wait in the heap, but cost more cache.
 const DAYS_PER_EVENT: u64 = 4;
 

@@ -191,3 +191,23 @@ fn a_limit_leaves_later_events_where_they_are() {
     assert_eq!(agenda.pop(), Some((Instant::from_nanos(10), 'b')));
     assert_eq!(agenda.pop(), None);
 }
+
+#[test]
+fn time_may_begin_anywhere() {
+    let begin = Instant::from_nanos(1_000_000_000_000);
+    let mut agenda = Agenda::beginning_at(begin);
+    let after = |millis| begin + Span::from_millis(millis);
+    for round in 0..300 {
+        agenda.push(after(round * 7), round);
+        agenda.push(after(round * 7), round + 1_000);
+    }
+    agenda.push(Instant::ZERO, 9_999);
+    assert_eq!(agenda.pop(), Some((begin, 0)));
+    assert_eq!(agenda.pop(), Some((begin, 1_000)));
+    assert_eq!(agenda.pop(), Some((begin, 9_999)), "what is past happens now");
+    for round in 1..300 {
+        assert_eq!(agenda.pop(), Some((after(round * 7), round)));
+        assert_eq!(agenda.pop(), Some((after(round * 7), round + 1_000)));
+    }
+    assert!(agenda.is_empty());
+}

@@ -195,7 +195,7 @@ impl World {
         let stores = stores(scenario, &processes).ok_or_else(|| unsupported("no process"))?;
         let mut world = Self {
             now: BEGIN,
-            agenda: Agenda::new(),
+            agenda: Agenda::beginning_at(BEGIN),
             random: Random::stream(seed, "simulator"),
             delays: Delays::default(),
             wires: Vec::new(),
