@@ -21,7 +21,7 @@ use syncope::time::{Instant, Span};
 const SEED: u64 = 11;
 
 /// Scenarios whose counts do not depend on who wins a race.
-const SCENARIOS: [&str; 9] = [
+const SCENARIOS: [&str; 10] = [
     "redis-queue/queue-baseline",
     "redis-queue/queue-kill-9",
     "redis-queue/queue-gc-pause-tolerated",
@@ -31,7 +31,12 @@ const SCENARIOS: [&str; 9] = [
     "redis-heartbeat/heartbeat-baseline",
     "redis-heartbeat/heartbeat-kill-9",
     "worker-pool/pool-baseline",
+    "worker-pool/pool-kill-9",
 ];
+
+/// How many jobs a pool of eight slots holds when it is killed is a matter of chance; of one slot it is not.
+const INSTEAD: [(&str, &str, &str); 1] =
+    [("worker-pool/pool-kill-9", "worker_count: 4, concurrency: 2", "worker_count: 1, concurrency: 1")];
 
 #[test]
 fn both_backends_keep_the_rules_and_come_to_the_same_end() {
@@ -86,7 +91,11 @@ impl Ending {
 
 fn scenario(name: &str) -> (String, Scenario) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios").join(format!("{name}.yaml"));
-    let text = std::fs::read_to_string(&path).unwrap();
+    let mut text = std::fs::read_to_string(&path).unwrap();
+    for (_, written, instead) in INSTEAD.iter().filter(|(of, ..)| *of == name) {
+        assert!(text.contains(written), "{name} has {written}");
+        text = text.replace(written, instead);
+    }
     let scenario = resolve(&Source::new(path, text.clone()), &Overrides::default()).unwrap();
     (text, scenario)
 }

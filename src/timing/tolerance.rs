@@ -206,6 +206,9 @@ fn network(pipeline: &Pipeline, toxic: Toxic, lasting: Span, side: Side) -> Tole
             let least = if direction == Direction::Downstream { Span::ZERO } else { latency - jitter };
             delayed(pipeline, least.min(lasting), most, side)
         }
+        // How often it is asked the pipeline does not say: if oftener than the link passes a reply on, they
+        // queue up.
+        Toxic::Bandwidth { .. } | Toxic::Slicer { .. } if side == Side::Reader => Tolerance::Undecided,
         Toxic::Bandwidth { bytes_per_second, .. } => {
             // A beat and its reply are well below a kilobyte.
             let most = Span::from_secs(1_024 / bytes_per_second.max(1))
@@ -295,6 +298,7 @@ mod tests {
             jitter: Span::ZERO,
             direction: Direction::Both,
         };
+        let narrow = Toxic::Bandwidth { bytes_per_second: 4_096, direction: Direction::Both };
         let kill = FaultKind::Kill { target: worker(), signal: Signal::Kill, restart_after: None };
         for (what, pipeline, fault, side, expected) in [
             ("a kill is no mistake", s3(), kill, Side::Writers, Tolerated),
@@ -341,6 +345,8 @@ mod tests {
             ("a slow link within the margin", s3(), on_links(slow(2_000), 60), Side::Writers, Tolerated),
             ("a slow link at the margin", s3(), on_links(slow(7_500), 60), Side::Writers, Undecided),
             ("S0, a slow link of the api", s0_new(), on_links(slow(1_000), 60), Side::Reader, Tolerated),
+            ("S0, a narrow link of the api", s0_new(), on_links(narrow, 60), Side::Reader, Undecided),
+            ("a narrow link of a worker", s3(), on_links(narrow, 60), Side::Writers, Tolerated),
             ("a cut link", s3(), on_links(Toxic::Timeout, 90), Side::Writers, CertainlySeen),
             ("a link cut for a moment", s3(), on_links(Toxic::Refuse, 5), Side::Writers, Undecided),
             ("S3, the sweeper's link", s3(), on_links(Toxic::Refuse, 500), Side::Reader, Tolerated),
