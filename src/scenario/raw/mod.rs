@@ -3,6 +3,7 @@
 
 pub(crate) mod distribution;
 pub(crate) mod expect;
+pub(crate) mod clock;
 pub(crate) mod fault;
 pub(crate) mod fleet;
 pub(crate) mod limit;

@@ -358,6 +358,7 @@ fn stores(scenario: &Scenario, processes: &[Process]) -> Option<Stores> {
         redis: Redis::new(prefix, keep_failed, durability),
         elsewhere: Redis::new(prefix, keep_failed, durability),
         postgres,
+        clocks: BTreeMap::new(),
         servers: BTreeMap::from(Store::ALL.map(|store| (store, Server::new()))),
     })
 }
