@@ -108,6 +108,10 @@ pub async fn open(
         let reason = "the limit of a leak is not the container's own: its process would not see it coming";
         return Err(BackendError::Unsupported(reason.into()));
     }
+    if clocks_faked(scenario).contains(&Store::Redis) {
+        let reason = "under Redis's allocator libfaketime does not start: its clock cannot be faked";
+        return Err(BackendError::Unsupported(reason.into()));
+    }
     match kind {
         BackendKind::Process => Ok(Box::new(process::ProcessSite::open(run, scenario)?)),
         #[cfg(feature = "docker")]
