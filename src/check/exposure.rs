@@ -6,6 +6,7 @@ use crate::check::facts::Facts;
 use crate::check::faults::{Part, kind_of, stands_between};
 use crate::check::measure::Moment;
 use crate::fault::rules::Slices;
+use crate::fault::trouble::Trouble;
 use crate::fault::{Direction, Fault, FaultId, FaultKind, Injection, OutageKind, Toxic};
 use crate::history::EnqueueOutcome;
 use crate::names::{Endpoint, ProcessName, Store};
@@ -136,7 +137,9 @@ fn alone(facts: &Facts<'_>, pipeline: &Pipeline, id: FaultId, parts: &[&Part<'_>
 /// A fault without an end of its own lasts to the end of the run.
 fn settled(facts: &Facts<'_>, fault: &Fault) -> FaultKind {
     let mut kind = fault.kind.clone();
-    if let FaultKind::ClockDrift { lasting: lasting @ None, .. } = &mut kind {
+    if let FaultKind::ClockDrift { lasting: lasting @ None, .. }
+    | FaultKind::Trouble { trouble: Trouble::ClockDrift { .. }, lasting: lasting @ None } = &mut kind
+    {
         *lasting = Some(facts.run.length());
     }
     kind

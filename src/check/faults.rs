@@ -239,7 +239,7 @@ pub(super) fn stands_between(injection: &Injection, process: &ProcessName, store
         | Injection::Throttle { process: struck, .. }
         | Injection::Misconfigure { process: struck, .. } => struck == process,
         Injection::Trouble { trouble } => {
-            trouble.lasts() && store.is_none_or(|store| store == trouble.store())
+            trouble.lasts() && !trouble.moves_clock() && store.is_none_or(|store| store == trouble.store())
         }
         _ => false,
     }

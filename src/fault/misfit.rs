@@ -17,6 +17,8 @@ pub enum Misfit {
     Prefix { prefix: String },
     /// It is told another database of the same Redis, by number: another keyspace.
     Database { number: u32 },
+    /// It is told the address of another Redis: a server of its own, empty when the scenario begins.
+    AnotherRedis,
 }
 
 impl Misfit {
@@ -29,12 +31,13 @@ impl Misfit {
             Self::NoTool { .. } => "no_tool",
             Self::Prefix { .. } => "prefix",
             Self::Database { .. } => "database",
+            Self::AnotherRedis => "another_redis",
         }
     }
 
     /// Whether the process runs, on keys that are nobody else's.
     #[must_use]
     pub const fn is_elsewhere(&self) -> bool {
-        matches!(self, Self::Prefix { .. } | Self::Database { .. })
+        matches!(self, Self::Prefix { .. } | Self::Database { .. } | Self::AnotherRedis)
     }
 }

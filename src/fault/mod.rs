@@ -127,7 +127,8 @@ pub enum FaultKind {
     DeleteKeys {
         keys: Vec<String>,
     },
-    /// Something within a store that answers; `lasting` is there where it lasts.
+    /// Something within a store that answers. Where it [lasts](Trouble::lasts): for `lasting`, or to the
+    /// end of the run.
     Trouble {
         trouble: Trouble,
         lasting: Option<Span>,

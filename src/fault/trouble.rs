@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::names::Store;
-use crate::time::Span;
+use crate::time::{SignedSpan, Span};
 
 /// A fault within one store. Durations are wall time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,10 @@ pub enum Trouble {
     /// The volume with the store's data has no room left. An append-only Redis refuses writes, a
     /// Postgres that cannot lengthen its log ends.
     DiskFull { store: Store },
+    /// The server's wall clock jumps. What it stamped before has another age from then on.
+    ClockStep { store: Store, by: SignedSpan },
+    /// The server's wall clock gains so many parts per million.
+    ClockDrift { store: Store, ppm: i64 },
     /// Postgres: a statement that an operator gives by a runbook. Has no undo.
     Operate { statement: String },
 }
@@ -81,7 +85,9 @@ impl Trouble {
             | Self::LockTable { .. }
             | Self::ReadOnly
             | Self::Operate { .. } => Store::Postgres,
-            Self::DiskFull { store } => *store,
+            Self::DiskFull { store } | Self::ClockStep { store, .. } | Self::ClockDrift { store, .. } => {
+                *store
+            }
         }
     }
 
@@ -95,8 +101,16 @@ impl Trouble {
             | Self::ExhaustConnections
             | Self::LockTable { .. }
             | Self::DiskFull { .. }
+            | Self::ClockStep { .. }
+            | Self::ClockDrift { .. }
             | Self::ReadOnly => true,
         }
+    }
+
+    /// Whether it moves the server's wall clock, and nothing else.
+    #[must_use]
+    pub const fn moves_clock(&self) -> bool {
+        matches!(self, Self::ClockStep { .. } | Self::ClockDrift { .. })
     }
 
     /// As a scenario names it.
@@ -113,6 +127,8 @@ impl Trouble {
             Self::ReadOnly => "read_only",
             Self::Operate { .. } => "operator_sql",
             Self::DiskFull { .. } => "disk_full",
+            Self::ClockStep { .. } => "clock_step",
+            Self::ClockDrift { .. } => "clock_drift",
         }
     }
 }

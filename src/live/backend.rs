@@ -248,7 +248,8 @@ impl Launcher for Stage {
         process: &ProcessName,
         misfit: &Misfit,
     ) -> BoxFuture<'_, Result<Arc<RunningProcess>, BackendError>> {
-        let spec = self.spec(process).and_then(|spec| environment::misfitted(spec, misfit));
+        let another = self.site.another_redis().map(|instance| instance.address);
+        let spec = self.spec(process).and_then(|spec| environment::misfitted(spec, misfit, another));
         async move { self.launch(spec?).await }.boxed()
     }
 }

@@ -41,11 +41,15 @@ pub fn of(
 /// A program that no machine and no image has.
 pub const NO_PROGRAM: &str = "/nonexistent/syncope/program";
 
-/// The process with something wrong.
+/// The process with something wrong. `another_redis` is the server that [`Misfit::AnotherRedis`] means.
 ///
 /// # Errors
 /// If it has nothing that could be wrong in this way.
-pub fn misfitted(mut spec: ProcessSpec, misfit: &Misfit) -> Result<ProcessSpec, BackendError> {
+pub fn misfitted(
+    mut spec: ProcessSpec,
+    misfit: &Misfit,
+    another_redis: Option<SocketAddr>,
+) -> Result<ProcessSpec, BackendError> {
     let name = spec.name.clone();
     let lacks = |what: &str| Err(BackendError::Failed(format!("{name} is told no {what}")));
     match misfit {
@@ -70,15 +74,30 @@ pub fn misfitted(mut spec: ProcessSpec, misfit: &Misfit) -> Result<ProcessSpec, 
             }
         },
         Misfit::Database { number } => {
-            let urls = spec.env.values_mut().filter(|value| value.contains(REDIS_URL));
-            let changed =
-                urls.map(|value| *value = value.replace(REDIS_URL, &format!("{REDIS_URL}/{number}")));
-            if changed.count() == 0 {
+            if !tell_redis(&mut spec, &format!("{REDIS_URL}/{number}")) {
+                return lacks("address of Redis");
+            }
+        }
+        Misfit::AnotherRedis => {
+            let Some(address) = another_redis else {
+                return Err(BackendError::Failed("no other Redis was started".to_owned()));
+            };
+            if !tell_redis(&mut spec, &format!("redis://{address}")) {
                 return lacks("address of Redis");
             }
         }
     }
     Ok(spec)
+}
+
+/// Whether it is told an address of Redis at all.
+fn tell_redis(spec: &mut ProcessSpec, url: &str) -> bool {
+    let mut told = false;
+    for value in spec.env.values_mut().filter(|value| value.contains(REDIS_URL)) {
+        *value = value.replace(REDIS_URL, url);
+        told = true;
+    }
+    told
 }
 
 /// As a template has it.

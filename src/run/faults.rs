@@ -412,8 +412,8 @@ impl FaultRun {
             }
             FaultKind::Trouble { trouble, lasting } => {
                 let trouble = trouble.clone();
-                let over = lasting
-                    .map(|lasting| (Injection::TroubleOver { trouble: trouble.clone() }, Some(lasting)));
+                let over = || (Injection::TroubleOver { trouble: trouble.clone() }, *lasting);
+                let over = trouble.lasts().then(over);
                 vec![part(Injection::Trouble { trouble }, over)]
             }
         };

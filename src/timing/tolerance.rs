@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::fault::rules::Slices;
+use crate::fault::trouble::Trouble;
 use crate::fault::{Direction, FaultKind, OutageKind, Toxic};
 use crate::time::{SignedSpan, Span};
 use crate::timing::{Age, Expiry, Pipeline, Subject};
@@ -79,6 +80,12 @@ pub fn tolerates_on(pipeline: &Pipeline, fault: &FaultKind, side: Side) -> Toler
         }
         FaultKind::ClockDrift { ppm, lasting, .. } => drift(pipeline, *ppm, *lasting, side),
         FaultKind::Network { toxic, lasting, .. } => network(pipeline, *toxic, *lasting, side),
+        FaultKind::Trouble { trouble: Trouble::ClockStep { by, .. }, .. } => {
+            store_jump(pipeline, by.0.unsigned_abs())
+        }
+        FaultKind::Trouble { trouble: Trouble::ClockDrift { ppm, .. }, lasting } => {
+            store_drift(pipeline, *ppm, *lasting)
+        }
         // What it does to a beat hangs on which command it is, and on what its client makes of it.
         FaultKind::DeleteKeys { .. } | FaultKind::Trouble { .. } => Tolerance::Undecided,
         // How long a beat takes then, the pipeline does not say.
@@ -152,6 +159,32 @@ fn unreachable(pipeline: &Pipeline, lasting: Span) -> Tolerance {
         Tolerance::CertainlySeen
     } else {
         Tolerance::Undecided
+    }
+}
+
+/// The store's own clock jumps by so many nanoseconds. One clock writes and reads: no skew comes of it,
+/// but every beat is older by the jump at once, as after a silence of that length, and is so until its
+/// writer's next one. A jump back makes beats younger; being undone, it is a jump ahead for those that
+/// came meanwhile. Whether a sweep comes before the next beats is open, so nothing is certain.
+fn store_jump(pipeline: &Pipeline, nanos: u64) -> Tolerance {
+    if Span::from_nanos(nanos) < pipeline.silence_tolerated(Span::ZERO) {
+        Tolerance::Tolerated
+    } else {
+        Tolerance::Undecided
+    }
+}
+
+/// A beat's age grows faster by the rate, over one interval; what a slow clock has lost by its end is a
+/// jump ahead when it is set right.
+fn store_drift(pipeline: &Pipeline, ppm: i64, lasting: Option<Span>) -> Tolerance {
+    let of = |span: Span| {
+        let nanos = u128::from(span.as_nanos()) * u128::from(ppm.unsigned_abs()) / 1_000_000;
+        u64::try_from(nanos).unwrap_or(u64::MAX)
+    };
+    match lasting {
+        _ if ppm >= 0 => store_jump(pipeline, of(pipeline.interval())),
+        Some(lasting) => store_jump(pipeline, of(lasting)),
+        None => Tolerance::Undecided,
     }
 }
 
@@ -289,6 +322,33 @@ mod tests {
 
     fn on_links(toxic: Toxic, length: u64) -> FaultKind {
         FaultKind::Network { links: LinkSelector { from: None, to: None }, toxic, lasting: secs(length) }
+    }
+
+    fn store_clock(trouble: Trouble, length: Option<u64>) -> FaultKind {
+        FaultKind::Trouble { trouble, lasting: length.map(secs) }
+    }
+
+    #[test]
+    fn a_stores_own_clock_ages_every_beat_by_its_jump() {
+        let step = |seconds: i64| {
+            let by = SignedSpan(seconds * 1_000_000_000);
+            store_clock(Trouble::ClockStep { store: Store::Redis, by }, Some(60))
+        };
+        let drift = |ppm, length| store_clock(Trouble::ClockDrift { store: Store::Redis, ppm }, length);
+        for (what, pipeline, fault, expected) in [
+            ("S0, below E − h + r·b", s0_new(), step(15), Tolerated),
+            ("S0, above", s0_new(), step(20), Undecided),
+            ("S0, a jump back is undone by one ahead", s0_new(), step(-20), Undecided),
+            ("S3, below E − h", s3(), step(14), Tolerated),
+            ("S3, at E − h", s3(), step(15), Undecided),
+            ("a fast clock ages a beat for one interval", s0_new(), drift(500_000, None), Tolerated),
+            ("a very fast one", s0_new(), drift(2_000_000, None), Undecided),
+            ("a slow clock is behind at its end", s0_new(), drift(-200_000, Some(60)), Tolerated),
+            ("for longer", s0_new(), drift(-200_000, Some(100)), Undecided),
+            ("for ever", s0_new(), drift(-1_000, None), Undecided),
+        ] {
+            assert_eq!(tolerates_on(&pipeline, &fault, Side::Store), expected, "{what}");
+        }
     }
 
     #[test]

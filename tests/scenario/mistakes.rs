@@ -191,6 +191,11 @@ fn faults_on_what_is_not_there() {
                 .replace("      sql: ", "      sql: «"),
             &["missing-store", "missing-store", "missing-store"],
         ),
+        (
+            faults("- disk_full: {store: «redis, for: 1s}\n    when: {at: 1s}")
+                .replace("redis: {}", "redis: {durability: none}"),
+            &["missing-store"],
+        ),
     ]);
 }
 

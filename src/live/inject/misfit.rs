@@ -13,8 +13,9 @@ use crate::backend::Unstarted;
 use crate::fault::misfit::Misfit;
 use crate::live::clock;
 use crate::live::environment::NO_PROGRAM;
-use crate::live::provision::RunningProcess;
-use crate::names::ProcessName;
+use crate::live::observe::connection::Redis;
+use crate::live::provision::{RunningProcess, StoreInstance};
+use crate::names::{ProcessName, Store};
 use crate::time::Span;
 
 const START_LIMIT: Span = Span::from_secs(60);
@@ -22,6 +23,9 @@ const START_LIMIT: Span = Span::from_secs(60);
 const EXIT_LIMIT: Span = Span::from_secs(10);
 /// For a process's environment to be its own: until its program is loaded it is the starter's.
 const SEEN_LIMIT: Span = Span::from_secs(5);
+/// For a process to connect after its start.
+const CLIENT_LIMIT: Span = Span::from_secs(10);
+const COMMAND_LIMIT: Span = Span::from_secs(5);
 const LOOK_AGAIN: Span = Span::from_millis(2);
 
 /// Sends the stop signal now, if it runs.
@@ -62,6 +66,7 @@ pub(super) fn begin(
             (Misfit::Database { number }, Ok(process)) => {
                 told(&process, "REDIS_URL", |value| value.ends_with(&format!("/{number}"))).await?
             }
+            (Misfit::AnotherRedis, Ok(process)) => elsewhere(&parts, &process).await?,
             (_, Err(error)) => return Err(format!("{name} could not be started: {error}")),
         };
         Ok(Effect { from, until: clock::monotonic(), proof })
@@ -83,6 +88,42 @@ pub(super) fn end(
         }
         start(parts, clocks, name).await
     })
+}
+
+/// The process was told the other server's address, and that server is another one and has a client.
+async fn elsewhere(parts: &Parts, process: &RunningProcess) -> Result<String, String> {
+    let other = parts.site.another_redis().ok_or("there is no other Redis")?;
+    let own = parts.site.store(Store::Redis).ok_or("there is no Redis")?;
+    let url = format!("redis://{}", other.address);
+    let told = told(process, "REDIS_URL", |value| value == url).await?;
+    let redis = Redis::new(COMMAND_LIMIT);
+    let (there, here) = (run_id(&redis, &other).await?, run_id(&Redis::new(COMMAND_LIMIT), &own).await?);
+    if there == here {
+        return Err(format!("{told}; but both servers have the run_id {here}"));
+    }
+    let deadline = clock::monotonic() + CLIENT_LIMIT;
+    loop {
+        let mut list = redis::cmd("CLIENT");
+        list.arg("LIST");
+        let clients: String = redis.ask(&other, &list).await?;
+        // One of them asks here.
+        let others = clients.lines().count().saturating_sub(1);
+        if others > 0 {
+            return Ok(format!("{told}; run_id {there} with {others} clients, the fleet's has {here}"));
+        }
+        if clock::monotonic() > deadline {
+            return Err(format!("{told}; but nobody has connected there"));
+        }
+        tokio::time::sleep(LOOK_AGAIN.to_std()).await;
+    }
+}
+
+async fn run_id(redis: &Redis, instance: &StoreInstance) -> Result<String, String> {
+    let mut info = redis::cmd("INFO");
+    info.arg("server");
+    let text: String = redis.ask(instance, &info).await?;
+    let id = text.lines().find_map(|line| line.strip_prefix("run_id:"));
+    id.map(|id| id.trim().to_owned()).ok_or_else(|| "redis does not say its run_id".to_owned())
 }
 
 /// A process that lacks what it needs ends, and not as if nothing were wrong.

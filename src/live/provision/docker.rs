@@ -1,6 +1,6 @@
 //! Containers: stores and fleet on a private network, which leads to this host and no further.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -21,7 +21,10 @@ use super::output::OutputStream;
 use super::reference::{FLEET_VARIABLE, faketime_environment, fleet_settings, role_of};
 use super::undo::{self, Entry, OWNER_FILE, OWNER_VARIABLE, RUN_VARIABLE};
 use super::volume::{self, Root};
-use super::{RunContext, RunningProcess, Site, StoreInstance, places, start_side_by_side};
+use super::{
+    RunContext, RunningProcess, Site, StoreInstance, clocks_faked, places, start_side_by_side,
+    wants_another_redis,
+};
 use crate::backend::BackendError;
 use crate::fault::OutageKind;
 use crate::history::What;
@@ -47,6 +50,9 @@ pub struct DockerSite {
     stack: Stack,
     images: images::Resolved,
     volumes: BTreeMap<Store, PathBuf>,
+    wants_another_redis: bool,
+    /// The stores whose clock is to be faked.
+    clocked: BTreeSet<Store>,
     state: Mutex<State>,
 }
 
@@ -55,6 +61,8 @@ struct State {
     processes: BTreeMap<ProcessName, Member>,
     clocks: BTreeMap<ProcessName, PathBuf>,
     stores: BTreeMap<Store, Arc<StoreContainer>>,
+    another_redis: Option<Arc<StoreContainer>>,
+    store_clocks: BTreeMap<Store, PathBuf>,
 }
 
 #[derive(Clone)]
@@ -101,8 +109,21 @@ impl DockerSite {
         }
         let gateway = create_network(&engine.docker, &name, &labels).await?;
         let stack = scenario.stack.clone();
-        let state = Mutex::default();
-        Ok(Self { run, name, engine, labels, gateway, directory, libfaketime, stack, images, volumes, state })
+        Ok(Self {
+            run,
+            name,
+            engine,
+            labels,
+            gateway,
+            directory,
+            libfaketime,
+            stack,
+            images,
+            volumes,
+            wants_another_redis: wants_another_redis(scenario),
+            clocked: clocks_faked(scenario),
+            state: Mutex::default(),
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -129,10 +150,24 @@ impl DockerSite {
         let volume = self.volumes.get(&store);
         spec.binds.extend(volume.map(|volume| format!("{}:{VOLUME}", volume.display())));
         spec.command = Some(docker_stores::command_of(store, &self.stack, volume.is_some()));
+        if self.clocked.contains(&store) {
+            let file = self.give_clock(store.as_str(), &mut spec);
+            let file = file.map_err(|error| super::process::failed("give a store a clock", &error))?;
+            self.state().store_clocks.extend(file.map(|file| (store, file)));
+        }
         let started = StoreContainer::start(&self.engine.docker, &self.run.guard, store, spec).await?;
         let instance = started.instance();
         self.state().stores.insert(store, Arc::new(started));
         Ok(instance)
+    }
+
+    async fn start_another_redis(&self) -> Result<(), BackendError> {
+        let store = Store::Redis;
+        let mut spec = self.container_spec("another-redis", self.images.store(store)?);
+        spec.command = Some(docker_stores::command_of(store, &self.stack, false));
+        let started = StoreContainer::start(&self.engine.docker, &self.run.guard, store, spec).await?;
+        self.state().another_redis = Some(Arc::new(started));
+        Ok(())
     }
 
     async fn start(
@@ -208,9 +243,19 @@ impl DockerSite {
     }
 
     fn add_clock(&self, spec: &ProcessSpec, container: &mut ContainerSpec) -> std::io::Result<()> {
-        let Some(library) = self.libfaketime.as_ref().filter(|_| spec.fake_clock) else { return Ok(()) };
+        if spec.fake_clock
+            && let Some(file) = self.give_clock(spec.name.as_str(), container)?
+        {
+            self.state().clocks.insert(spec.name.clone(), file);
+        }
+        Ok(())
+    }
+
+    /// Returns the clock's file on this host.
+    fn give_clock(&self, of: &str, container: &mut ContainerSpec) -> std::io::Result<Option<PathBuf>> {
+        let Some(library) = self.libfaketime.as_ref() else { return Ok(None) };
         // The directory is mounted, not the file: the file is replaced, not rewritten.
-        let directory = self.directory.join("clocks").join(spec.name.as_str());
+        let directory = self.directory.join("clocks").join(of);
         fs::create_dir_all(&directory)?;
         let file = directory.join(CLOCK_FILE);
         fs::write(&file, "+0\n")?;
@@ -223,8 +268,7 @@ impl DockerSite {
                 .into_iter()
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
         );
-        self.state().clocks.insert(spec.name.clone(), file);
-        Ok(())
+        Ok(Some(file))
     }
 
     fn store_container(&self, store: Store) -> Result<Arc<StoreContainer>, BackendError> {
@@ -250,7 +294,13 @@ impl Site for DockerSite {
     }
 
     fn start_stores(&self) -> BoxFuture<'_, Result<BTreeMap<Store, StoreInstance>, BackendError>> {
-        start_side_by_side(&self.stack, |store| self.start_one_store(store)).boxed()
+        async move {
+            if self.wants_another_redis {
+                self.start_another_redis().await?;
+            }
+            start_side_by_side(&self.stack, |store| self.start_one_store(store)).await
+        }
+        .boxed()
     }
 
     fn start_process(
@@ -293,6 +343,14 @@ impl Site for DockerSite {
 
     fn clock_file(&self, process: &ProcessName) -> Option<PathBuf> {
         self.state().clocks.get(process).cloned()
+    }
+
+    fn store_clock_file(&self, store: Store) -> Option<PathBuf> {
+        self.state().store_clocks.get(&store).cloned()
+    }
+
+    fn another_redis(&self) -> Option<StoreInstance> {
+        self.state().another_redis.as_ref().map(|container| container.instance())
     }
 
     fn volume(&self, store: Store) -> Option<PathBuf> {

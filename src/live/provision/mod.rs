@@ -39,7 +39,7 @@ pub mod tree;
 mod undo;
 mod volume;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -52,7 +52,8 @@ use tokio::sync::watch;
 
 use self::cleanup::Guard;
 use crate::backend::BackendError;
-use crate::fault::{FaultKind, OutageKind};
+use crate::fault::misfit::Misfit;
+use crate::fault::{Fault, FaultKind, OutageKind};
 use crate::live::cgroup::{self, Controller};
 use crate::live::environment::Credentials;
 use crate::live::sink::Sink;
@@ -93,6 +94,10 @@ pub async fn open(
     scenario: &Scenario,
 ) -> Result<Box<dyn Site>, BackendError> {
     check_limits(scenario)?;
+    if clocks_faked(scenario).contains(&Store::Redis) {
+        let reason = "under Redis's allocator libfaketime does not start: its clock cannot be faked";
+        return Err(BackendError::Unsupported(reason.into()));
+    }
     match kind {
         BackendKind::Process => Ok(Box::new(process::ProcessSite::open(run, scenario)?)),
         #[cfg(feature = "docker")]
@@ -138,6 +143,22 @@ fn check_limits(scenario: &Scenario) -> Result<(), BackendError> {
         )?;
     }
     Ok(())
+}
+
+/// Whether a fault of the scenario needs a second Redis.
+fn wants_another_redis(scenario: &Scenario) -> bool {
+    let needs =
+        |fault: &Fault| matches!(fault.kind, FaultKind::Misconfigure { misfit: Misfit::AnotherRedis, .. });
+    scenario.faults.iter().any(needs)
+}
+
+/// The stores whose clock a fault of the scenario fakes.
+fn clocks_faked(scenario: &Scenario) -> BTreeSet<Store> {
+    let store = |kind: &FaultKind| match kind {
+        FaultKind::Trouble { trouble, .. } if trouble.moves_clock() => Some(trouble.store()),
+        _ => None,
+    };
+    scenario.faults.iter().filter_map(|fault| store(&fault.kind)).collect()
 }
 
 /// Starts the stack's stores side by side. Waits for all of them also if one fails: a start that is
@@ -201,6 +222,18 @@ pub trait Site: Send + Sync {
     /// The file that libfaketime reads the process's clock offset from (`FAKETIME_TIMESTAMP_FILE`),
     /// as a path on the host; `None` if the process was not started with a fake clock.
     fn clock_file(&self, process: &ProcessName) -> Option<PathBuf>;
+
+    /// The same for a store's server.
+    fn store_clock_file(&self, store: Store) -> Option<PathBuf> {
+        let _ = store;
+        None
+    }
+
+    /// The server that a process is told of in place of the stack's Redis, if a fault of the scenario
+    /// does that. No link leads to it, and no outage takes it down.
+    fn another_redis(&self) -> Option<StoreInstance> {
+        None
+    }
 
     /// The root, on this host, of a volume that holds the store's data and nothing else, so that a
     /// fault can fill it. `None` for a store whose disk no fault of the scenario fills.

@@ -17,7 +17,8 @@ use super::tree::Identity;
 use super::undo::{self, Entry, OWNER_FILE, OWNER_VARIABLE, RUN_VARIABLE};
 use super::volume::{self, Root};
 use super::{
-    RunContext, RunningProcess, Site, StoreInstance, places, ports, start_side_by_side, wait_for_exit,
+    RunContext, RunningProcess, Site, StoreInstance, clocks_faked, places, ports, start_side_by_side,
+    wait_for_exit, wants_another_redis,
 };
 use crate::backend::{BackendError, Unstarted};
 use crate::fault::OutageKind;
@@ -44,6 +45,9 @@ pub struct ProcessSite {
     libfaketime: Option<PathBuf>,
     stack: Stack,
     volumes: BTreeMap<Store, PathBuf>,
+    wants_another_redis: bool,
+    /// Of the stores whose clock is faked.
+    store_clocks: BTreeMap<Store, PathBuf>,
     state: Mutex<State>,
 }
 
@@ -53,6 +57,7 @@ struct State {
     ports: BTreeMap<ProcessName, u16>,
     clocks: BTreeMap<ProcessName, PathBuf>,
     stores: BTreeMap<Store, Arc<StoreServer>>,
+    another_redis: Option<Arc<StoreServer>>,
     /// Of every process that was started, by its leader.
     sessions: BTreeSet<Identity>,
 }
@@ -80,9 +85,26 @@ impl ProcessSite {
             let mounted = mounted.inspect_err(|_| drop(undo::remove_directory(&directory)))?;
             volumes.insert(store, mounted);
         }
+        let clock = |store: Store| (store, directory.join("clocks").join(store.as_str()));
+        let store_clocks: BTreeMap<_, _> = clocks_faked(scenario).into_iter().map(clock).collect();
+        for file in store_clocks.values() {
+            fs::write(file, "+0\n").map_err(|error| failed("make a store's clock", &error))?;
+        }
+        let wants_another_redis = wants_another_redis(scenario);
         let state = Mutex::default();
         let stack = scenario.stack.clone();
-        Ok(Self { run, name, directory, installed, libfaketime, stack, volumes, state })
+        Ok(Self {
+            run,
+            name,
+            directory,
+            installed,
+            libfaketime,
+            stack,
+            volumes,
+            wants_another_redis,
+            store_clocks,
+            state,
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -95,18 +117,34 @@ impl ProcessSite {
     }
 
     async fn start_one_store(&self, store: Store) -> Result<StoreInstance, BackendError> {
+        let mut environment = self.base_environment();
+        if let (Some(library), Some(file)) = (&self.libfaketime, self.store_clocks.get(&store)) {
+            environment.extend(faketime_environment(library, file));
+        }
         let server = StoreServer::start(
             store,
             &self.stack,
             &self.installed,
             &self.directory,
-            self.base_environment(),
+            environment,
             self.run.guard.clone(),
         )
         .await?;
         let instance = server.instance();
         self.state().stores.insert(store, Arc::new(server));
         Ok(instance)
+    }
+
+    /// Beside the stack's, in a directory of its own.
+    async fn start_another_redis(&self) -> Result<(), BackendError> {
+        let directory = self.directory.join("another");
+        fs::create_dir(&directory).map_err(|error| failed("make a second Redis's directory", &error))?;
+        let (environment, guard) = (self.base_environment(), self.run.guard.clone());
+        let starting =
+            StoreServer::start(Store::Redis, &self.stack, &self.installed, &directory, environment, guard);
+        let server = starting.await?;
+        self.state().another_redis = Some(Arc::new(server));
+        Ok(())
     }
 
     async fn start(
@@ -198,14 +236,16 @@ impl ProcessSite {
     async fn remove_all(&self) -> Vec<String> {
         let (processes, stores) = {
             let mut state = self.state();
-            (state.processes.values().cloned().collect::<Vec<_>>(), std::mem::take(&mut state.stores))
+            let mut stores: Vec<_> = std::mem::take(&mut state.stores).into_values().collect();
+            stores.extend(state.another_redis.take());
+            (state.processes.values().cloned().collect::<Vec<_>>(), stores)
         };
         for process in &processes {
             // One that has ended needs no signal.
             let _ = pidfd_send_signal(&process.pidfd, Signal::KILL);
         }
         let mut left = Vec::new();
-        for server in stores.into_values() {
+        for server in stores {
             left.extend(server.end().await.err());
         }
         for process in processes {
@@ -239,7 +279,13 @@ impl Site for ProcessSite {
     }
 
     fn start_stores(&self) -> BoxFuture<'_, Result<BTreeMap<Store, StoreInstance>, BackendError>> {
-        start_side_by_side(&self.stack, |store| self.start_one_store(store)).boxed()
+        async move {
+            if self.wants_another_redis {
+                self.start_another_redis().await?;
+            }
+            start_side_by_side(&self.stack, |store| self.start_one_store(store)).await
+        }
+        .boxed()
     }
 
     fn start_process(
@@ -286,6 +332,14 @@ impl Site for ProcessSite {
         self.state().clocks.get(process).cloned()
     }
 
+    fn store_clock_file(&self, store: Store) -> Option<PathBuf> {
+        self.store_clocks.get(&store).cloned()
+    }
+
+    fn another_redis(&self) -> Option<StoreInstance> {
+        self.state().another_redis.as_ref().map(|server| server.instance())
+    }
+
     fn volume(&self, store: Store) -> Option<PathBuf> {
         self.volumes.get(&store).cloned()
     }
@@ -300,7 +354,8 @@ impl Site for ProcessSite {
 }
 
 pub(super) fn libfaketime_for(scenario: &Scenario) -> Result<Option<PathBuf>, BackendError> {
-    if !scenario.fleet.processes.iter().any(|spec| spec.fake_clock) {
+    let of_processes = scenario.fleet.processes.iter().any(|spec| spec.fake_clock);
+    if !of_processes && clocks_faked(scenario).is_empty() {
         return Ok(None);
     }
     let missing = || BackendError::Environment {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::Distribution;
+use super::clock::{ClockDrift, ClockStep};
 use super::limit::{OutOfMemory, ThrottleCpu};
 use super::misfit::Misconfigure;
 use super::trouble::{DiskFull, ExpireKeys, Lasting, LockTable, MaxMemory, OperatorSql, RedisSlow};
@@ -17,7 +18,7 @@ use crate::scenario::decode::{
 };
 use crate::scenario::diagnostic::Report;
 use crate::scenario::scalar::Whole;
-use crate::scenario::scalar::{Duration, Name, Ppm, Rate, SignedDuration, SpanPair, Word};
+use crate::scenario::scalar::{Duration, Name, Rate, SignedDuration, SpanPair, Word};
 use crate::scenario::tree::{Node, Value};
 
 /// One fault: its kind as the key, and `when`.
@@ -76,9 +77,9 @@ variants! {
         ScaleToZero "scale_to_zero": ScaleToZero,
         /// A store is gone for a while.
         Outage "outage": Outage,
-        /// A process's wall clock jumps.
+        /// The wall clock of a process or a store jumps.
         ClockStep "clock_step": ClockStep,
-        /// A process's wall clock runs fast or slow.
+        /// The wall clock of a process or a store runs fast or slow.
         ClockDrift "clock_drift": ClockDrift,
         /// A process's wall clock jumps to and fro.
         ClockStrobe "clock_strobe": ClockStrobe,
@@ -209,30 +210,6 @@ record! {
         required how: OutageKind,
         /// How long.
         required lasting ("for"): Duration,
-    }
-}
-
-record! {
-    /// A process's wall clock jumps.
-    ClockStep {
-        /// On whom.
-        required target: Target,
-        /// How far: `+30s` is ahead, `-30s` is behind.
-        required by: SignedDuration,
-        /// Set right after this long; at the end of the run unless given.
-        optional lasting ("for"): Duration,
-    }
-}
-
-record! {
-    /// A process's wall clock runs fast or slow.
-    ClockDrift {
-        /// On whom.
-        required target: Target,
-        /// Parts per million; negative is slow.
-        required ppm: Ppm,
-        /// Set right after this long; at the end of the run unless given.
-        optional lasting ("for"): Duration,
     }
 }
 

@@ -33,5 +33,8 @@ variants! {
         Prefix "prefix": KeyPrefix,
         /// It is told another database of the same Redis, by number.
         Database "database": Whole<1, 15>,
+        /// It is told the address of another Redis, which the harness starts for this: a second server,
+        /// with nothing in it.
+        AnotherRedis "another_redis": Nothing,
     }
 }

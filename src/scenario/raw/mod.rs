@@ -1,6 +1,7 @@
 //! The file as it is written. Doc comments here are the descriptions in the JSON Schema: they speak
 //! to the author of a scenario.
 
+pub(crate) mod clock;
 pub(crate) mod distribution;
 pub(crate) mod expect;
 pub(crate) mod fault;

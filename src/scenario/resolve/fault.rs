@@ -1,6 +1,6 @@
 //! Faults: whom they are on, and what sets them off.
 
-use super::{Context, trouble};
+use super::{Context, clock, trouble};
 use crate::fault::misfit::Misfit;
 use crate::fault::trouble::Trouble;
 use crate::fault::{
@@ -118,16 +118,8 @@ fn kind_of(kind: &raw::FaultKind, world: &World<'_>, context: &mut Context<'_, '
                 lasting: context.optional(&outage.value.lasting)?,
             }
         }
-        raw::FaultKind::ClockStep(step) => FaultKind::ClockStep {
-            target: target(&step.value.target, world, context.report)?,
-            by: context.signed(step.value.by.value()?.0),
-            lasting: context.optional(&step.value.lasting),
-        },
-        raw::FaultKind::ClockDrift(drift) => FaultKind::ClockDrift {
-            target: target(&drift.value.target, world, context.report)?,
-            ppm: drift.value.ppm.value()?.0,
-            lasting: context.optional(&drift.value.lasting),
-        },
+        raw::FaultKind::ClockStep(step) => clock::step(step, world, context)?,
+        raw::FaultKind::ClockDrift(drift) => clock::drift(drift, world, context)?,
         raw::FaultKind::ClockStrobe(strobe) => FaultKind::ClockStrobe {
             target: target(&strobe.value.target, world, context.report)?,
             by: context.signed(strobe.value.by.value()?.0),
@@ -148,6 +140,10 @@ fn kind_of(kind: &raw::FaultKind, world: &World<'_>, context: &mut Context<'_, '
                 Wrong::NoVariable(name) => Misfit::NoVariable { name: name.value.0.clone() },
                 Wrong::NoTool(tool) => Misfit::NoTool { tool: tool.value },
                 Wrong::Prefix(prefix) => Misfit::Prefix { prefix: prefix.value.0.clone() },
+                Wrong::AnotherRedis(it) => {
+                    require_store(Store::Redis, it.place, world, context.report)?;
+                    Misfit::AnotherRedis
+                }
                 Wrong::Database(number) => Misfit::Database { number: number.value.0 as u32 },
             };
             FaultKind::Misconfigure {
@@ -213,7 +209,11 @@ fn grace(target: &Target, world: &World<'_>) -> Span {
 }
 
 fn target(field: &Field<raw::Target>, world: &World<'_>, report: &mut Report<'_>) -> Option<Target> {
-    Some(match field.value()? {
+    target_of(field.value()?, world, report)
+}
+
+pub(super) fn target_of(raw: &raw::Target, world: &World<'_>, report: &mut Report<'_>) -> Option<Target> {
+    Some(match raw {
         raw::Target::Process(name) => Target::Process(process(name, world, report)?),
         raw::Target::Role(name) => Target::Role(role(name, world, report)?),
         raw::Target::Any(name) => Target::AnyOf(role(name, world, report)?),

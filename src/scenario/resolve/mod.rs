@@ -1,5 +1,6 @@
 //! From the file as written to a [`Scenario`] that cannot be wrong, or every reason why not.
 
+mod clock;
 mod distribution;
 mod expect;
 mod external;

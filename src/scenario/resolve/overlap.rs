@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::fault::{candidates, selected};
+use crate::fault::trouble::Trouble;
 use crate::fault::{Fault, FaultKind, JobRef, LinkSelector, OutageKind, Signal, Target, Trigger};
 use crate::names::{Endpoint, JobId, ProcessName, Store};
 use crate::scenario::Fleet;
@@ -139,7 +140,11 @@ fn claim(fault: &Fault, fleet: &Fleet) -> Claim {
         FaultKind::ScaleToZero { role, lasting } => {
             (on_process(&Target::Role(role.clone()), fleet), *lasting)
         }
-        FaultKind::Trouble { lasting: None, .. } => (Vec::new(), Some(Span::ZERO)),
+        FaultKind::Trouble { trouble, .. } if !trouble.lasts() => (Vec::new(), Some(Span::ZERO)),
+        FaultKind::Trouble {
+            trouble: Trouble::ClockStep { store, .. } | Trouble::ClockDrift { store, .. },
+            lasting,
+        } => (vec![Thing::Clock(ProcessName::new(store.as_str()))], *lasting),
         FaultKind::Trouble { trouble, lasting } => (vec![Thing::Store(trouble.store())], *lasting),
         FaultKind::Outage { store, how, lasting } => (on_store(*store, *how, fleet), Some(*lasting)),
         FaultKind::ClockStep { target, lasting, .. } | FaultKind::ClockDrift { target, lasting, .. } => {

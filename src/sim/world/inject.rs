@@ -158,7 +158,7 @@ impl World {
         if self.health(Store::Redis) != Health::Up {
             return Err("redis does not answer".to_owned());
         }
-        let wall = WallClock::default().read(self.now);
+        let wall = self.redis_time();
         let deleted = self.stores.redis.delete_keys(wall, keys);
         let proof = format!("DEL: {deleted} of {} ({})", keys.len(), keys.join(", "));
         if deleted == 0 { Err(proof) } else { Ok(proof) }

@@ -371,6 +371,7 @@ fn stores(scenario: &Scenario, processes: &[Process]) -> Option<Stores> {
         redis: Redis::new(prefix, keep_failed, durability),
         elsewhere: Redis::new(prefix, keep_failed, durability),
         postgres,
+        clocks: Store::ALL.map(|_| clock::WallClock::default()),
         servers: Store::ALL.map(|_| Server::new()),
     })
 }

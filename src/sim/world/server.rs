@@ -12,7 +12,7 @@ use crate::names::Store;
 use crate::protocol::{Command, Reply, StoreError};
 use crate::sim::store::{Postgres, Redis};
 use crate::sim::world::clock::WallClock;
-use crate::time::Span;
+use crate::time::{Instant, Span, UnixMillis};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Health {
@@ -48,9 +48,26 @@ pub(super) struct Stores {
     pub postgres: Postgres,
     /// By [`Store`].
     pub servers: [Server; Store::ALL.len()],
+    /// The servers' own, by [`Store`].
+    pub clocks: [WallClock; Store::ALL.len()],
 }
 
 impl World {
+    fn clock_of(&self, store: Store) -> WallClock {
+        self.stores.clocks[store as usize]
+    }
+
+    /// What Redis's clock reads.
+    pub(super) fn redis_time(&self) -> UnixMillis {
+        self.clock_of(Store::Redis).read(self.now)
+    }
+
+    /// The time that Postgres stamps rows with.
+    fn postgres_time(&self) -> Instant {
+        let offset = self.clock_of(Store::Postgres).offset(self.now);
+        Instant::from_nanos(self.now.as_nanos().saturating_add_signed(offset))
+    }
+
     pub(super) fn health(&self, store: Store) -> Health {
         self.stores.servers[store as usize].health
     }
@@ -86,6 +103,7 @@ impl World {
     }
 
     fn execute(&mut self, store: Store, conn: usize, request: &Request) -> Result<Reply, StoreError> {
+        let (wall, now) = (self.redis_time(), self.postgres_time());
         match &request.ask {
             Ask::FinishedJobs => Ok(Reply::Done),
             Ask::Command(Command::AwaitReady { .. }) => {
@@ -95,13 +113,11 @@ impl World {
                 Ok(Reply::Ready(true))
             }
             Ask::Command(command) => match store {
-                Store::Redis if self.is_elsewhere(conn) => {
-                    self.stores.elsewhere.execute(WallClock::default().read(self.now), command)
-                }
-                Store::Redis => self.stores.redis.execute(WallClock::default().read(self.now), command),
+                Store::Redis if self.is_elsewhere(conn) => self.stores.elsewhere.execute(wall, command),
+                Store::Redis => self.stores.redis.execute(wall, command),
                 Store::Postgres => match self.refusal(command) {
                     Some(refusal) => Err(refusal),
-                    None => self.stores.postgres.execute(self.now, command),
+                    None => self.stores.postgres.execute(now, command),
                 },
             },
         }
@@ -120,7 +136,7 @@ impl World {
 
     /// Takes the store down; what it lost is what its durability says.
     pub(super) fn store_down(&mut self, store: Store, how: OutageKind) {
-        let wall = WallClock::default().read(self.now);
+        let wall = self.redis_time();
         let server = self.server(store);
         if how == OutageKind::Pause {
             server.health = Health::Hanging;
@@ -167,7 +183,7 @@ impl World {
 
     pub(super) fn store_ready(&mut self, store: Store, order: Order) {
         if self.health(store) == Health::Down && store == Store::Redis {
-            let wall = WallClock::default().read(self.now);
+            let wall = self.redis_time();
             self.stores.redis.start(wall);
             self.stores.elsewhere.start(wall);
         }

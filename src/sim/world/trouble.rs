@@ -1,7 +1,6 @@
 //! Troubles within the stores, in virtual time.
 
 use super::client::{Ask, Request};
-use super::clock::WallClock;
 use super::server::Health;
 use super::wire::{Message, Peer};
 use super::{Planned, World, unsupported};
@@ -69,7 +68,7 @@ impl World {
         if self.health(store) != Health::Up {
             return Err(format!("{store} does not answer"));
         }
-        let wall = WallClock::default().read(self.now);
+        let wall = self.redis_time();
         match trouble {
             Trouble::ExpireKeys { patterns, after } => self.expire_keys(patterns, *after),
             Trouble::Wipe => match self.stores.redis.wipe(wall) {
@@ -104,6 +103,14 @@ impl World {
                 Ok(format!("virtual time: {table} is locked"))
             }
             Trouble::Operate { .. } => Err("what a statement does is not modelled".to_owned()),
+            Trouble::ClockStep { store, by } => {
+                self.stores.clocks[*store as usize].step(self.now, *by);
+                Ok(format!("virtual time: the clock of {store} was moved by {by}"))
+            }
+            Trouble::ClockDrift { store, ppm } => {
+                self.stores.clocks[*store as usize].drift(self.now, *ppm);
+                Ok(format!("virtual time: the clock of {store} gains {ppm} ppm"))
+            }
             Trouble::DiskFull { store: Store::Redis } => {
                 self.set_disk_full(true);
                 Ok("virtual time: redis cannot write its file and refuses writes".to_owned())
@@ -140,6 +147,9 @@ impl World {
                 }
             }
             Trouble::ReadOnly => self.troubles.read_only = false,
+            Trouble::ClockStep { store, .. } | Trouble::ClockDrift { store, .. } => {
+                self.stores.clocks[*store as usize] = super::clock::WallClock::default();
+            }
             Trouble::DiskFull { .. } => self.set_disk_full(false),
         }
         Ok(format!("virtual time: {} is over", trouble.name()))
@@ -152,7 +162,7 @@ impl World {
     }
 
     fn expire_keys(&mut self, patterns: &[String], after: Span) -> Result<String, String> {
-        let wall = WallClock::default().read(self.now);
+        let wall = self.redis_time();
         let names = self.stores.redis.matching(wall, patterns);
         if names.is_empty() {
             return Err("no key matches".to_owned());
@@ -173,7 +183,8 @@ impl World {
     }
 
     pub(super) fn expired(&mut self, keys: &[String]) {
-        self.stores.redis.delete_keys(WallClock::default().read(self.now), keys);
+        let wall = self.redis_time();
+        self.stores.redis.delete_keys(wall, keys);
     }
 
     /// The server is busy with a command, and will be again, until that is over.

@@ -8,7 +8,6 @@ use crate::history::{Heard, What};
 use crate::names::Store;
 use crate::scenario::{Question, Watch};
 use crate::sim::store::look;
-use crate::sim::world::clock::WallClock;
 use crate::time::{Instant, Span};
 
 /// As the liveness probe, in `live` and here.
@@ -166,7 +165,7 @@ impl World {
 
     pub(super) fn answer_from_redis(&mut self, asked: Asked) {
         let Way::Redis { command } = &self.watchers[asked.watch as usize].way else { return };
-        let said = look::read(&self.stores.redis, WallClock::default().read(self.now), command);
+        let said = look::read(&self.stores.redis, self.redis_time(), command);
         let answer = match said {
             Some(said) => Heard::Said(said),
             None => Heard::Unknown { error: "redis: WRONGTYPE".to_owned() },

@@ -1,5 +1,6 @@
 //! What is wrong with a store that runs and answers: put on, proved, and taken off again.
 
+mod clock;
 mod disk;
 mod postgres;
 mod redis;
@@ -10,7 +11,7 @@ use futures_util::future::BoxFuture;
 
 use super::{Effect, Outcome, Parts};
 use crate::fault::trouble::Trouble;
-use crate::live::clock;
+use crate::live::clock::monotonic;
 use crate::live::provision::StoreInstance;
 use crate::time::Span;
 
@@ -34,6 +35,7 @@ enum Held {
     Connections(postgres::Hoard),
     Lock(postgres::TableLock),
     Disk(disk::Full),
+    Clock(clock::Moved),
     /// The server's own configuration holds it.
     Nothing,
 }
@@ -61,16 +63,17 @@ impl Troubles {
                 place.map(|place| held.remove(place).1)
             };
             let held = held.ok_or_else(|| format!("{} had not begun", trouble.name()))?;
-            let from = clock::monotonic();
+            let from = monotonic();
             let proof = match held {
                 Held::Memory(before) => before.restore(&store).await?,
                 Held::Slow(slow) => slow.stop(&store).await?,
                 Held::Connections(hoard) => hoard.release(&store).await?,
                 Held::Lock(lock) => lock.release(&store).await?,
+                Held::Clock(moved) => moved.reset(&store).await?,
                 Held::Disk(full) => full.empty(&parts, &store).await?,
                 Held::Nothing => postgres::writable(&store).await?,
             };
-            Ok(Effect { from, until: clock::monotonic(), proof })
+            Ok(Effect { from, until: monotonic(), proof })
         })
     }
 
@@ -105,6 +108,14 @@ async fn begin(
             let (effect, lock) = postgres::lock_table(store, table).await?;
             (effect, Some(Held::Lock(lock)))
         }
+        Trouble::ClockStep { by, .. } => {
+            let (effect, moved) = clock::step(parts, store, *by).await?;
+            (effect, Some(Held::Clock(moved)))
+        }
+        Trouble::ClockDrift { ppm, .. } => {
+            let (effect, moved) = clock::drift(parts, store, *ppm).await?;
+            (effect, Some(Held::Clock(moved)))
+        }
         Trouble::DiskFull { .. } => {
             let (effect, full) = disk::fill(parts, store).await?;
             (effect, Some(Held::Disk(full)))
@@ -125,10 +136,10 @@ async fn seen<T, F>(mut look: impl FnMut() -> F) -> Result<T, String>
 where
     F: Future<Output = Result<T, String>>,
 {
-    let deadline = clock::monotonic() + SEEN_LIMIT;
+    let deadline = monotonic() + SEEN_LIMIT;
     loop {
         match look().await {
-            Err(_) if clock::monotonic() < deadline => tokio::time::sleep(LOOK_AGAIN.to_std()).await,
+            Err(_) if monotonic() < deadline => tokio::time::sleep(LOOK_AGAIN.to_std()).await,
             last => return last,
         }
     }
