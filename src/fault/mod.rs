@@ -187,6 +187,13 @@ pub enum Trigger {
         nth: u32,
         after: Span,
     },
+    /// `after` the watch has had no answer `times` times in a row, counted from the workload's start: what
+    /// the kubelet does by a liveness probe, where the fault is a restart.
+    Unanswered {
+        watch: String,
+        times: u32,
+        after: Span,
+    },
     /// `after` the first beat of the process that comes at or after `from` (from the workload's start).
     Beat {
         process: Option<ProcessName>,

@@ -38,6 +38,12 @@ impl Tool {
         }
     }
 
+    /// A worker without it is not ready. Without the other it is: only the jobs that need that one fail.
+    #[must_use]
+    pub const fn is_required(self) -> bool {
+        matches!(self, Self::Digest)
+    }
+
     /// The error of a job that needs it where it is not.
     #[must_use]
     pub fn missing(self, reason: &str) -> String {

@@ -2,7 +2,7 @@
 
 use crate::dist::{Distribution, Random};
 use crate::fault::{Fault, FaultKind, Injection, Order, Signal, Stage, Target, Toxic, Trigger};
-use crate::history::{Event, What};
+use crate::history::{Event, Heard, What};
 use crate::names::{JobId, Link, ProcessName};
 use crate::protocol::FleetEvent;
 use crate::run::targets::Targets;
@@ -83,9 +83,10 @@ impl FaultRun {
                 let after = Distribution::Uniform { min: *min, max: *max }.sample(&mut random);
                 State::Due { at: start + after, job: None }
             }
-            Trigger::StepDone { .. } | Trigger::Claimed { .. } | Trigger::Beat { .. } => {
-                State::Armed { seen: 0 }
-            }
+            Trigger::StepDone { .. }
+            | Trigger::Claimed { .. }
+            | Trigger::Unanswered { .. }
+            | Trigger::Beat { .. } => State::Armed { seen: 0 },
         };
         Self { fault: fault.clone(), state, parts: Vec::new(), random, healing: false }
     }
@@ -187,6 +188,7 @@ impl FaultRun {
     pub fn handle(&mut self, event: &Event, start: Instant, out: &mut Vec<Dated>) {
         match &event.ev {
             What::Fleet(fleet) => self.trigger(event, fleet, start),
+            What::Watched { watch, answer, .. } => self.watched(event.at, watch, answer),
             What::FaultDone { order, effective, .. } if order.fault == self.fault.id => {
                 self.answered(order, *effective, event.at, out);
             }
@@ -219,6 +221,21 @@ impl FaultRun {
         *seen += 1;
         if *seen >= nth {
             self.state = State::Due { at: event.at + after, job: job.cloned() };
+        }
+    }
+
+    fn watched(&mut self, at: Instant, name: &str, answer: &Heard) {
+        let (State::Armed { seen }, Trigger::Unanswered { watch, times, after }) =
+            (&mut self.state, &self.fault.when)
+        else {
+            return;
+        };
+        if watch != name {
+            return;
+        }
+        *seen = if matches!(answer, Heard::Unknown { .. }) { *seen + 1 } else { 0 };
+        if *seen >= *times {
+            self.state = State::Due { at: at + *after, job: None };
         }
     }
 

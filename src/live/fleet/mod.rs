@@ -16,6 +16,7 @@ mod labour;
 mod memory;
 pub mod operator;
 mod pool;
+mod readiness;
 mod site;
 mod table;
 pub mod tools;

@@ -4,18 +4,19 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::tools::Tools;
 use super::{Environment, FleetError};
 use crate::live::store::{Limits, PostgresStore};
 use crate::names::Store;
 use crate::protocol::table::WorkersStatus;
-use crate::protocol::{Command, Reply, StoreError, TableCommand};
+use crate::protocol::{Command, Reply, StoreError, TableCommand, Tool};
 use crate::time::Span;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
-    /// Whether the workers are healthy.
+    /// Whether the workers are healthy, and whether the external programs are there where this is asked.
     Status,
     /// How many jobs there are of each status.
     Statistics,
@@ -39,7 +40,14 @@ pub async fn answer(question: &Question, environment: &Environment) -> Result<St
     let mut text = String::new();
     let none = |job: &str| FleetError::Store(StoreError::Rejected(format!("there is no job {job}")));
     match question {
-        Question::Status => status(&store, &mut text).await?,
+        Question::Status => {
+            status(&store, &mut text).await?;
+            let tools = Tools::of(environment);
+            for tool in Tool::ALL {
+                let there = if tools.has(tool) { "available" } else { "not found" };
+                line(&mut text, format_args!("{tool}: {there}"));
+            }
+        }
         Question::Statistics => {
             for (status, count) in store.job_statistics().await? {
                 line(&mut text, format_args!("{status}: {count}"));

@@ -3,7 +3,7 @@
 use super::driver::{Driver, Signals};
 use super::environment::invalid;
 use super::tools::Tools;
-use super::{Ended, Environment, FleetError, exporter};
+use super::{Ended, Environment, FleetError, exporter, readiness};
 use crate::protocol::table::{SWEEPER_ROLE, Sweeper, TableRole, TableWorker, Watch};
 
 pub(super) async fn run(role: TableRole, environment: &Environment) -> Result<Ended, FleetError> {
@@ -15,8 +15,14 @@ pub(super) async fn run(role: TableRole, environment: &Environment) -> Result<En
             let (name, instance) = (environment.name()?, environment.instance());
             let database = environment.database(None, &settings)?;
             let worker = TableWorker::new(&settings, &name, pid, &instance);
-            let (driver, _) = Driver::new(worker, database, Some(signals));
-            Ok(driver.equipped(Tools::of(environment)).run().await)
+            let (driver, asker) = Driver::new(worker, database, Some(signals));
+            let tools = Tools::of(environment);
+            if let Watch::Workers(_) = settings.watch
+                && environment.optional("PORT").is_some()
+            {
+                readiness::serve(environment.port()?, tools.clone(), asker).await?;
+            }
+            Ok(driver.equipped(tools).run().await)
         }
         TableRole::Exporter => {
             let database = environment.database(None, &settings)?;

@@ -25,6 +25,11 @@ impl Tools {
         )
     }
 
+    /// Whether it is there.
+    pub fn has(&self, tool: Tool) -> bool {
+        self.0[tool as usize].is_file()
+    }
+
     /// Runs the program to its end, with `text` as its input.
     ///
     /// # Errors

@@ -34,6 +34,8 @@ pub struct TableWorker {
     rules: Rules,
     claim_poll: Span,
     shutdown_grace: Span,
+    /// How long a query for readiness waits for the database.
+    patience: Span,
     beats: Beats,
     rescue: Option<Rescue>,
     claim: Option<CommandId>,
@@ -52,6 +54,8 @@ pub(super) enum Owner {
     Rescue,
     Claim,
     Slot(u32),
+    /// Who asks whether the database answers.
+    Query(u64),
 }
 
 /// What is to be done at its time; of several at one instant, in this order: a beat comes before
@@ -115,6 +119,7 @@ impl TableWorker {
             rescue,
             claim_poll: settings.claim_poll,
             shutdown_grace: settings.shutdown_grace,
+            patience: settings.patience,
             claim: None,
             slots: (0..settings.concurrency).map(Slot::new).collect(),
             desk: Desk::new(),
@@ -155,6 +160,10 @@ impl TableWorker {
                 if let Some(rescue) = self.rescue.as_ref().filter(|_| self.life == Life::Running) {
                     rescue.replied(now, result, &mut self.desk);
                 }
+            }
+            Some(Owner::Query(query)) => {
+                let online = result == Ok(Reply::Ready(true));
+                self.desk.output(Output::Answer { query, online, stale: false });
             }
             Some(Owner::Claim) => self.claimed(now, result),
             Some(Owner::Slot(index)) => {
@@ -278,8 +287,12 @@ impl Machine for TableWorker {
                 self.in_slot(slot, |slot, rules, desk| slot.work_failed(error, rules, desk));
             }
             Input::Shutdown => self.shut_down(now),
-            Input::Query { .. } | Input::Memory { .. } | Input::Panic => {
-                debug_assert!(false, "such a worker answers no queries");
+            Input::Query { query } => {
+                let ready = Command::AwaitReady { store: Store::Postgres, within: self.patience };
+                self.desk.send(Owner::Query(query), ready);
+            }
+            Input::Memory { .. } | Input::Panic => {
+                debug_assert!(false, "such a worker measures nothing, and looks after nobody");
             }
         }
         // Timers that are due are served after any input, so a process that was paused catches up in

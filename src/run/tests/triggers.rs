@@ -2,9 +2,11 @@
 
 use super::fake::Script;
 use super::scene::{ONE_JOB, Scene, ms, victim};
-use crate::fault::{Injection, JobRef};
-use crate::history::{Phase, What};
+use crate::fault::{Fault, FaultId, FaultKind, Injection, JobRef, Target, Trigger};
+use crate::history::{Event, Heard, Phase, What};
+use crate::names::HARNESS;
 use crate::protocol::FleetEvent;
+use crate::run::faults::FaultRun;
 use crate::time::Instant;
 
 fn stop_worker_1(when: &str) -> Scene {
@@ -119,4 +121,27 @@ fn several_faults_keep_their_own_times_and_ids() {
     let mut given: Vec<_> = ran.onsets().iter().map(|g| (g.order.fault.0, g.due)).collect();
     given.sort_unstable();
     assert_eq!(given, [(0, 1_500), (1, 700), (2, 1_500)]);
+}
+
+#[test]
+fn a_watch_without_an_answer_so_often_in_a_row_sets_a_fault_off() {
+    let when = Trigger::Unanswered { watch: "alive".into(), times: 2, after: ms(5) };
+    let kind = FaultKind::Restart { target: Target::AnyOf("worker".into()), grace: ms(1) };
+    let mut fault = FaultRun::arm(&Fault { id: FaultId(0), kind, when }, Instant::ZERO, 1);
+    let mut hear = |at: u64, watch: &str, is_there: bool| {
+        let at = Instant::ZERO + ms(at);
+        let answer = match is_there {
+            true => Heard::Said("true".into()),
+            false => Heard::Unknown { error: "no answer".into() },
+        };
+        let ev = What::Watched { watch: watch.into(), asked: at, answer };
+        fault.handle(&Event { at, by: HARNESS.into(), ev }, Instant::ZERO, &mut Vec::new());
+        fault.next_timeout()
+    };
+    for (at, watch, is_there) in
+        [(1, "alive", false), (2, "other", false), (3, "alive", true), (4, "alive", false)]
+    {
+        assert_eq!(hear(at, watch, is_there), None, "at {at}");
+    }
+    assert_eq!(hear(6, "alive", false), Some(Instant::ZERO + ms(11)));
 }

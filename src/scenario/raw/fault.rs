@@ -379,6 +379,8 @@ variants! {
         StepDone "step_done": StepDone,
         /// A job was claimed.
         Claimed "claimed": Claimed,
+        /// A watch had no answer so many times in a row. With a `restart` this is a liveness probe.
+        Unanswered "unanswered": Unanswered,
         /// A worker's beat was written (for a queue: the lock of a job in work was renewed).
         Beat "beat": Beat,
     }
@@ -406,6 +408,18 @@ record! {
         /// The how-manieth such event. 1 unless given.
         optional nth: Whole<1, 100_000>,
         /// So long after it. At once unless given.
+        optional after: Duration,
+    }
+}
+
+record! {
+    /// A watch had no answer.
+    Unanswered {
+        /// One of the scenario's watches.
+        required watch: Name,
+        /// So many times in a row. 3 unless given, as Kubernetes has it.
+        optional times: Whole<1, 1_000>,
+        /// So long after the last of them. At once unless given.
         optional after: Duration,
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct World<'a> {
     pub stack: Option<&'a Stack>,
     pub jobs: Option<u32>,
     pub steps: Option<u32>,
+    /// The names of the watches.
+    pub watches: Vec<&'a str>,
 }
 
 /// The good ones; the others are reported.
@@ -431,6 +433,18 @@ fn trigger(raw: &raw::When, world: &World<'_>, context: &mut Context<'_, '_>) ->
             nth: nth(&claimed.value.nth),
             after: context.span(&claimed.value.after, Span::ZERO),
         },
+        raw::When::Unanswered(missing) => {
+            let watch = missing.value.watch.given()?;
+            if !world.watches.contains(&watch.text()) {
+                let known = world.watches.iter().copied();
+                unknown(Code::UnknownWatch, "watch", watch.text(), watch.place, known, context.report);
+            }
+            Trigger::Unanswered {
+                watch: watch.text().to_owned(),
+                times: missing.value.times.value().map_or(3, |Whole(n)| *n as u32),
+                after: context.span(&missing.value.after, Span::ZERO),
+            }
+        }
         raw::When::Beat(beat) => Trigger::Beat {
             process: match beat.value.process.given() {
                 Some(name) => Some(process(name, world, context.report)?),

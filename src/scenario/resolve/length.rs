@@ -122,7 +122,9 @@ fn end_of(fault: &Fault, arrival: Span) -> Span {
     let onset = match &fault.when {
         Trigger::At(at) => *at,
         Trigger::Within { max, .. } => *max,
-        Trigger::StepDone { after, .. } | Trigger::Claimed { after, .. } => arrival + *after,
+        Trigger::StepDone { after, .. }
+        | Trigger::Claimed { after, .. }
+        | Trigger::Unanswered { after, .. } => arrival + *after,
         Trigger::Beat { from, after, .. } => *from + *after,
     };
     onset + lasting(&fault.kind)

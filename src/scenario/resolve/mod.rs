@@ -88,6 +88,7 @@ fn assemble(raw: &raw::Scenario, overrides: &Overrides, report: &mut Report<'_>)
             Field::Absent => Some(1),
             steps => steps.value().map(|Whole(steps)| *steps as u32),
         }),
+        watches: watch::names(raw),
     };
     let faults = fault::resolve(raw, &world, &mut context);
     if let Some(fleet) = &fleet {

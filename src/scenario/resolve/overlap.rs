@@ -89,6 +89,7 @@ enum Origin {
     Workload,
     StepDone { job: JobRef, step: u32, nth: u32 },
     Claimed { job: JobRef, nth: u32 },
+    Unanswered { watch: String, times: u32 },
     Beat { process: Option<ProcessName>, from: Span },
 }
 
@@ -102,6 +103,9 @@ impl Window {
             }
             Trigger::Claimed { job, nth, after } => {
                 (Origin::Claimed { job: job.clone(), nth: *nth }, *after, *after)
+            }
+            Trigger::Unanswered { watch, times, after } => {
+                (Origin::Unanswered { watch: watch.clone(), times: *times }, *after, *after)
             }
             Trigger::Beat { process, from, after } => {
                 (Origin::Beat { process: process.clone(), from: *from }, *after, *after)

@@ -43,6 +43,12 @@ pub(super) fn watches(
     watches
 }
 
+/// As they are written, right or wrong.
+pub(super) fn names(raw: &raw::Scenario) -> Vec<&str> {
+    let entries = raw.watch.value().into_iter().flatten();
+    entries.filter_map(|watch| Some(watch.value.name.value()?.0.as_str())).collect()
+}
+
 fn question(
     ask: &Placed<raw::watch::Question>,
     fleet: Option<&Fleet>,
@@ -99,8 +105,7 @@ fn one_expected(
 ) -> Option<Watched> {
     let name = entry.value.name.given()?;
     // By what is written, right or wrong: an error there is not to bring on another one here.
-    let entries = raw.watch.value().into_iter().flatten();
-    let known: Vec<&str> = entries.filter_map(|watch| Some(watch.value.name.value()?.0.as_str())).collect();
+    let known = names(raw);
     if !known.contains(&name.text()) && !matches!(raw.watch, Field::Bad) {
         unknown(Code::UnknownWatch, "watch", name.text(), name.place, known.into_iter(), context.report);
     }

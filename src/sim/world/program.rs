@@ -90,6 +90,11 @@ impl Duty {
         )
     }
 
+    /// A worker that is asked over HTTP whether it is ready.
+    pub fn tells_readiness(&self) -> bool {
+        matches!(self, Self::Table { settings } if matches!(settings.watch, Watch::Workers(_)))
+    }
+
     /// Of a pool.
     pub fn pool(&self) -> Option<&PoolSettings> {
         match self {

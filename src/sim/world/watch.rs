@@ -1,11 +1,14 @@
-//! The scenario's watches, where their answers are modelled: an api's health, and keys of Redis.
+//! The scenario's watches, where their answers are modelled: an api's health, a worker's readiness, and
+//! keys of Redis.
 
 use super::http::Asker;
 use super::server::Health;
 use super::{Planned, World, unsupported};
 use crate::backend::BackendError;
+use crate::fault::misfit::Misfit;
 use crate::history::{Heard, What};
 use crate::names::Store;
+use crate::protocol::Tool;
 use crate::scenario::{Question, Watch};
 use crate::sim::store::look;
 use crate::time::{Instant, Span};
@@ -36,6 +39,15 @@ enum Way {
 enum HealthField {
     Online,
     Stale,
+    Ready(ReadyField),
+}
+
+/// What a worker's readiness says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ReadyField {
+    Ok,
+    Database,
+    Tool(Tool),
 }
 
 #[derive(Debug)]
@@ -51,6 +63,17 @@ pub(super) struct Asked {
     ask: u32,
 }
 
+fn ready_field(pointer: &str) -> Option<ReadyField> {
+    match pointer {
+        "/ok" => Some(ReadyField::Ok),
+        "/database" => Some(ReadyField::Database),
+        pointer => {
+            let name = pointer.strip_prefix('/')?;
+            Tool::ALL.into_iter().find(|tool| tool.as_str() == name).map(ReadyField::Tool)
+        }
+    }
+}
+
 impl World {
     /// # Errors
     /// If the answer to one of them is not modelled.
@@ -61,8 +84,11 @@ impl World {
                     let process =
                         self.process_named(process).ok_or_else(|| unsupported("a watch of nothing"))?;
                     let is_pool = self.processes[process].duty.pool().is_some();
+                    let tells = self.processes[process].duty.tells_readiness();
+                    let ready = ready_field(pointer).filter(|_| tells && path == "/readyz");
                     let health = |field| Way::Health { process, field };
                     match (path.as_str(), pointer.as_str()) {
+                        ("/readyz", _) if let Some(field) = ready => health(HealthField::Ready(field)),
                         ("/health", pointer) if is_pool => Way::Pool { process, pointer: pointer.to_owned() },
                         ("/api/health", "/workers/online") => health(HealthField::Online),
                         ("/api/health", "/workers/stale") => health(HealthField::Stale),
@@ -174,13 +200,25 @@ impl World {
     }
 
     pub(super) fn answer_watch_of_health(&mut self, asked: Asked, online: bool, stale: bool) {
-        let Way::Health { field, .. } = self.watchers[asked.watch as usize].way else { return };
-        let truth = match field {
-            HealthField::Online => online,
-            HealthField::Stale => stale,
+        let Way::Health { process, field } = self.watchers[asked.watch as usize].way else { return };
+        let said = match field {
+            HealthField::Online => online.to_string(),
+            HealthField::Stale => stale.to_string(),
+            HealthField::Ready(field) => self.readiness(process, field, online),
         };
-        let answer = Box::new(Heard::Said(truth.to_string()));
-        self.plan_after_message(Planned::WatchHeard { asked, answer });
+        self.plan_after_message(Planned::WatchHeard { asked, answer: Box::new(Heard::Said(said)) });
+    }
+
+    fn readiness(&self, process: usize, field: ReadyField, database: bool) -> String {
+        let has = |tool| self.processes[process].misfit != Some(Misfit::NoTool { tool });
+        match field {
+            ReadyField::Ok => {
+                (database && Tool::ALL.into_iter().all(|tool| !tool.is_required() || has(tool))).to_string()
+            }
+            ReadyField::Database if database => "ok".to_owned(),
+            ReadyField::Database => "unreachable".to_owned(),
+            ReadyField::Tool(tool) => has(tool).to_string(),
+        }
     }
 
     pub(super) fn watch_limit(&mut self, asked: Asked) {

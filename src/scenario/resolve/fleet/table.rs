@@ -82,7 +82,14 @@ impl Reference<'_> {
         let workers = (1..=self.workers).map(|index| {
             let name = ProcessName::from(format!("worker-{index}"));
             let grace = settings.shutdown_grace + STOP_MARGIN;
-            process(name, "worker", index, TableRole::Worker, settings, grace)
+            let spec = process(name, "worker", index, TableRole::Worker, settings, grace);
+            match settings.watch {
+                Watch::Sweeper(_) => spec,
+                // Its readiness.
+                Watch::Workers(_) => {
+                    ProcessSpec { serves_http: true, env: environment(&spec.links, true), ..spec }
+                }
+            }
         });
         Fleet {
             system: self.system.as_str().into(),
