@@ -148,7 +148,7 @@ async fn a_job_that_fails_for_good_is_a_dead_letter_and_can_be_replayed() {
     assert_eq!(stack.operator(&["stats"]), (Some(0), "dead_letter: 1\n".into()));
     let (code, status) = stack.operator(&["status"]);
     assert!(code == Some(0) && status.starts_with("workers: 1\nlast beat: "), "{status}");
-    assert!(status.ends_with("status: healthy\n"), "{status}");
+    assert!(status.ends_with("status: healthy\ndigest: available\nsort: available\n"), "{status}");
     assert_eq!(stack.operator(&["replay", "b"]).0, Some(1), "there is no such dead letter");
     assert_eq!(stack.operator(&["replay", "a"]), (Some(0), "a is queued again\n".into()));
     assert_eq!(worker.claims("a").await, (1, 0), "with all of its attempts");
