@@ -165,7 +165,7 @@ fn seen_text(facts: &Facts<'_>, mistakes: &Mistakes) -> String {
             let total = round(Span::from_nanos((mistakes.total_ms * 1e6) as u64));
             let shared = match mistakes.correlated {
                 0 => String::new(),
-                shared => format!(", {shared} of them shared by all because the store was out"),
+                shared => format!(", {shared} of them shared by all, for the store was in trouble"),
             };
             format!("{count} suspicions {subject}{shared}, {total} in all.")
         }

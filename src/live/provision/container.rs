@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use bollard::Docker;
 use bollard::container::LogOutput;
@@ -18,6 +19,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::cleanup::Guard;
 use super::output::OutputStream;
@@ -26,6 +28,9 @@ use super::{Exit, pidfd_info, process};
 use crate::backend::{BackendError, Unstarted};
 use crate::live::clock;
 use crate::time::Instant;
+
+/// The engine learns some 0.3 s late that a container has ended.
+const ENDED_WITHIN: Duration = Duration::from_secs(3);
 
 /// Shells and the engine report a death by signal `n` as this plus `n`.
 const SIGNAL_BASE: i64 = 128;
@@ -149,16 +154,26 @@ pub(super) async fn start(docker: &Docker, id: &str, name: &str) -> Result<Start
     let state = seen.state.unwrap_or_default();
     let pid = state.pid.and_then(|pid| i32::try_from(pid).ok()).filter(|pid| *pid > 0);
     let Some(pid) = pid.filter(|_| state.running == Some(true)) else {
-        let code = state.exit_code.unwrap_or_default();
-        let what = format!("{name} ended as soon as it was started: exit code {code}");
-        return Err(BackendError::NotStarted { what, why: Unstarted::Ended });
+        return Err(ended_at_once(name, format!("exit code {}", state.exit_code.unwrap_or_default())));
     };
     let addresses = seen.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
     let address = addresses
         .into_values()
         .find_map(|endpoint| endpoint.ip_address?.parse().ok())
         .ok_or_else(|| BackendError::Failed(format!("the engine gave {name} no address")))?;
-    Ok(Started { pid, pidfd: hold(pid, id, name)?, address, at })
+    match hold(pid, id, name) {
+        Ok(pidfd) => Ok(Started { pid, pidfd, address, at }),
+        // It may have ended since the engine saw it run.
+        Err(invisible) => match timeout(ENDED_WITHIN, exit_of(docker, id)).await {
+            Ok(exit) => Err(ended_at_once(name, exit.to_string())),
+            Err(_) => Err(invisible),
+        },
+    }
+}
+
+fn ended_at_once(name: &str, how: String) -> BackendError {
+    let what = format!("{name} ended as soon as it was started: {how}");
+    BackendError::NotStarted { what, why: Unstarted::Ended }
 }
 
 /// Starts a container whose work ends by itself, and waits for that.
@@ -215,7 +230,7 @@ async fn exit_by_pidfd(pidfd: &OwnedFd) -> Option<Exit> {
         if let Some(exit) = pidfd_info::exit_of(pidfd).ok()? {
             return Some(exit);
         }
-        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     None
 }
