@@ -10,14 +10,14 @@ use std::time::Instant;
 
 use provision_support::{place, postgres, redis_get, redis_set, reference, run_id, scenario, shell};
 use rustix::process::{Signal, pidfd_send_signal};
-use syncope::backend::BackendError;
+use syncope::backend::{BackendError, Unstarted};
 use syncope::fault::OutageKind;
 use syncope::history::What;
 use syncope::live::provision::cleanup::Guard;
 use syncope::live::provision::{BackendKind, RunContext, engine, images, open};
 use syncope::live::sink::Sink;
 use syncope::names::{ProcessName, Store};
-use syncope::scenario::{ProcessSpec, RedisDurability, Scenario};
+use syncope::scenario::{ProcessSpec, Program, RedisDurability, Scenario};
 
 const KIND: BackendKind = BackendKind::Docker;
 /// Has a shell, and is there once the stores are.
@@ -123,6 +123,55 @@ async fn docker_a_process_speaks_is_killed_and_starts_again() {
         let exited = What::Exited { generation, code: None, signal: Some(9) };
         place.wait("exit", |ev| (*ev == exited).then_some(()));
     }
+    place.leave().await;
+}
+
+/// How long after its start a process ends that has nothing to do is not the test's to say: each of these
+/// may be met before, while or after it is taken hold of.
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_a_process_that_ends_at_once_has_ended_and_is_not_invisible() {
+    prepared(&scenario_of(None, false, Vec::new())).await;
+    let scripts = ["exit 3", "sleep 0.02; exit 3", "sleep 0.05; exit 3", "sleep 0.1; exit 3"];
+    let named = |(number, script): (usize, &&str)| shell(&format!("worker-{number}"), script, Some(IMAGE));
+    let specs: Vec<ProcessSpec> = scripts.iter().enumerate().map(named).collect();
+    let place = place(KIND, "at-once", &scenario_of(None, false, specs.clone())).await;
+    for spec in &specs {
+        // Again under the same name: nothing of the first is in its way.
+        for _ in 0..2 {
+            match place.site.start_process(spec, BTreeMap::new()).await {
+                Err(BackendError::NotStarted { what, why }) => {
+                    assert_eq!(why, Unstarted::Ended);
+                    assert!(what.ends_with("exit code 3"), "{what}");
+                }
+                Err(error) => panic!("{error}"),
+                Ok(running) => {
+                    let mut exit = running.exit.clone();
+                    let ended = exit.wait_for(Option::is_some).await.unwrap();
+                    assert_eq!(ended.and_then(|exit| exit.code), Some(3));
+                }
+            }
+        }
+    }
+    place.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn docker_a_program_that_is_gone_is_not_started_and_is_there_again() {
+    let spec = shell("worker-1", "echo here; sleep 600", Some(IMAGE));
+    let gone = ProcessSpec {
+        program: Program::Missing { instead_of: Box::new(spec.program.clone()) },
+        ..spec.clone()
+    };
+    prepared(&scenario_of(None, false, Vec::new())).await;
+    let place = place(KIND, "gone", &scenario_of(None, false, vec![spec.clone()])).await;
+    for _ in 0..2 {
+        let refused = place.site.start_process(&gone, BTreeMap::new()).await;
+        let Err(BackendError::NotStarted { why: Unstarted::NoProgram, .. }) = refused else {
+            panic!("{:?}", refused.map(|running| running.pid));
+        };
+    }
+    place.site.start_process(&spec, BTreeMap::new()).await.unwrap();
+    place.wait_for_line("here");
     place.leave().await;
 }
 
