@@ -68,7 +68,7 @@ def work(name, seconds):
 
 def main():
     name = os.environ["WORKER_NAME"]
-    threading.Thread(target=beat, args=(0.2, 0.6), daemon=True).start()
+    threading.Thread(target=beat, args=(1, 3), daemon=True).start()
     while True:
         try:
             work(name, 0.05)
