@@ -11,6 +11,7 @@ use tokio::sync::broadcast;
 use tokio::time::timeout;
 
 use super::clock_file::{self, Course};
+use super::reading::{self, Reading, loaded_by_jump};
 use super::tree::{self, Member};
 use super::{Effect, Outcome, Parts, process};
 use crate::history::{Event, What};
@@ -26,12 +27,8 @@ const REPORT_LIMIT: Span = Span::from_secs(2);
 const ASK_AGAIN: std::time::Duration = std::time::Duration::from_micros(7_370);
 /// The host's own two clocks are read one after the other.
 const STAMP_SLACK_NANOS: i64 = 200_000;
-/// How long after its birth a process may load libfaketime, on a busy machine.
-const LOADED_SLACK_NANOS: i64 = 1_000_000_000;
-/// How far the clock must have moved for its drift to be measured, and for how long that is waited for.
+/// How far the clock must have moved for its drift to be measured, with readings in milliseconds.
 const DRIFT_SEEN_NANOS: i64 = 4_000_000;
-const DRIFT_WINDOW_MIN: Span = Span::from_millis(200);
-const DRIFT_WINDOW_MAX: Span = Span::from_secs(5);
 /// Readings that are combined for one measurement of a drifting clock.
 const READINGS: u32 = 6;
 const MILLION: i64 = 1_000_000;
@@ -182,15 +179,15 @@ impl Clocks {
 
     /// The course after the change, which is kept.
     fn changed(&self, name: &ProcessName, change: Change) -> Result<Faked, String> {
+        if let Change::Drift { ppm } = change {
+            reading::goes_on(ppm)?;
+        }
         let now = clock::monotonic();
         let mut courses = self.lock();
         let faked = courses.entry(name.clone()).or_default();
         let offset = faked.course.offset_at(now);
         let (offset, ppm) = match change {
             Change::Step(by) => (SignedSpan(offset.0.saturating_add(by.0)), faked.course.ppm),
-            Change::Drift { ppm } if ppm <= -MILLION => {
-                return Err(format!("a drift of {ppm} ppm would stop the clock or turn it back"));
-            }
             Change::Drift { ppm } => (offset, ppm),
             Change::Reset => (SignedSpan(0), 0),
         };
@@ -203,13 +200,6 @@ impl Clocks {
         // Entries are plain values, whole at every moment.
         self.courses.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// When libfaketime was loaded, if a file that was made for `assumed` let the clock jump by `jump`.
-fn loaded_by_jump(assumed: Instant, jump: SignedSpan, ppm: i64) -> Instant {
-    let earlier = i128::from(jump.0) * i128::from(MILLION) / i128::from(ppm);
-    let loaded = i128::from(assumed.as_nanos()) - earlier;
-    Instant::from_nanos(u64::try_from(loaded).unwrap_or(0))
 }
 
 fn file(parts: &Parts, name: &ProcessName) -> Result<PathBuf, String> {
@@ -236,30 +226,6 @@ fn write(
 struct Reader<'a> {
     clocks: &'a Clocks,
     process: &'a RunningProcess,
-}
-
-/// The clock's offset from the host's lay between `low` and `high` at `at`, in nanoseconds.
-#[derive(Debug, Clone, Copy)]
-struct Reading {
-    at: Instant,
-    low: i64,
-    high: i64,
-}
-
-impl Reading {
-    fn middle(self) -> SignedSpan {
-        SignedSpan(self.low / 2 + self.high / 2)
-    }
-
-    /// How far the clock is from its course, beyond what the reading leaves open.
-    fn off(self, course: Course) -> SignedSpan {
-        let expected = course.offset_at(self.at).0;
-        SignedSpan(expected.clamp(self.low, self.high) - expected)
-    }
-
-    fn admits(self, course: Course) -> bool {
-        self.off(course).0.unsigned_abs() <= loaded_slack(course.ppm)
-    }
 }
 
 impl Reader<'_> {
@@ -300,23 +266,11 @@ impl Reader<'_> {
                 course.offset_at(first.at)
             ));
         }
-        tokio::time::sleep(drift_window(course.ppm).to_std()).await;
+        tokio::time::sleep(reading::drift_window(DRIFT_SEEN_NANOS, course.ppm).to_std()).await;
         let second = self.measure(course.ppm).await?;
-        let elapsed = second.at.since(first.at);
-        let (low, high) = (slope(second.low - first.high, elapsed), slope(second.high - first.low, elapsed));
-        let text = format!(
-            "the clock of pid {} went {} in {elapsed}: {low:+} to {high:+} ppm (asked: {:+})",
-            self.process.pid,
-            SignedSpan(second.middle().0.saturating_sub(first.middle().0)),
-            course.ppm
-        );
-        if !(low..=high).contains(&course.ppm) {
-            Err(text)
-        } else if course.ppm != 0 && (low..=high).contains(&0) {
-            Err(format!("{text}; too small to be told from no drift with readings in milliseconds"))
-        } else {
-            Ok((text, first.off(course)))
-        }
+        let whose = format!("pid {}", self.process.pid);
+        let proof = reading::prove_drift(&whose, first, second, course.ppm)?;
+        Ok((proof, first.off(course)))
     }
 
     /// Several readings combined: they are rounded to a millisecond at different phases, so together
@@ -351,7 +305,7 @@ impl Reader<'_> {
             }
         });
         match answer.await {
-            Ok(Some(report)) => Ok(reading(&report)),
+            Ok(Some(report)) => Ok(read_from(&report)),
             Ok(None) | Err(_) => Err(format!(
                 "the process did not report its clock within {REPORT_LIMIT} (static and Go programs are out of \
                  libfaketime's reach)"
@@ -378,7 +332,7 @@ impl Reader<'_> {
     }
 }
 
-fn reading(report: &Report) -> Reading {
+fn read_from(report: &Report) -> Reading {
     let wall = report.wall.0.saturating_mul(MILLION);
     let low = wall.saturating_sub(host_wall_at(report.at)) - STAMP_SLACK_NANOS;
     let high = wall.saturating_add(MILLION).saturating_sub(host_wall_at(report.since)) + STAMP_SLACK_NANOS;
@@ -392,20 +346,4 @@ fn host_wall_at(at: Instant) -> i64 {
     let middle = before + Span::from_nanos(after.since(before).as_nanos() / 2);
     let ago = i128::from(middle.as_nanos()) - i128::from(at.as_nanos());
     wall.saturating_sub(i64::try_from(ago).unwrap_or(0))
-}
-
-fn drift_window(ppm: i64) -> Span {
-    let nanos = i128::from(DRIFT_SEEN_NANOS) * i128::from(MILLION) / i128::from(ppm.unsigned_abs().max(1));
-    Span::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).clamp(DRIFT_WINDOW_MIN, DRIFT_WINDOW_MAX)
-}
-
-fn slope(gained_nanos: i64, elapsed: Span) -> i64 {
-    let ppm = i128::from(gained_nanos) * i128::from(MILLION) / i128::from(elapsed.as_nanos().max(1));
-    i64::try_from(ppm).unwrap_or(i64::MAX)
-}
-
-/// What an error in the start of the process, from which a rate is counted, makes of the offset.
-fn loaded_slack(ppm: i64) -> u64 {
-    let slack = i128::from(LOADED_SLACK_NANOS) * i128::from(ppm.unsigned_abs()) / i128::from(MILLION);
-    u64::try_from(slack).unwrap_or(u64::MAX)
 }

@@ -14,7 +14,7 @@ use crate::fault::misfit::Misfit;
 use crate::live::clock;
 use crate::live::environment::NO_PROGRAM;
 use crate::live::observe::connection::Redis;
-use crate::live::provision::{RunningProcess, StoreInstance};
+use crate::live::provision::RunningProcess;
 use crate::names::{ProcessName, Store};
 use crate::time::Span;
 
@@ -97,7 +97,8 @@ async fn elsewhere(parts: &Parts, process: &RunningProcess) -> Result<String, St
     let url = format!("redis://{}", other.address);
     let told = told(process, "REDIS_URL", |value| value == url).await?;
     let redis = Redis::new(COMMAND_LIMIT);
-    let (there, here) = (run_id(&redis, &other).await?, run_id(&Redis::new(COMMAND_LIMIT), &own).await?);
+    let here = redis.info(&own, "server", "run_id").await?;
+    let there = redis.info(&other, "server", "run_id").await?;
     if there == here {
         return Err(format!("{told}; but both servers have the run_id {here}"));
     }
@@ -116,14 +117,6 @@ async fn elsewhere(parts: &Parts, process: &RunningProcess) -> Result<String, St
         }
         tokio::time::sleep(LOOK_AGAIN.to_std()).await;
     }
-}
-
-async fn run_id(redis: &Redis, instance: &StoreInstance) -> Result<String, String> {
-    let mut info = redis::cmd("INFO");
-    info.arg("server");
-    let text: String = redis.ask(instance, &info).await?;
-    let id = text.lines().find_map(|line| line.strip_prefix("run_id:"));
-    id.map(|id| id.trim().to_owned()).ok_or_else(|| "redis does not say its run_id".to_owned())
 }
 
 /// A process that lacks what it needs ends, and not as if nothing were wrong.

@@ -12,6 +12,7 @@ mod misfit;
 mod network;
 mod pause;
 mod process;
+mod reading;
 mod store;
 mod tree;
 mod trouble;

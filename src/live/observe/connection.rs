@@ -114,6 +114,20 @@ impl Redis {
         .await
     }
 
+    /// What INFO's section has under this name.
+    pub(crate) async fn info(
+        &self,
+        instance: &StoreInstance,
+        section: &str,
+        name: &str,
+    ) -> Result<String, String> {
+        let mut info = redis::cmd("INFO");
+        info.arg(section);
+        let text: String = self.ask(instance, &info).await?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.map(|value| value.trim().to_owned()).ok_or_else(|| format!("redis does not say its {name}"))
+    }
+
     async fn connect(&self, instance: &StoreInstance) -> Result<(u64, MultiplexedConnection), String> {
         let mut open = self.open.lock().await;
         if let Some(connection) = open.to(instance.address) {

@@ -7,24 +7,20 @@ use rustix::time::{ClockId, clock_gettime};
 use super::{COMMAND_LIMIT, LOOK_AGAIN, seen};
 use crate::live::clock;
 use crate::live::inject::clock_file::{self, Course};
+use crate::live::inject::reading::{self, Reading};
 use crate::live::inject::{Effect, Parts, timed, tree};
 use crate::live::observe::connection::{Postgres, Redis};
 use crate::live::provision::StoreInstance;
 use crate::names::Store;
-use crate::time::{Instant, SignedSpan, Span};
+use crate::time::{Instant, SignedSpan};
 
 /// A server may be interrupted between its clock and its answer, and the host's clock is read apart.
 const SLACK_NANOS: i64 = 2_000_000;
-/// How far the clock must have moved for its drift to be told from none, and for how long that is
-/// waited for.
+/// How far the clock must have moved for its drift to be told from none.
 const DRIFT_SEEN_NANOS: i64 = 20_000_000;
-const DRIFT_WINDOW_MIN: Span = Span::from_millis(100);
-const DRIFT_WINDOW_MAX: Span = Span::from_secs(5);
 /// Of several readings the one that took the least time leaves the least open.
 const READINGS: u32 = 8;
 const MILLION: i64 = 1_000_000;
-/// libfaketime counts a rate from when the server loaded it, which is known to so much.
-const LOADED_SLACK_NANOS: i64 = 1_000_000_000;
 
 /// What sets the clock right.
 pub(super) struct Moved {
@@ -32,24 +28,6 @@ pub(super) struct Moved {
     /// A rate that libfaketime has read stays until it reads another.
     rated: bool,
     before: SignedSpan,
-}
-
-/// The clock's offset from the host's lay between the two at `at`, in nanoseconds.
-#[derive(Debug, Clone, Copy)]
-struct Reading {
-    at: Instant,
-    low: i64,
-    high: i64,
-}
-
-impl Reading {
-    const fn middle(self) -> SignedSpan {
-        SignedSpan(self.low / 2 + self.high / 2)
-    }
-
-    const fn is_near(self, offset: i64, slack: i64) -> bool {
-        self.low.saturating_sub(slack) <= offset && offset <= self.high.saturating_add(slack)
-    }
 }
 
 pub(super) async fn step(
@@ -62,7 +40,7 @@ pub(super) async fn step(
     let course = Course { offset: by, since: clock::monotonic(), ppm: 0 };
     let (from, until) = write(&file, course, false, store)?;
     let moved = Moved { file, rated: false, before };
-    match prove(store, by.0).await {
+    match prove(store, course).await {
         Ok(after) => {
             let proof = format!("the clock of {} was {before} from the host's, and is {after}", store.store);
             Ok((Effect { from, until, proof }, moved))
@@ -72,15 +50,13 @@ pub(super) async fn step(
 }
 
 pub(super) async fn drift(parts: &Parts, store: &StoreInstance, ppm: i64) -> Result<(Effect, Moved), String> {
-    if ppm <= -MILLION {
-        return Err(format!("a drift of {ppm} ppm would stop the clock or turn it back"));
-    }
+    reading::goes_on(ppm)?;
     let file = file(parts, store)?;
     let before = read(store).await?.middle();
     let course = Course { offset: SignedSpan(0), since: clock::monotonic(), ppm };
     let (from, until) = write(&file, course, true, store)?;
     let moved = Moved { file, rated: true, before };
-    match prove_drift(store, ppm).await {
+    match prove_drift(store, course).await {
         Ok(proof) => Ok((Effect { from, until, proof }, moved)),
         Err(reason) => undone(moved, store, reason).await,
     }
@@ -89,7 +65,7 @@ pub(super) async fn drift(parts: &Parts, store: &StoreInstance, ppm: i64) -> Res
 impl Moved {
     pub(super) async fn reset(self, store: &StoreInstance) -> Result<String, String> {
         write(&self.file, Course::default(), self.rated, store)?;
-        let after = prove(store, self.before.0).await?;
+        let after = prove(store, Course { offset: self.before, ..Course::default() }).await?;
         Ok(format!("the clock of {} is {after} from the host's again", store.store))
     }
 }
@@ -120,48 +96,26 @@ fn write(
     Ok((from, until))
 }
 
-async fn prove(store: &StoreInstance, offset: i64) -> Result<SignedSpan, String> {
+async fn prove(store: &StoreInstance, course: Course) -> Result<SignedSpan, String> {
     seen(|| async {
         let reading = read(store).await?;
-        if reading.is_near(offset, SLACK_NANOS) {
+        if reading.admits(course) {
             Ok(reading.middle())
         } else {
             let read = reading.middle();
-            Err(format!("the clock of {} is {read} from the host's, not {}", store.store, SignedSpan(offset)))
+            Err(format!("the clock of {} is {read} from the host's, not {}", store.store, course.offset))
         }
     })
     .await
 }
 
-async fn prove_drift(store: &StoreInstance, ppm: i64) -> Result<String, String> {
+async fn prove_drift(store: &StoreInstance, course: Course) -> Result<String, String> {
     let first = read(store).await?;
-    let jump = i128::from(LOADED_SLACK_NANOS) * i128::from(ppm.unsigned_abs()) / i128::from(MILLION);
-    let jump = i64::try_from(jump).unwrap_or(i64::MAX).saturating_add(SLACK_NANOS);
-    if !first.is_near(0, jump) {
+    if !first.admits(course) {
         return Err(format!("the clock of {} jumped to {}", store.store, first.middle()));
     }
-    let nanos = i128::from(DRIFT_SEEN_NANOS) * i128::from(MILLION) / i128::from(ppm.unsigned_abs().max(1));
-    let window = Span::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
-    tokio::time::sleep(window.clamp(DRIFT_WINDOW_MIN, DRIFT_WINDOW_MAX).to_std()).await;
-    let second = read(store).await?;
-    let elapsed = second.at.since(first.at);
-    let slope =
-        |gained: i64| i128::from(gained) * i128::from(MILLION) / i128::from(elapsed.as_nanos().max(1));
-    let low = slope(second.low.saturating_sub(first.high).saturating_sub(SLACK_NANOS));
-    let high = slope(second.high.saturating_sub(first.low).saturating_add(SLACK_NANOS));
-    let text = format!(
-        "the clock of {} went {} in {elapsed}: {low:+} to {high:+} ppm (asked: {ppm:+})",
-        store.store,
-        SignedSpan(second.middle().0.saturating_sub(first.middle().0))
-    );
-    let asked = i128::from(ppm);
-    if !(low..=high).contains(&asked) {
-        Err(text)
-    } else if ppm != 0 && (low..=high).contains(&0) {
-        Err(format!("{text}; too small to be told from no drift"))
-    } else {
-        Ok(text)
-    }
+    tokio::time::sleep(reading::drift_window(DRIFT_SEEN_NANOS, course.ppm).to_std()).await;
+    reading::prove_drift(&store.store.to_string(), first, read(store).await?, course.ppm)
 }
 
 async fn read(store: &StoreInstance) -> Result<Reading, String> {
@@ -183,14 +137,12 @@ async fn read(store: &StoreInstance) -> Result<Reading, String> {
         };
         let (after, at) = (host_nanos(), clock::monotonic());
         let wall = wall.saturating_mul(1_000);
-        // Given in whole microseconds, rounded down or to the nearest.
         let reading = Reading {
             at,
-            low: wall.saturating_sub(after) - 1_000,
-            high: wall.saturating_sub(before) + 1_000,
+            low: wall.saturating_sub(after) - SLACK_NANOS,
+            high: wall.saturating_sub(before) + SLACK_NANOS,
         };
-        let width = |reading: &Reading| reading.high.saturating_sub(reading.low);
-        if best.is_none_or(|best| width(&reading) < width(&best)) {
+        if best.is_none_or(|best| reading.width() < best.width()) {
             best = Some(reading);
         }
         tokio::time::sleep(LOOK_AGAIN.to_std()).await;

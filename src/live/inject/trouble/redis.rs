@@ -175,14 +175,14 @@ pub(super) async fn file_refused(store: &StoreInstance) -> Result<String, String
         }
     })
     .await?;
-    let status = word(&redis, store, "persistence", "aof_last_write_status").await?;
+    let status = redis.info(store, "persistence", "aof_last_write_status").await?;
     Ok(format!("aof_last_write_status is {status}; a write was refused: {refused}"))
 }
 
 pub(super) async fn file_written(store: &StoreInstance) -> Result<String, String> {
     let redis = Redis::new(COMMAND_LIMIT);
     seen(|| written(&redis, store)).await?;
-    let status = word(&redis, store, "persistence", "aof_last_write_status").await?;
+    let status = redis.info(store, "persistence", "aof_last_write_status").await?;
     Ok(format!("aof_last_write_status is {status}; a write was taken"))
 }
 
@@ -202,17 +202,8 @@ async fn setting(redis: &Redis, store: &StoreInstance, name: &str) -> Result<Str
 
 /// A number that INFO gives.
 async fn figure(redis: &Redis, store: &StoreInstance, section: &str, name: &str) -> Result<u64, String> {
-    let said = word(redis, store, section, name).await?;
+    let said = redis.info(store, section, name).await?;
     said.parse().map_err(|_| format!("redis says its {name} is {said}"))
-}
-
-/// What INFO gives.
-async fn word(redis: &Redis, store: &StoreInstance, section: &str, name: &str) -> Result<String, String> {
-    let mut info = redis::cmd("INFO");
-    info.arg(section);
-    let text: String = redis.ask(store, &info).await?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    line.map(|value| value.trim().to_owned()).ok_or_else(|| format!("redis does not say its {name}"))
 }
 
 /// Commands that occupy the server, one after the other, until it is told to stop.
