@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use syncope::backend::BackendError;
 use syncope::check::{self, Judged, Verdict};
-use syncope::cli::files::with_rules;
+use syncope::cli::input;
 use syncope::history::{Event, FORMAT, Header};
 use syncope::run::ensemble;
-use syncope::scenario::{Overrides, Scenario, Source, resolve};
+use syncope::scenario::{Overrides, Scenario, resolve};
 use syncope::sim::SimBackend;
 
 /// What is tagged so needs a real machine, or a real Prometheus: the simulator says so in place of
@@ -28,10 +28,9 @@ fn scenarios(under: &str) -> Vec<(PathBuf, String, Scenario)> {
     files
         .into_iter()
         .map(|path| {
-            let text = fs::read_to_string(&path).unwrap();
-            let source = with_rules(Source::new(path.clone(), text.clone()));
+            let source = input::read(&path).expect("a shipped scenario is text").source;
             let scenario = resolve(&source, &Overrides::default()).expect("a shipped scenario is right");
-            (path, text, scenario)
+            (path, source.text().to_owned(), scenario)
         })
         .collect()
 }

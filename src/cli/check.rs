@@ -1,12 +1,11 @@
 //! `syncope check`: parse, resolve, lint; touches nothing.
 
-use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::cli::files;
+use crate::cli::input::{self, Input};
 use crate::scenario::claims::{self, Claims};
-use crate::scenario::{Code, Diagnostic, Loaded, Overrides, Place, Scenario, Source, is_rules, load, render};
+use crate::scenario::{Diagnostic, FileKind, Loaded, Overrides, Scenario, catalogue, load, render};
 use crate::time::Scale;
 
 /// Parse, resolve and lint scenarios; touches nothing.
@@ -26,7 +25,7 @@ pub fn run(args: &Args) -> u8 {
     let overrides = Overrides { time_scale: args.time_scale, seed: None };
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let mut is_good = true;
-    match find(&args.paths) {
+    match input::find(&args.paths) {
         Ok(paths) => {
             let mut seen = Seen::default();
             for path in paths {
@@ -42,71 +41,6 @@ pub fn run(args: &Args) -> u8 {
         }
     }
     if is_good { 0 } else { 2 }
-}
-
-/// Every scenario file under the paths, in order, each once. A file that is named is taken whatever
-/// its extension.
-///
-/// # Errors
-/// The first path that cannot be read, or a folder without any scenario.
-pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Vec<Diagnostic>> {
-    let mut found = Vec::new();
-    let mut seen = BTreeSet::new();
-    for path in paths {
-        let mut files = Vec::new();
-        if path.is_dir() {
-            search(path, &mut files).map_err(|error| unreadable(path, &error.to_string()))?;
-            if files.is_empty() {
-                return Err(unreadable(path, "there is no *.yaml in this folder"));
-            }
-        } else {
-            files.push(path.clone());
-        }
-        files.sort();
-        found.extend(files.into_iter().filter(|file| seen.insert(file.clone())));
-    }
-    Ok(found)
-}
-
-fn search(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        // A link to a folder is not followed: it could lead round in a circle.
-        if entry.file_type()?.is_dir() {
-            search(&entry.path(), files)?;
-        } else if entry.path().extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
-        {
-            files.push(entry.path());
-        }
-    }
-    Ok(())
-}
-
-/// The file as a source.
-///
-/// # Errors
-/// It cannot be read, or is not UTF-8.
-pub fn read(path: &Path) -> Result<Source, Vec<Diagnostic>> {
-    let bytes = std::fs::read(path).map_err(|error| unreadable(path, &error.to_string()))?;
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(files::with_rules(Source::new(path, text))),
-        Err(error) => {
-            let good = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]);
-            let end = good.len();
-            let source = Source::new(path, good.into_owned());
-            Err(vec![Diagnostic::new(
-                &source,
-                Code::Unreadable,
-                Place::new(end, end),
-                "the file is not UTF-8",
-            )])
-        }
-    }
-}
-
-fn unreadable(path: &Path, why: &str) -> Vec<Diagnostic> {
-    let source = Source::new(path, "");
-    vec![Diagnostic::new(&source, Code::Unreadable, Place::default(), format!("failed to read: {why}"))]
 }
 
 /// The good files so far: claims may speak only of scenarios that are there.
@@ -133,17 +67,17 @@ enum Good {
     Claims(Claims),
     /// Only the scenario that names it can tell whether it is good.
     Rules,
+    Entry(String),
 }
 
 fn good(path: &Path, overrides: &Overrides) -> Result<Good, Vec<Diagnostic>> {
-    let source = read(path)?;
-    if claims::is_claims(&source) {
-        return claims::read(&source).map(Good::Claims);
+    let Input { source, kind } = input::read(path)?;
+    match kind {
+        FileKind::Claims => claims::read(&source).map(Good::Claims),
+        FileKind::Rules => Ok(Good::Rules),
+        FileKind::Entry => catalogue::read(&source).map(|entry| Good::Entry(entry.title)),
+        FileKind::Scenario { .. } => load(&source, overrides).map(|loaded| Good::Scenario(Box::new(loaded))),
     }
-    if is_rules(&source) {
-        return Ok(Good::Rules);
-    }
-    load(&source, overrides).map(|loaded| Good::Scenario(Box::new(loaded)))
 }
 
 fn check(path: &Path, overrides: &Overrides, colour: bool, seen: &mut Seen) -> bool {
@@ -158,6 +92,10 @@ fn check(path: &Path, overrides: &Overrides, colour: bool, seen: &mut Seen) -> b
         Ok(Good::Claims(claims)) => {
             line(&format!("ok      {}  {}", path.display(), counted(claims.claims.len(), "claim")));
             seen.claims.push(claims);
+            true
+        }
+        Ok(Good::Entry(title)) => {
+            line(&format!("ok      {}  catalogue: {title}", path.display()));
             true
         }
         Ok(Good::Rules) => {
@@ -250,16 +188,5 @@ mod tests {
         assert_eq!(code(&[folder.path()]), 2, "there is no b");
         std::fs::write(&claims, of("a")).unwrap();
         assert_eq!(code(&[folder.path()]), 0);
-    }
-
-    #[test]
-    fn a_file_is_found_once_and_in_order() {
-        let folder = tempfile::tempdir().unwrap();
-        for name in ["b.yaml", "a.yml"] {
-            std::fs::write(folder.path().join(name), GOOD).unwrap();
-        }
-        let paths = [folder.path().to_owned(), folder.path().join("b.yaml")];
-        let found = find(&paths).unwrap();
-        assert_eq!(found, [folder.path().join("a.yml"), folder.path().join("b.yaml")]);
     }
 }

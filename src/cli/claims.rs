@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::cli::check;
+use crate::cli::input;
 use crate::scenario::claims::{self, Claims};
 use crate::scenario::{Diagnostic, Source};
 
@@ -19,9 +19,9 @@ const FILE: &str = "claims.yaml";
 pub fn choose(asked: Option<&Path>, among_scenarios: Option<Source>) -> Result<Claims, Vec<Diagnostic>> {
     let usual = PathBuf::from(claims::BUILTIN_PATH);
     let source = match (asked, among_scenarios) {
-        (Some(path), _) => check::read(path)?,
+        (Some(path), _) => input::read(path)?.source,
         (None, Some(source)) => source,
-        (None, None) if usual.is_file() => check::read(&usual)?,
+        (None, None) if usual.is_file() => input::read(&usual)?.source,
         (None, None) => claims::builtin(),
     };
     claims::read(&source)
@@ -42,5 +42,5 @@ pub fn load(directory: &Path) -> Result<Option<Claims>, Vec<Diagnostic>> {
     if !path.is_file() {
         return Ok(None);
     }
-    claims::read(&check::read(&path)?).map(Some)
+    claims::read(&input::read(&path)?.source).map(Some)
 }

@@ -2,13 +2,14 @@
 //! derivation.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value as Json, json};
 
 use super::exit;
+use crate::cli::input::{self, Input};
 use crate::scenario::catalogue::{self, Entry};
-use crate::scenario::{Code, Diagnostic, Overrides, Source, load, render};
+use crate::scenario::{Code, Diagnostic, FileKind, Overrides, Source, load, render};
 use crate::time::{Interval, Scale, Span};
 use crate::timing::{self, Detection, Finding, Pipeline, Requeue};
 
@@ -70,16 +71,16 @@ fn subject(args: &Args) -> Result<Subject, String> {
     if !path.exists() {
         return Err(format!("error: {}\n", catalogue::unknown_name(&args.what)));
     }
-    let mut sources =
-        super::files::sources(&[PathBuf::from(path)]).map_err(|error| format!("error: {error}\n"))?;
-    let source = match (sources.pop(), sources.is_empty()) {
-        (Some(source), true) => source,
+    let mut inputs =
+        input::read_all(&[path.to_owned()]).map_err(|diagnostics| render(&diagnostics, colour))?;
+    let Input { source, kind } = match (inputs.pop(), inputs.is_empty()) {
+        (Some(input), true) => input,
         _ => return Err(format!("error: {} holds several files: name one\n", path.display())),
     };
-    if catalogue::is_entry(&source) {
-        return of_entry(&source, &args.set, colour);
+    match kind {
+        FileKind::Entry => of_entry(&source, &args.set, colour),
+        _ => of_scenario(&source, &args.set, colour),
     }
-    of_scenario(&source, &args.set, colour)
 }
 
 fn of_entry(source: &Source, set: &[String], colour: bool) -> Result<Subject, String> {

@@ -5,7 +5,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use crate::check::{self, Judged};
-use crate::cli::{claims, exit, files, simulate};
+use crate::cli::{claims, exit, run_file, simulate};
 use crate::history::log::History;
 use crate::report::console::{Console, Mode};
 use crate::report::{self, RunInfo};
@@ -29,7 +29,7 @@ pub fn run(args: &Args) -> u8 {
 }
 
 fn rebuild(directory: &Path) -> Result<u8, String> {
-    let info = files::read_run_info(directory)
+    let info = run_file::read(directory)
         .map_err(|error| format!("{} is no run's folder: {error}", directory.display()))?;
     let (judged, histories): (Vec<Judged>, Vec<History>) = info
         .folders

@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::backend::BackendError;
 use crate::check::{Judged, Simulated};
 use crate::cli::ground::{BackendChoice, Ground, Trouble};
-use crate::cli::{claims as claims_file, exit, files, simulate, warnings};
+use crate::cli::input::Input;
+use crate::cli::{claims as claims_file, exit, input, run_file, simulate, warnings};
 use crate::history::log::History;
 use crate::history::{FORMAT, Header};
 use crate::live::clock;
@@ -17,8 +18,8 @@ use crate::report::console::{Console, Mode};
 use crate::report::{self, NotRun, RunInfo};
 use crate::run::pace::SuiteProgress;
 use crate::run::suite::{Case, Outcome, Suite};
-use crate::scenario::claims::{self, Claims};
-use crate::scenario::{Diagnostic, Overrides, Scenario, Source, is_rules, load, render};
+use crate::scenario::claims::Claims;
+use crate::scenario::{Diagnostic, FileKind, Overrides, Scenario, Source, load, render};
 use crate::time::Scale;
 
 /// Of a suite's scenarios whose host stalled.
@@ -99,24 +100,24 @@ struct Resolved {
 
 /// What is to be run; or every error of every file is told, and this is the exit code.
 fn resolve_all(args: &Args) -> Result<Resolved, u8> {
-    let sources = files::sources(&args.paths).map_err(|error| {
-        anstream::eprintln!("error: {error}");
-        exit::USAGE
-    })?;
+    let (inputs, mut broken) = match input::read_all(&args.paths) {
+        Ok(inputs) => (inputs, Vec::new()),
+        Err(diagnostics) => (Vec::new(), diagnostics),
+    };
     let overrides = Overrides { time_scale: args.time_scale, seed: args.seed };
     let mut scenarios = Vec::new();
     let mut warned = Vec::new();
-    let mut broken = Vec::new();
     let has_tag =
         |scenario: &Scenario| args.tag.is_empty() || scenario.tags.iter().any(|tag| args.tag.contains(tag));
     let mut claims_among = None;
-    for source in sources {
-        if claims::is_claims(&source) {
-            claims_among = Some(source);
-            continue;
-        }
-        if is_rules(&source) {
-            continue;
+    for Input { source, kind } in inputs {
+        match kind {
+            FileKind::Scenario { .. } => {}
+            FileKind::Claims => {
+                claims_among = Some(source);
+                continue;
+            }
+            FileKind::Rules | FileKind::Entry => continue,
         }
         match load(&source, &overrides) {
             Ok(loaded) if has_tag(&loaded.scenario) => {
@@ -215,7 +216,7 @@ fn execute(
         }
     }
     simulate::attach(&mut ran.judged, &simulated);
-    files::write_run_info(&directory, &info, ran.folders).map_err(failed)?;
+    run_file::write(&directory, &info, ran.folders).map_err(failed)?;
     claims_file::store(&directory, claims).map_err(failed)?;
     let summary = report::merge(&info, ran.judged).with_claims(claims);
     let paths = report::write_all(&directory, &summary, &ran.histories).map_err(failed)?;

@@ -173,7 +173,7 @@ impl Source {
         Self { path: path.into(), text: text.into(), rules: None }
     }
 
-    /// With the file that it names ([`rules_file`](super::rules_file)), which only the caller can read.
+    /// With the file that it names ([`FileKind::Scenario`](super::FileKind)), which only the caller can read.
     #[must_use]
     pub fn with_rules(self, rules: RulesFile) -> Self {
         Self { rules: Some(Arc::new(rules)), ..self }

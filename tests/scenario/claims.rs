@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use syncope::cli::files::with_rules;
+use syncope::cli::input::{self, Input};
 use syncope::scenario::claims::{builtin, read, schema};
-use syncope::scenario::{Overrides, Scenario, Source, is_rules, render, resolve};
+use syncope::scenario::{FileKind, Overrides, Scenario, Source, render, resolve};
 
 fn shipped() -> Vec<Scenario> {
     let mut folders = vec![PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios"))];
@@ -16,9 +16,8 @@ fn shipped() -> Vec<Scenario> {
             if path.is_dir() {
                 folders.push(path);
             } else {
-                let text = std::fs::read_to_string(&path).expect("a scenario is text");
-                let source = with_rules(Source::new(path, text));
-                if is_rules(&source) {
+                let Input { source, kind } = input::read(&path).expect("a scenario is text");
+                if kind == FileKind::Rules {
                     continue;
                 }
                 let scenario = resolve(&source, &Overrides::default());

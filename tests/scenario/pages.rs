@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 
-use syncope::scenario::{Code, Diagnostic, Overrides, Severity, Source, catalogue, claims, load, render};
+use syncope::scenario::{
+    Code, Diagnostic, FileKind, Overrides, Severity, Source, catalogue, claims, load, render,
+};
 use syncope::timing;
 
 use super::BASE;
@@ -24,14 +26,16 @@ fn block<'p>(page: &'p str, language: &str) -> Option<&'p str> {
 
 fn diagnostics(yaml: &str) -> Vec<Diagnostic> {
     let source = Source::new("example.yaml", yaml);
-    if claims::is_claims(&source) {
-        let claims = claims::read(&source).expect("claims that are good in themselves");
-        return claims.unknown_scenarios(&["queue-kill-9", "queue-baseline"]);
+    match FileKind::of(&source) {
+        FileKind::Claims => {
+            let claims = claims::read(&source).expect("claims that are good in themselves");
+            claims.unknown_scenarios(&["queue-kill-9", "queue-baseline"])
+        }
+        FileKind::Entry => catalogue::read(&source).err().unwrap_or_default(),
+        FileKind::Rules | FileKind::Scenario { .. } => {
+            load(&source, &Overrides::default()).map_or_else(|errors| errors, |loaded| loaded.warnings)
+        }
     }
-    if !catalogue::is_entry(&source) {
-        return load(&source, &Overrides::default()).map_or_else(|errors| errors, |loaded| loaded.warnings);
-    }
-    catalogue::read(&source).err().unwrap_or_default()
 }
 
 /// What `syncope model` prints of an entry of the catalogue that is good.

@@ -3,9 +3,7 @@
 
 use std::path::PathBuf;
 
-use syncope::scenario::{
-    Diagnostic, Overrides, RuleKind, RulesFile, Scenario, Source, is_rules, load, resolve, rules_file,
-};
+use syncope::scenario::{Diagnostic, Overrides, RuleKind, RulesFile, Scenario, Source, load, resolve};
 use syncope::time::Span;
 
 use super::{BASE, places};
@@ -45,7 +43,6 @@ fn resolved(source: &Source) -> Result<Scenario, Vec<Diagnostic>> {
 #[test]
 fn a_rules_file_is_scaled_like_everything_else() {
     let source = source(Ok(RULES));
-    assert_eq!(rules_file(&source).as_deref(), Some("alerts.yml"));
     let scenario = resolved(&source).unwrap_or_else(|errors| panic!("{errors:?}"));
     let [group] = &scenario.stack.prometheus.as_ref().unwrap().groups[..] else { panic!("one group") };
     assert_eq!((group.name.as_str(), group.interval), ("workers", Some(Span::from_secs(3))));
@@ -104,10 +101,4 @@ fn a_file_s_rules_are_linted() {
         warned.iter().any(|place| place.starts_with(&format!("lint::alert-cannot-fire {line}:"))),
         "{warned:?}"
     );
-}
-
-#[test]
-fn a_rules_file_is_told_from_a_scenario() {
-    assert!(is_rules(&Source::new("alerts.yml", RULES)));
-    assert!(!is_rules(&Source::new("base.yaml", BASE)));
 }

@@ -67,19 +67,6 @@ pub fn unknown_name(name: &str) -> String {
     format!("`{name}` is neither a file nor a system of the catalogue: {}", super::decode::hint(name, NAMES))
 }
 
-/// Whether the file is meant to be an entry of the catalogue, and not a scenario.
-#[must_use]
-pub fn is_entry(source: &Source) -> bool {
-    let root = tree::parse(&mut Report::new(source));
-    let has = |key: &str| match root.as_ref().map(|root| &root.value) {
-        Some(tree::Value::Map(entries)) => entries
-            .iter()
-            .any(|(name, _)| matches!(&name.value, tree::Value::Scalar { text, .. } if text == key)),
-        _ => false,
-    };
-    has("pipeline") && has("parameters")
-}
-
 /// The entry, checked: its pipeline resolves.
 ///
 /// # Errors

@@ -107,14 +107,6 @@ pub fn schema() -> String {
 /// Where they stand in the repository; the same path below the working folder is taken in their place.
 pub const BUILTIN_PATH: &str = "catalog/claims.yaml";
 
-/// Whether the file is meant to be claims, and not a scenario.
-#[must_use]
-pub fn is_claims(source: &Source) -> bool {
-    let root = tree::parse(&mut Report::new(source));
-    let has = |key| root.as_ref().is_some_and(|root| root.at(key).is_some());
-    has("claims") && !has("fleet") && !has("workload")
-}
-
 /// # Errors
 /// Every mistake in the file, sorted by place.
 pub fn read(source: &Source) -> Result<Claims, Vec<Diagnostic>> {

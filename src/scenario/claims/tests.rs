@@ -78,11 +78,3 @@ fn a_scenario_that_nobody_has_is_told_with_the_nearest_name() {
     assert_eq!((found[0].code, found[0].line), (Code::UnknownScenario, 5));
     assert!(found[0].hint.as_deref().is_some_and(|hint| hint.contains("kill-9")), "{found:?}");
 }
-
-#[test]
-fn a_scenario_is_not_taken_for_claims() {
-    assert!(is_claims(&builtin()));
-    assert!(is_claims(&Source::new("x.yaml", "claims: []")));
-    assert!(!is_claims(&Source::new("x.yaml", "name: a\nclaims: [S1]\nfleet: {}")));
-    assert!(!is_claims(&Source::new("x.yaml", "[a]")));
-}

@@ -22,7 +22,6 @@ use crate::protocol::Backoff;
 use crate::time::{Scale, SignedSpan, Span};
 
 pub(super) use length::backoffs;
-pub use prometheus::{is_rules, rules_file};
 
 /// What the command line says in place of the file.
 #[derive(Debug, Clone, Default)]

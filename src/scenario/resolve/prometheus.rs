@@ -18,23 +18,6 @@ fn metrics_of(fleet: &Fleet) -> Vec<ProcessName> {
 
 const INTERVAL: Span = Span::from_secs(15);
 
-/// Whether the file is meant to be alerting rules, and not a scenario.
-#[must_use]
-pub fn is_rules(source: &Source) -> bool {
-    let root = tree::parse(&mut Report::new(source));
-    root.is_some_and(|root| root.at("groups").is_some() && root.at("fleet").is_none())
-}
-
-/// The rules file that the scenario names, if it does. Whatever is wrong with the scenario is said when it
-/// is resolved.
-#[must_use]
-pub fn rules_file(source: &Source) -> Option<String> {
-    let mut report = Report::new(source);
-    let root = tree::parse(&mut report)?;
-    let named = root.at("stack")?.at("prometheus")?.at("rules_file")?;
-    Text::decode(named, &mut report).map(|text| text.0)
-}
-
 /// `None` if there is none, or it is wrong and reported.
 pub(super) fn resolve(
     raw: &raw::Scenario,
