@@ -24,23 +24,15 @@ pub struct Args {
 pub fn run(args: &Args) -> u8 {
     let overrides = Overrides { time_scale: args.time_scale, seed: None };
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let (paths, mut broken) = input::find(&args.paths);
+    let mut seen = Seen::default();
     let mut is_good = true;
-    match input::find(&args.paths) {
-        Ok(paths) => {
-            let mut seen = Seen::default();
-            for path in paths {
-                is_good &= check(&path, &overrides, colour, &mut seen);
-            }
-            let strangers = seen.strangers();
-            error(&render(&strangers, colour));
-            is_good &= strangers.is_empty();
-        }
-        Err(diagnostics) => {
-            error(&render(&diagnostics, colour));
-            is_good = false;
-        }
+    for path in paths {
+        is_good &= check(&path, &overrides, colour, &mut seen);
     }
-    if is_good { 0 } else { 2 }
+    broken.extend(seen.strangers());
+    error(&render(&broken, colour));
+    if is_good && broken.is_empty() { 0 } else { 2 }
 }
 
 /// The good files so far: claims may speak only of scenarios that are there.

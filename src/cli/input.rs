@@ -18,11 +18,9 @@ pub struct Input {
 }
 
 /// Every file that the paths mean, each once: folders with all `*.yaml` and `*.yml` below them, in order.
-/// A file that is named is taken whatever its extension.
-///
-/// # Errors
-/// Each path that cannot be looked at, and each folder without such a file.
-pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Vec<Diagnostic>> {
+/// A file that is named is taken whatever its extension. Beside them, each folder that cannot be looked
+/// through, or has no such file.
+pub fn find(paths: &[PathBuf]) -> (Vec<PathBuf>, Vec<Diagnostic>) {
     let mut found = Vec::new();
     let mut seen = BTreeSet::new();
     let mut broken = Vec::new();
@@ -41,7 +39,7 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Vec<Diagnostic>> {
         }
         found.extend(files.into_iter().filter(|file| seen.insert(file.clone())));
     }
-    if broken.is_empty() { Ok(found) } else { Err(broken) }
+    (found, broken)
 }
 
 fn search(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
@@ -94,10 +92,11 @@ fn bounded(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// # Errors
-/// As [`find`] and [`read`], of all paths.
+/// What [`find`] and [`read`] tell, of all paths.
 pub fn read_all(paths: &[PathBuf]) -> Result<Vec<Input>, Vec<Diagnostic>> {
-    let (mut inputs, mut broken) = (Vec::new(), Vec::new());
-    for path in find(paths)? {
+    let mut inputs = Vec::new();
+    let (found, mut broken) = find(paths);
+    for path in found {
         match read(&path) {
             Ok(input) => inputs.push(input),
             Err(diagnostics) => broken.extend(diagnostics),
@@ -122,7 +121,8 @@ mod tests {
             fs::write(folder.path().join(name), "a: 1").unwrap();
         }
         let paths = [folder.path().to_owned(), folder.path().join("b.yaml")];
-        let found = find(&paths).unwrap();
+        let (found, broken) = find(&paths);
+        assert!(broken.is_empty(), "{broken:?}");
         assert_eq!(found, [folder.path().join("a.yml"), folder.path().join("b.yaml")]);
     }
 
@@ -132,10 +132,9 @@ mod tests {
         let [empty, latin] = ["empty", "latin.yaml"].map(|name| folder.path().join(name));
         fs::create_dir(&empty).unwrap();
         fs::write(&latin, b"name: \xe9").unwrap();
-        assert_eq!(find(&[empty.clone(), empty.clone()]).unwrap_err().len(), 2);
-        let broken = read_all(&[latin, folder.path().join("missing.yaml")]).unwrap_err();
-        assert_eq!(broken.len(), 2, "{broken:?}");
-        assert_eq!((broken[0].line, broken[0].column), (1, 7));
+        let broken = read_all(&[empty, latin, folder.path().join("missing.yaml")]).unwrap_err();
+        assert_eq!(broken.len(), 3, "{broken:?}");
+        assert_eq!((broken[1].line, broken[1].column), (1, 7));
     }
 
     #[test]
