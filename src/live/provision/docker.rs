@@ -151,7 +151,7 @@ impl DockerSite {
         spec.binds.extend(volume.map(|volume| format!("{}:{VOLUME}", volume.display())));
         spec.command = Some(docker_stores::command_of(store, &self.stack, volume.is_some()));
         if self.clocked.contains(&store) {
-            let file = self.give_clock(store.as_str(), &mut spec);
+            let file = self.give_clock(Some(store), store.as_str(), &mut spec);
             let file = file.map_err(|error| super::process::failed("give a store a clock", &error))?;
             self.state().store_clocks.extend(file.map(|file| (store, file)));
         }
@@ -244,7 +244,7 @@ impl DockerSite {
 
     fn add_clock(&self, spec: &ProcessSpec, container: &mut ContainerSpec) -> std::io::Result<()> {
         if spec.fake_clock
-            && let Some(file) = self.give_clock(spec.name.as_str(), container)?
+            && let Some(file) = self.give_clock(None, spec.name.as_str(), container)?
         {
             self.state().clocks.insert(spec.name.clone(), file);
         }
@@ -252,7 +252,12 @@ impl DockerSite {
     }
 
     /// Returns the clock's file on this host.
-    fn give_clock(&self, of: &str, container: &mut ContainerSpec) -> std::io::Result<Option<PathBuf>> {
+    fn give_clock(
+        &self,
+        store: Option<Store>,
+        of: &str,
+        container: &mut ContainerSpec,
+    ) -> std::io::Result<Option<PathBuf>> {
         let Some(library) = self.libfaketime.as_ref() else { return Ok(None) };
         // The directory is mounted, not the file: the file is replaced, not rewritten.
         let directory = self.directory.join("clocks").join(of);
@@ -262,7 +267,7 @@ impl DockerSite {
         container.binds.push(format!("{}:{CLOCK_DIRECTORY}:ro", directory.display()));
         container.binds.push(format!("{}:{LIBFAKETIME}:ro", fs::canonicalize(library)?.display()));
         let inside = format!("{CLOCK_DIRECTORY}/{CLOCK_FILE}");
-        let variables = faketime_environment(LIBFAKETIME.as_ref(), inside.as_ref());
+        let variables = faketime_environment(store, LIBFAKETIME.as_ref(), inside.as_ref());
         container.env.extend(
             variables
                 .into_iter()

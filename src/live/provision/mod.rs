@@ -94,10 +94,6 @@ pub async fn open(
     scenario: &Scenario,
 ) -> Result<Box<dyn Site>, BackendError> {
     check_limits(scenario)?;
-    if clocks_faked(scenario).contains(&Store::Redis) {
-        let reason = "under Redis's allocator libfaketime does not start: its clock cannot be faked";
-        return Err(BackendError::Unsupported(reason.into()));
-    }
     match kind {
         BackendKind::Process => Ok(Box::new(process::ProcessSite::open(run, scenario)?)),
         #[cfg(feature = "docker")]

@@ -119,7 +119,7 @@ impl ProcessSite {
     async fn start_one_store(&self, store: Store) -> Result<StoreInstance, BackendError> {
         let mut environment = self.base_environment();
         if let (Some(library), Some(file)) = (&self.libfaketime, self.store_clocks.get(&store)) {
-            environment.extend(faketime_environment(library, file));
+            environment.extend(faketime_environment(Some(store), library, file));
         }
         let server = StoreServer::start(
             store,
@@ -230,7 +230,7 @@ impl ProcessSite {
             fs::write(&file, "+0\n")?;
         }
         self.state().clocks.insert(spec.name.clone(), file.clone());
-        Ok(faketime_environment(library, &file))
+        Ok(faketime_environment(None, library, &file))
     }
 
     async fn remove_all(&self) -> Vec<String> {

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use crate::names::Store;
 use crate::scenario::{FleetRole, ProcessSpec, Program, TableRole};
 
 /// The reference fleet's settings, as JSON.
@@ -41,9 +42,21 @@ const fn role_argument(role: FleetRole) -> &'static str {
 
 /// The monotonic clock stays the host's: the fleet's stamps must compare with the harness's.
 /// Without a cache, a change of the file is seen by the next call.
-pub(super) fn faketime_environment(library: &Path, file: &Path) -> Vec<(OsString, OsString)> {
+///
+/// Debian's Redis takes its memory from jemalloc, which asks for the time while it sets itself up, and
+/// libfaketime wants memory when it is asked for the first time: each would wait for the other. With the
+/// C library before jemalloc, libfaketime (and Redis) has its memory from that.
+pub(super) fn faketime_environment(
+    store: Option<Store>,
+    library: &Path,
+    file: &Path,
+) -> Vec<(OsString, OsString)> {
+    let mut preload = library.as_os_str().to_owned();
+    if store == Some(Store::Redis) {
+        preload.push(":libc.so.6");
+    }
     let pairs = [
-        ("LD_PRELOAD", library.as_os_str()),
+        ("LD_PRELOAD", preload.as_os_str()),
         ("FAKETIME_TIMESTAMP_FILE", file.as_os_str()),
         ("FAKETIME_NO_CACHE", "1".as_ref()),
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1".as_ref()),
