@@ -61,6 +61,14 @@ fn bound(scenario: &Scenario, rest: f64) -> (f64, f64) {
     (total.min().as_millis_f64(), total.max().as_millis_f64())
 }
 
+/// The one job's whole recovery, and the model's bound of it given what was left of the job; milliseconds.
+/// `None` if it was not done in the end.
+pub(super) fn whole(scenario: &Scenario, judged: &Judged) -> Option<(f64, (f64, f64))> {
+    let parts = (!judged.recovery_parts_ms.is_empty()).then(|| Parts::of(judged))?;
+    Some((parts.total, bound(scenario, parts.rest)))
+}
+
+/// Of the queue and the pool: beside their detection, in `queue`.
 #[test]
 fn the_whole_reaches_both_ends() {
     for holder in holders().filter(|holder| holder.system == System::Rescued) {
