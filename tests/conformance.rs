@@ -36,7 +36,7 @@ const SCENARIOS: [&str; 15] = [
     "redis-heartbeat/heartbeat-kill-9",
     "worker-pool/pool-baseline",
     "worker-pool/pool-kill-9",
-    "worker-pool/pool-redis-outage",
+    "worker-pool/pool-over-maximum",
     "postgres-heartbeat/swept-baseline",
     "postgres-heartbeat/swept-kill-9",
     "postgres-jobs/jobs-baseline",
