@@ -28,6 +28,10 @@ const COLLECT_EVERY: Span = Span::from_millis(100);
 /// A reading of the final state, or the answer to an order, that takes longer is given up.
 const ANSWER_LIMIT: Span = Span::from_secs(20);
 
+/// A process that comes back, from a pause or behind a link, is listened to for so long after the last heal,
+/// wall time: it must be scheduled, perhaps connect again (`RECONNECT_MAX`), and be answered.
+const LATE_WORDS: Span = Span::from_millis(500);
+
 #[derive(Debug)]
 pub struct Conductor<'s> {
     scenario: &'s Scenario,
@@ -399,8 +403,8 @@ impl<'s> Conductor<'s> {
     }
 
     /// Every acknowledged job has ended, nobody holds one, the probes say what is true, and a beat's
-    /// time has passed since the last heal, so that late suspicions are seen, and what the watches are
-    /// to answer was answered, or is overdue.
+    /// time has passed since the last heal, so that late suspicions and the late words of a zombie are
+    /// seen, and what the watches are to answer was answered, or is overdue.
     fn settled(&self) -> bool {
         self.all_ended()
             && !self.targets.anything_held()
@@ -409,10 +413,18 @@ impl<'s> Conductor<'s> {
             && self.watching.is_over(self.now, self.start)
     }
 
-    /// A fleet may be suspected as long as it beats; a holder only while it holds.
+    /// A fleet may be suspected as long as it beats; a holder only while it holds, but one that comes back
+    /// has until its next beat for what it says and does late.
     fn quiet_time(&self) -> Span {
-        let Some(pipeline) = self.fleet_pipeline() else { return Span::ZERO };
-        pipeline.interval() + pipeline.checker.retry_time() + pipeline.checker.period()
+        let heard = if self.faults.is_empty() { Span::ZERO } else { LATE_WORDS };
+        let beats = match &self.scenario.fleet.pipeline {
+            Some(pipeline) if pipeline.subject == Subject::Fleet => {
+                pipeline.interval() + pipeline.checker.retry_time() + pipeline.checker.period()
+            }
+            Some(pipeline) if !self.faults.is_empty() => pipeline.interval(),
+            _ => Span::ZERO,
+        };
+        heard.max(beats)
     }
 
     fn fleet_pipeline(&self) -> Option<&Pipeline> {

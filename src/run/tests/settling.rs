@@ -19,6 +19,14 @@ fn settle_waits_for_every_acknowledged_job() {
 }
 
 #[test]
+fn one_that_comes_back_when_all_work_is_over_is_listened_to() {
+    // All six jobs are done by four seconds: only the zombie has something to say yet.
+    let ran = Scene::with("pause: {target: {process: worker-1}, for: 6s}\n    when: {at: 4s}").run();
+    let (healed, judged) = (ran.began(Phase::Settle), ran.began(Phase::Judge));
+    assert!((500..700).contains(&(judged - healed)), "healed at {healed} ms, judged at {judged} ms");
+}
+
+#[test]
 fn settle_gives_up_at_its_deadline() {
     let script = Script { stuck: vec!["job-4"], ..Script::default() };
     let ran = Scene { script, ..Scene::default() }.run();
