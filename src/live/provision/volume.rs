@@ -25,6 +25,7 @@ pub(super) enum Root {
     /// Its user alone: it is a data directory.
     Of(Option<(u32, u32)>),
     /// Everybody: who works there is the container's affair.
+    #[cfg(feature = "docker")]
     Open,
 }
 
@@ -55,6 +56,7 @@ pub(super) fn mount(site: &Path, store: Store, root: Root) -> Result<PathBuf, Ba
     let failed = |error: io::Error| super::process::failed(&format!("mount a volume for {store}"), &error);
     fs::create_dir(&path).map_err(failed)?;
     let options = match root {
+        #[cfg(feature = "docker")]
         Root::Open => format!("size={},mode=0777", bytes(store)),
         Root::Of(user) => {
             let (user, group) = user.unwrap_or((0, 0));
