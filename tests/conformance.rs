@@ -21,8 +21,6 @@ use syncope::time::{Instant, Scale, Span};
 const SEED: u64 = 11;
 /// What a real run must at least bear: no suite is there to run again what a stall of the host spoiled.
 const STALL: Span = Span::from_millis(500);
-/// A busy machine skips ticks, and comes late, by so much without a stall that is measured.
-const LATE: Span = Span::from_millis(240);
 
 /// Scenarios whose counts do not depend on who wins a race.
 const SCENARIOS: [&str; 15] = [
@@ -256,7 +254,7 @@ impl Rules<'_> {
         if !self.scenario.faults.is_empty() {
             return;
         }
-        let late = self.real_or(LATE, Span::from_millis(60)) + self.stalls();
+        let late = Span::from_millis(60) + self.stalls();
         let mut last: BTreeMap<&ProcessName, Instant> = BTreeMap::new();
         for event in self.events {
             if let What::Fleet(FleetEvent::Beat { sent }) = &event.ev
@@ -289,12 +287,10 @@ impl Rules<'_> {
         }
         asked.sort();
         let longest = asked.windows(2).map(|pair| pair[1].since(pair[0])).max().unwrap_or(Span::MAX);
-        let most = self.real_or(LATE, probe.every) + self.stalls();
+        // A busy machine skips ticks; a simulator never does.
+        let ticks = if self.kind == "sim" { 1 } else { 12 };
+        let most = probe.every.saturating_mul(ticks) + self.stalls();
         assert!(longest <= most, "{}: {longest} without an ask", self.place());
-    }
-
-    fn real_or(&self, real: Span, simulated: Span) -> Span {
-        if self.kind == "sim" { simulated } else { real }
     }
 
     /// All of the host's stalls that were measured: none in virtual time.
