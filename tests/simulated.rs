@@ -1,14 +1,13 @@
 //! The shipped scenarios in virtual time: each does what its file says.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use syncope::backend::BackendError;
 use syncope::check::{self, Judged, Verdict};
-use syncope::cli::input;
+use syncope::cli::input::{self, Input};
 use syncope::history::{Event, FORMAT, Header};
 use syncope::run::ensemble;
-use syncope::scenario::{Overrides, Scenario, resolve};
+use syncope::scenario::{FileKind, Overrides, Scenario, resolve};
 use syncope::sim::SimBackend;
 
 /// What is tagged so needs a real machine, or a real Prometheus: the simulator says so in place of
@@ -22,28 +21,16 @@ fn modelled() -> impl Iterator<Item = (PathBuf, String, Scenario)> {
 }
 
 fn scenarios(under: &str) -> Vec<(PathBuf, String, Scenario)> {
-    let mut files = Vec::new();
-    collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join(under), &mut files);
-    files.sort();
-    files
+    let inputs = input::read_all(&[Path::new(env!("CARGO_MANIFEST_DIR")).join(under)]);
+    inputs
+        .expect("shipped scenarios are text")
         .into_iter()
-        .map(|path| {
-            let source = input::read(&path).expect("a shipped scenario is text").source;
+        .filter(|input| input.kind != FileKind::Rules)
+        .map(|Input { source, .. }| {
             let scenario = resolve(&source, &Overrides::default()).expect("a shipped scenario is right");
-            (path, source.text().to_owned(), scenario)
+            (source.path().to_owned(), source.text().to_owned(), scenario)
         })
         .collect()
-}
-
-fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            collect(&path, into);
-        } else if path.extension().is_some_and(|extension| extension == "yaml") {
-            into.push(path);
-        }
-    }
 }
 
 fn simulate(text: &str, scenario: &Scenario, seed: u64) -> (Judged, Vec<Event>) {

@@ -14,6 +14,13 @@ pub fn monotonic() -> Instant {
     Instant::from_nanos(u64::try_from(nanos).unwrap_or(0))
 }
 
+/// The host's wall clock, in nanoseconds since the Unix epoch: the kernel's, out of libfaketime's reach.
+#[must_use]
+pub fn host_wall_nanos() -> i64 {
+    let wall = clock_gettime(ClockId::Realtime);
+    wall.tv_sec.saturating_mul(1_000_000_000).saturating_add(wall.tv_nsec)
+}
+
 /// This process's wall clock; libfaketime's, where that is loaded. Read through libc, which
 /// libfaketime replaces: rustix asks the kernel directly, out of its reach.
 #[must_use]

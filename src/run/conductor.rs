@@ -416,15 +416,14 @@ impl<'s> Conductor<'s> {
     /// A fleet may be suspected as long as it beats; a holder only while it holds, but one that comes back
     /// has until its next beat for what it says and does late.
     fn quiet_time(&self) -> Span {
-        let heard = if self.faults.is_empty() { Span::ZERO } else { LATE_WORDS };
-        let beats = match &self.scenario.fleet.pipeline {
+        let (always, after_faults) = match &self.scenario.fleet.pipeline {
             Some(pipeline) if pipeline.subject == Subject::Fleet => {
-                pipeline.interval() + pipeline.checker.retry_time() + pipeline.checker.period()
+                (pipeline.interval() + pipeline.checker.retry_time() + pipeline.checker.period(), Span::ZERO)
             }
-            Some(pipeline) if !self.faults.is_empty() => pipeline.interval(),
-            _ => Span::ZERO,
+            Some(pipeline) => (Span::ZERO, pipeline.interval()),
+            None => (Span::ZERO, Span::ZERO),
         };
-        heard.max(beats)
+        if self.faults.is_empty() { always } else { always.max(after_faults).max(LATE_WORDS) }
     }
 
     fn fleet_pipeline(&self) -> Option<&Pipeline> {

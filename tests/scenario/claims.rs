@@ -3,29 +3,21 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use syncope::cli::input::{self, Input};
+use syncope::cli::input;
 use syncope::scenario::claims::{builtin, read, schema};
 use syncope::scenario::{FileKind, Overrides, Scenario, Source, render, resolve};
 
 fn shipped() -> Vec<Scenario> {
-    let mut folders = vec![PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios"))];
-    let mut found = Vec::new();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let Input { source, kind } = input::read(&path).expect("a scenario is text");
-                if kind == FileKind::Rules {
-                    continue;
-                }
-                let scenario = resolve(&source, &Overrides::default());
-                found.push(scenario.unwrap_or_else(|errors| panic!("{}", render(&errors, false))));
-            }
-        }
-    }
-    found
+    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios"));
+    let inputs = input::read_all(&[folder]).unwrap_or_else(|errors| panic!("{}", render(&errors, false)));
+    inputs
+        .iter()
+        .filter(|input| input.kind != FileKind::Rules)
+        .map(|input| {
+            let scenario = resolve(&input.source, &Overrides::default());
+            scenario.unwrap_or_else(|errors| panic!("{}", render(&errors, false)))
+        })
+        .collect()
 }
 
 #[test]

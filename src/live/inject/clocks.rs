@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::BoxFuture;
 use rustix::process::Signal;
-use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::broadcast;
 use tokio::time::timeout;
 
@@ -341,8 +340,7 @@ fn read_from(report: &Report) -> Reading {
 
 /// The host's wall clock at a moment of the monotonic clock, in nanoseconds since the Unix epoch.
 fn host_wall_at(at: Instant) -> i64 {
-    let (before, wall, after) = super::timed(|| clock_gettime(ClockId::Realtime));
-    let wall = wall.tv_sec.saturating_mul(1_000_000_000).saturating_add(wall.tv_nsec);
+    let (before, wall, after) = super::timed(clock::host_wall_nanos);
     let middle = before + Span::from_nanos(after.since(before).as_nanos() / 2);
     let ago = i128::from(middle.as_nanos()) - i128::from(at.as_nanos());
     wall.saturating_sub(i64::try_from(ago).unwrap_or(0))

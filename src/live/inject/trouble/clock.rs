@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use rustix::time::{ClockId, clock_gettime};
-
 use super::{COMMAND_LIMIT, LOOK_AGAIN, seen};
 use crate::live::clock;
 use crate::live::inject::clock_file::{self, Course};
@@ -122,7 +120,7 @@ async fn read(store: &StoreInstance) -> Result<Reading, String> {
     let (redis, postgres) = (Redis::new(COMMAND_LIMIT), Postgres::new(COMMAND_LIMIT));
     let mut best: Option<Reading> = None;
     for _ in 0..READINGS {
-        let before = host_nanos();
+        let before = clock::host_wall_nanos();
         let wall = match store.store {
             Store::Redis => {
                 let (seconds, micros): (i64, i64) = redis.ask(store, &redis::cmd("TIME")).await?;
@@ -135,7 +133,7 @@ async fn read(store: &StoreInstance) -> Result<Reading, String> {
                 said.ok_or("postgres does not say what time it is")?
             }
         };
-        let (after, at) = (host_nanos(), clock::monotonic());
+        let (after, at) = (clock::host_wall_nanos(), clock::monotonic());
         let wall = wall.saturating_mul(1_000);
         let reading = Reading {
             at,
@@ -148,10 +146,4 @@ async fn read(store: &StoreInstance) -> Result<Reading, String> {
         tokio::time::sleep(LOOK_AGAIN.to_std()).await;
     }
     best.ok_or_else(|| "the clock was not read".to_owned())
-}
-
-/// The host's wall clock, since the Unix epoch.
-fn host_nanos() -> i64 {
-    let wall = clock_gettime(ClockId::Realtime);
-    wall.tv_sec.saturating_mul(1_000_000_000).saturating_add(wall.tv_nsec)
 }
