@@ -10,7 +10,7 @@ use syncope::protocol::command::JobStatus;
 use syncope::protocol::{Command, Reply, StoreError};
 use syncope::scenario::{Overrides, Source, resolve};
 use syncope::sim::store::Postgres;
-use syncope::sim::store::postgres::Job;
+use syncope::sim::store::postgres::{Job, StatusName};
 use syncope::time::Instant;
 
 use crate::rows::Sequence;
@@ -131,6 +131,11 @@ fn differs(mistake: Mistake, sequence: &Sequence, observed: &Observed) -> Option
     judge(&mut Mutant { store: Postgres::new(), mistake }, sequence, observed)
 }
 
+/// Of one that is being worked on only the time would be changed, by less than is always seen.
+fn is_not_worked_on(job: &Job) -> bool {
+    job.status.as_ref().is_some_and(|row| row.name != StatusName::Processing)
+}
+
 struct Mutant {
     store: Postgres,
     mistake: Mistake,
@@ -144,7 +149,7 @@ impl Model for Mutant {
             (
                 Mistake::LateEnqueueRevives,
                 Command::SetStatus { job, status: status @ JobStatus::Pending },
-            ) if known(job.clone()).is_some_and(|job| job.status.is_some()) => {
+            ) if known(job.clone()).is_some_and(is_not_worked_on) => {
                 *status = JobStatus::Processing;
             }
             (Mistake::SavesAStepAgain, Command::SaveStep { .. }) => {

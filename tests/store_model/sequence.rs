@@ -41,7 +41,7 @@ impl Sequence {
         let length = STEPS_MAX - draw.below(STEPS_MAX as u64 / 2) as usize;
         let mut ops: Vec<Op> = Vec::with_capacity(length);
         while ops.len() < length {
-            ops.push(if PASSES_AT.contains(&ops.len()) { Op::Pass } else { draw.op() });
+            ops.push(if PASSES_AT.contains(&ops.len()) { Op::Pass } else { draw.op(&ops) });
             // A claim whose outcome would depend on luck is drawn again, as something else.
             if !is_certain(&ops) {
                 ops.pop();
@@ -84,6 +84,13 @@ impl Op {
         Some(command)
     }
 
+    fn claim(&self) -> Option<(Text, Text)> {
+        match self {
+            Self::Command(Command::Claim { queue, token, .. }) => Some((queue.clone(), token.clone())),
+            _ => None,
+        }
+    }
+
     /// The queue in which this may put a job off by a medium delay.
     pub fn medium_in(&self) -> Option<&str> {
         match self {
@@ -117,9 +124,16 @@ impl Draw {
         among[self.below(among.len() as u64) as usize]
     }
 
-    fn op(&mut self) -> Op {
-        let (queue, token) = (self.queue(), self.token());
-        Op::Command(match self.below(100) {
+    fn op(&mut self, before: &[Op]) -> Op {
+        let kind = self.below(100);
+        let (mut queue, mut token) = (self.queue(), self.token());
+        // What a holder asks for means nothing to the store unless it holds something: often it is the
+        // one that claimed last.
+        let claimed = before.iter().rev().find_map(Op::claim);
+        if let Some(claimed) = claimed.filter(|_| (42..71).contains(&kind) && self.below(2) == 0) {
+            (queue, token) = claimed;
+        }
+        Op::Command(match kind {
             0..18 => Command::Enqueue { queue, job: self.spec() },
             18..42 => Command::Claim { queue, token, lock: self.span(60) },
             42..50 => Command::ExtendLock { queue, job: self.job(), token, lock: self.span(80) },

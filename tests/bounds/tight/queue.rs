@@ -67,8 +67,8 @@ fn detection(history: &History) -> f64 {
 struct Reached {
     /// Nanoseconds.
     detection: f64,
-    /// By so much it missed the end.
-    miss: f64,
+    /// The end of the bounds that was aimed at, nanoseconds.
+    end: f64,
     /// By which part of its own end the job's whole recovery missed that.
     recovery_miss: f64,
     /// A model that is a tenth off was found there.
@@ -76,10 +76,14 @@ struct Reached {
 }
 
 impl Reached {
-    const NOTHING: Self = Self { detection: 0.0, miss: f64::MAX, recovery_miss: f64::MAX, mutant: false };
+    const NOTHING: Self = Self { detection: 0.0, end: f64::MAX, recovery_miss: f64::MAX, mutant: false };
 
-    const fn is_within_a_hundredth(&self) -> bool {
-        self.miss <= self.detection / 100.0
+    fn miss(&self) -> f64 {
+        (self.detection - self.end).abs()
+    }
+
+    fn is_within_a_hundredth(&self) -> bool {
+        within_a_hundredth(self.detection, self.end)
     }
 }
 
@@ -99,16 +103,16 @@ fn approach(mut phases: Phases, seed: u64, end: impl Fn((f64, f64)) -> f64, whic
         assert_ne!(verdict_on_detection(&judged), Verdict::Fail, "{:?}\n{text}", judged.reasons);
         let found = detection(&history);
         let mutant = check::judge(&mutants(&scenario)[which], &history);
-        let miss = (found - end).abs();
-        if miss < nearest.miss {
-            nearest = Reached {
-                detection: found,
-                miss,
-                recovery_miss: recovery_miss.unwrap_or(f64::MAX),
-                mutant: verdict_on_detection(&mutant) == Verdict::Fail,
-            };
+        let reached = Reached {
+            detection: found,
+            end,
+            recovery_miss: recovery_miss.unwrap_or(f64::MAX),
+            mutant: verdict_on_detection(&mutant) == Verdict::Fail,
+        };
+        if reached.miss() < nearest.miss() {
+            nearest = reached;
         }
-        if within_a_hundredth(found, end) {
+        if nearest.is_within_a_hundredth() {
             break;
         }
         // Half a percent inside of the end. What counts is the claim's phase in the sweeps.
@@ -182,7 +186,7 @@ fn the_upper_end_is_reached_when_the_sweeper_dies_with_its_victim() {
 fn nearest(tried: impl Iterator<Item = Reached>) -> Reached {
     let mut best = Reached::NOTHING;
     for one in tried {
-        if one.miss < best.miss {
+        if one.miss() < best.miss() {
             best = one;
         }
         if best.is_within_a_hundredth() {
