@@ -147,6 +147,7 @@ fn row(
         bound: Bound { min: Some(expect.min as f64), max: expect.max.map(|max| max as f64) },
         bound_from: BoundFrom::Scenario,
         note: unknown.unwrap_or_else(|| format!("{count} {what}.")),
+        stalled: false,
     }
 }
 

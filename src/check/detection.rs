@@ -5,7 +5,7 @@
 
 use crate::check::exposure::may_wipe;
 use crate::check::facts::Facts;
-use crate::check::measure::{Limits, Measurement, Moment, bound_ms, summary};
+use crate::check::measure::{Limits, Measurement, Moment, bound_ms, stalled, summary};
 use crate::check::story::{ClaimEnd, Story};
 use crate::check::suspicion::{self, Answer, Gap, Taken};
 use crate::check::{Bound, BoundFrom, CheckResult, Verdict};
@@ -58,6 +58,7 @@ pub(super) fn check(facts: &Facts<'_>, detection: &Detection) -> CheckResult {
         bound: bound_ms(limits, scale),
         bound_from: bound_from(expect, bound_ms(limits, scale)),
         note,
+        stalled: stalled(verdict, &detection.measured),
     }
 }
 

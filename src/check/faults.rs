@@ -192,6 +192,7 @@ pub(super) fn check(scenario: &Scenario, faults: &Faults<'_>) -> CheckResult {
         bound: Bound { min: Some(total as f64), max: None },
         bound_from: BoundFrom::Harness,
         note,
+        stalled: false,
     }
 }
 

@@ -108,6 +108,7 @@ pub(super) fn check(scenario: &Scenario, host: &Host, run: Moment) -> CheckResul
         bound: Bound { min: None, max: Some(scale.to_model(limit).as_millis_f64()) },
         bound_from: BoundFrom::Harness,
         note,
+        stalled: !quiet,
     }
 }
 

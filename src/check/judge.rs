@@ -148,6 +148,7 @@ fn excuse(checks: &mut [CheckResult], quiet: bool, starved: Option<(&ProcessName
     let host = checks.iter_mut().find(|check| check.name == host::HOST_QUIET);
     if let (Some((process, waited)), Some(host), true) = (starved, host, is_starved) {
         host.verdict = Verdict::Inconclusive;
+        host.stalled = true;
         host.note = format!(
             "{} But {process} was ready to run and had no processor for {waited} in one spell: what failed \
              may be the host's doing.",

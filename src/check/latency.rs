@@ -3,7 +3,7 @@
 //! slowest answer: the longest that whoever asked for a job had to wait for word of it.
 
 use crate::check::facts::Facts;
-use crate::check::measure::{Limits, Measurement, Moment, bound_ms, in_model};
+use crate::check::measure::{Limits, Measurement, Moment, bound_ms, in_model, stalled};
 use crate::check::{BoundFrom, CheckResult, Verdict};
 use crate::names::JobId;
 use crate::scenario::TimeExpect;
@@ -34,10 +34,10 @@ fn judged(
     let limits = Limits::from(interval);
     let scale = facts.scenario.time_scale;
     let is_job = name == "slowest_job";
-    let (verdict, measured, note) = match slowest {
+    let (verdict, measured, note, stalled) = match slowest {
         None => {
             let nothing = if is_job { "No acknowledged job was done." } else { "No enqueue was answered." };
-            (Verdict::Inconclusive, "-".to_owned(), nothing.to_owned())
+            (Verdict::Inconclusive, "-".to_owned(), nothing.to_owned(), false)
         }
         Some(Slowest { took, window, job }) => {
             let (stalls, longest_stall) = facts.host.stalls_in(window);
@@ -49,7 +49,8 @@ fn judged(
                 let from = if is_job { "acknowledgement to effect" } else { "being asked for to the answer" };
                 format!("From {from}, {} took the longest.", slowest.what)
             });
-            (verdict, in_model(slowest.measured, scale).max().to_string(), note)
+            let measured = in_model(slowest.measured, scale).max().to_string();
+            (verdict, measured, note, stalled(verdict, &[slowest]))
         }
     };
     Some(CheckResult {
@@ -59,6 +60,7 @@ fn judged(
         bound: bound_ms(Some(limits), scale),
         bound_from: BoundFrom::Scenario,
         note,
+        stalled,
     })
 }
 

@@ -63,6 +63,11 @@ impl Limits {
         Some(Self { min: detection.least()?, max: detection.most() })
     }
 
+    /// What a stall, or the resolution, may spoil.
+    fn bearable(self) -> Span {
+        bearable(self.max.unwrap_or(self.min))
+    }
+
     /// Another fault, or the lack of anybody who could act, moved the ends for this measurement.
     pub fn disturbed(self, extra: Span) -> Self {
         if extra.is_zero() {
@@ -93,15 +98,20 @@ pub(super) fn bearable(of: Span) -> Span {
 }
 
 impl Measurement {
+    /// The host stalled in it for longer than it can bear: rule 1 of [`Self::verdict`].
+    pub fn is_stalled(&self) -> bool {
+        self.limits.is_some_and(|limits| self.longest_stall > limits.bearable())
+    }
+
     /// 1. A stall of the host above a tenth of the bound's upper end: inconclusive.
     /// 2. No point in common with the bound, widened by latency and stalls as measured: fail.
     /// 3. Wholly within the bound, or beyond it by at most a tenth of its upper end: pass.
     /// 4. Else the measurement is too coarse to tell: inconclusive.
     pub fn verdict(&self, scale: Scale) -> (Verdict, Option<String>) {
         let Some(limits) = self.limits else { return (Verdict::Pass, None) };
-        let bearable = bearable(limits.max.unwrap_or(limits.min));
+        let bearable = limits.bearable();
         let model = |span: Span| scale.to_model(span);
-        if self.longest_stall > bearable {
+        if self.is_stalled() {
             let why =
                 format!("{}: the host stalled for {} of wall time in it", self.what, self.longest_stall);
             return (Verdict::Inconclusive, Some(why));
@@ -125,6 +135,11 @@ impl Measurement {
         let why = format!("{}: measured only as {}", self.what, in_model(self.measured, scale));
         (Verdict::Inconclusive, Some(why))
     }
+}
+
+/// Whether the host's stalls are why it is inconclusive.
+pub(super) fn stalled(verdict: Verdict, measured: &[Measurement]) -> bool {
+    verdict == Verdict::Inconclusive && measured.iter().any(Measurement::is_stalled)
 }
 
 pub(super) fn in_model(interval: Interval, scale: Scale) -> Interval {

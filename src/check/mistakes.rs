@@ -149,6 +149,7 @@ pub(super) fn check(facts: &Facts<'_>, found: &Found, mistakes: &Mistakes, quiet
         bound: Bound { min: Some(expect.min as f64), max: expect.max.map(|max| max as f64) },
         bound_from: from,
         note,
+        stalled: false,
     }
 }
 
@@ -198,5 +199,6 @@ pub(super) fn check_accuracy(facts: &Facts<'_>, mistakes: &Mistakes, quiet: bool
         bound: Bound { min: Some(share(least)), max: Some(share(most)) },
         bound_from: BoundFrom::Scenario,
         note: note.to_owned(),
+        stalled: false,
     })
 }

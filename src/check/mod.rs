@@ -86,12 +86,13 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// The note of its check, if the host's stalls are why it is inconclusive.
+    /// If the host's stalls are why it is inconclusive, the note of the check that says so: of the whole
+    /// run's, if that could not bear them.
     #[must_use]
     pub fn stalled_host(&self) -> Option<&str> {
-        let host = self.checks.iter().find(|check| check.name == host::HOST_QUIET)?;
-        let stalled = self.verdict == Verdict::Inconclusive && host.verdict == Verdict::Inconclusive;
-        stalled.then_some(&host.note)
+        let stalled = self.checks.iter().filter(|check| check.stalled);
+        let note = &stalled.max_by_key(|check| check.name == host::HOST_QUIET)?.note;
+        (self.verdict == Verdict::Inconclusive).then_some(note)
     }
 }
 
@@ -126,6 +127,9 @@ pub struct CheckResult {
     pub bound_from: BoundFrom,
     /// In one or two sentences: what was compared, and what it means.
     pub note: String,
+    /// It is inconclusive, and the host stalled for longer in what it measured than that can bear.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stalled: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]

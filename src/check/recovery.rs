@@ -7,7 +7,7 @@
 use crate::check::detection::bound_from;
 use crate::check::facts::Facts;
 use crate::check::faults::stands_between;
-use crate::check::measure::{Limits, Measurement, Moment, bound_ms, model_ms, summary};
+use crate::check::measure::{Limits, Measurement, Moment, bound_ms, model_ms, stalled, summary};
 use crate::check::story::{Claim, ClaimEnd, Failure, Story};
 use crate::check::suspicion::Taken;
 use crate::check::{Bound, CheckResult, RecoveryPart, Verdict};
@@ -88,6 +88,7 @@ pub(super) fn check(facts: &Facts<'_>, recovery: &Recovery) -> CheckResult {
         bound,
         bound_from: bound_from(expect, bound),
         note,
+        stalled: stalled(verdict, &recovery.measured),
     }
 }
 

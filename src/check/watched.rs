@@ -4,7 +4,7 @@
 //! still said otherwise and the first answer that says it: an interval, like a detection time.
 
 use crate::check::facts::{Facts, Heeded};
-use crate::check::measure::{Limits, Measurement, Moment, bound_ms, in_model, round};
+use crate::check::measure::{Limits, Measurement, Moment, bound_ms, in_model, round, stalled};
 use crate::check::{Bound, BoundFrom, CheckResult, Range, Verdict, figures};
 use crate::fault::FaultId;
 use crate::history::Heard;
@@ -98,6 +98,7 @@ fn becomes(
             bound,
             bound_from: BoundFrom::Scenario,
             note,
+            stalled: false,
         };
         Outcome { check, measured: took.map(Measured::Took) }
     };
@@ -134,7 +135,9 @@ fn becomes(
         },
         |why| format!("{why}, {words}."),
     );
-    result(verdict, Some(took), note)
+    let mut found = result(verdict, Some(took), note);
+    found.check.stalled = stalled(verdict, &[measurement]);
+    found
 }
 
 /// No such answer.
@@ -195,6 +198,7 @@ fn never(facts: &Facts<'_>, name: String, watch: &str, answer: &str, quiet: bool
         bound: Bound { min: Some(0.0), max: Some(0.0) },
         bound_from: BoundFrom::Scenario,
         note,
+        stalled: false,
     };
     Outcome { check, measured: (!samples.is_empty()).then_some(Measured::Times(count)) }
 }

@@ -476,6 +476,7 @@ fn check(
         bound,
         bound_from,
         note: note.into(),
+        stalled: false,
     }
 }
 

@@ -1,4 +1,4 @@
-use super::support::{Run, expect, ms};
+use super::support::{Run, check_of, expect, ms};
 use crate::check::Verdict::{Fail, Inconclusive, Pass};
 use crate::history::EnqueueOutcome;
 use crate::scenario::TimeExpect;
@@ -26,4 +26,24 @@ fn without_a_job_that_was_done_nothing_is_known() {
     let mut run = Run::s3(50_000);
     run.scenario.expect.slowest_job = TimeExpect::Within(Interval::new(ms(0), ms(1_000)));
     expect("nothing done", &run, "slowest_job", Inconclusive);
+}
+
+#[test]
+fn a_stall_that_the_run_bears_and_the_job_does_not_is_the_hosts() {
+    let judged = |stall| {
+        let mut run = Run::s3(50_000);
+        run.stalls(0, 50_000, &[]).enqueue(1_000, "job-1", EnqueueOutcome::Acknowledged);
+        run.claim(1_000, "worker-1", "job-1").complete(5_000, "worker-1", "job-1");
+        run.state("job-1", 1, false, &[]).hiccup(3_000, stall);
+        run.scenario.expect.slowest_job = TimeExpect::Within(Interval::new(ms(0), ms(5_000)));
+        run.judge()
+    };
+    assert_eq!((judged(300).verdict, judged(300).stalled_host()), (Pass, None));
+    let stalled = judged(800);
+    assert_eq!(check_of(&stalled, "host_quiet").verdict, Pass);
+    assert_eq!(stalled.verdict, Inconclusive);
+    assert!(
+        stalled.stalled_host().is_some_and(|note| note.contains("job-1: the host stalled")),
+        "{stalled:?}"
+    );
 }
