@@ -8,8 +8,9 @@
 //! the rest of the log as a busy database would.
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
@@ -34,7 +35,7 @@ const RECORD_BYTES: u32 = 256 * 1024;
 
 /// A volume that is kept full.
 pub(super) struct Full {
-    filler: PathBuf,
+    filler: Arc<Filler>,
     keeper: JoinHandle<()>,
 }
 
@@ -48,10 +49,10 @@ pub(super) async fn fill(parts: &Parts, at: &StoreInstance) -> Result<(Effect, F
     let volume = parts.site.volume(at.store);
     let volume = volume.ok_or_else(|| format!("{} has no volume of its own", at.store))?;
     let from = clock::monotonic();
-    let filler = volume.join(FILLER);
-    let file = Arc::new(File::create(&filler).map_err(|error| format!("{}: {error}", filler.display()))?);
-    let proof = take_all(&file, &volume).await?;
-    let full = Full { filler, keeper: tokio::spawn(keep_full(file, volume)) };
+    let filler = Arc::new(Filler::new(volume).map_err(|error| format!("failed to fill a volume: {error}"))?);
+    let taking = Arc::clone(&filler);
+    let proof = blocking(move || taking.fill()).await?;
+    let full = Full { keeper: tokio::spawn(keep_full(Arc::clone(&filler))), filler };
     let felt = match at.store {
         Store::Redis => redis::file_refused(at).await,
         Store::Postgres => postgres_ended(at).await,
@@ -69,14 +70,8 @@ pub(super) async fn fill(parts: &Parts, at: &StoreInstance) -> Result<(Effect, F
 impl Full {
     /// Gives the room back, and starts the server again if it has ended.
     pub(super) async fn empty(self, parts: &Parts, at: &StoreInstance) -> Result<String, String> {
-        self.keeper.abort();
-        let filler = self.filler.clone();
-        let freed = blocking(move || {
-            let bytes = fs::metadata(&filler).map_or(0, |about| about.len());
-            fs::remove_file(&filler).map_err(|error| format!("{}: {error}", filler.display()))?;
-            Ok(bytes)
-        });
-        let freed = freed.await?;
+        let filler = Arc::clone(&self.filler);
+        let freed = blocking(move || filler.give_back()).await?;
         let taken = match at.store {
             Store::Redis => redis::file_written(at).await?,
             Store::Postgres => {
@@ -95,47 +90,72 @@ impl Full {
     }
 }
 
-/// Returns what the volume says of itself then.
-async fn take_all(file: &Arc<File>, volume: &Path) -> Result<String, String> {
-    let (file, volume) = (Arc::clone(file), volume.to_path_buf());
-    blocking(move || {
-        take(&file, &volume).map_err(|error| format!("failed to fill {}: {error}", volume.display()))?;
-        let about = rustix::fs::statvfs(&volume).map_err(|error| error.to_string())?;
-        let (free, all) = (about.f_bfree * about.f_frsize, about.f_blocks * about.f_frsize);
-        let text = format!("statvfs {}: {free} of {all} bytes are free", volume.display());
-        if free == 0 { Ok(text) } else { Err(text) }
-    })
-    .await
-}
-
-async fn keep_full(file: Arc<File>, volume: PathBuf) {
+async fn keep_full(filler: Arc<Filler>) {
     loop {
         tokio::time::sleep(FILL_AGAIN.to_std()).await;
-        let (file, volume) = (Arc::clone(&file), volume.clone());
-        // A volume that is gone cannot be kept full.
-        if blocking(move || take(&file, &volume).map_err(|error| error.to_string())).await.is_err() {
-            return;
+        let filler = Arc::clone(&filler);
+        // A volume that is gone cannot be kept full, nor one whose room was given back.
+        match blocking(move || filler.take().map_err(|error| error.to_string())).await {
+            Ok(true) => {}
+            Ok(false) | Err(_) => return,
         }
     }
 }
 
-/// Takes what is free, down to the last page. Others may take some meanwhile.
-fn take(file: &File, volume: &Path) -> Result<(), Errno> {
-    loop {
-        let about = rustix::fs::statvfs(volume)?;
-        let free = about.f_bfree.saturating_mul(about.f_frsize);
-        if free == 0 {
-            return Ok(());
-        }
-        let length = rustix::fs::fstat(file)?.st_size.unsigned_abs();
-        for bytes in [free, PAGE_BYTES] {
-            match rustix::fs::fallocate(file, FallocateFlags::empty(), length, bytes) {
-                Ok(()) => break,
-                Err(Errno::NOSPC) if bytes == PAGE_BYTES => return Ok(()),
-                Err(Errno::NOSPC | Errno::INTR) => {}
-                Err(error) => return Err(error),
+/// A file that takes what is free in its volume.
+struct Filler {
+    volume: PathBuf,
+    path: PathBuf,
+    /// `None` once the room was given back: an unlinked file that anybody holds open still takes its room.
+    file: Mutex<Option<File>>,
+}
+
+impl Filler {
+    fn new(volume: PathBuf) -> io::Result<Self> {
+        let path = volume.join(FILLER);
+        let file = Mutex::new(Some(File::create(&path)?));
+        Ok(Self { volume, path, file })
+    }
+
+    /// Returns what the volume says of itself then.
+    fn fill(&self) -> Result<String, String> {
+        let volume = self.volume.display();
+        self.take().map_err(|error| format!("failed to fill {volume}: {error}"))?;
+        let about = rustix::fs::statvfs(&self.volume).map_err(|error| error.to_string())?;
+        let (free, all) = (about.f_bfree * about.f_frsize, about.f_blocks * about.f_frsize);
+        let text = format!("statvfs {volume}: {free} of {all} bytes are free");
+        if free == 0 { Ok(text) } else { Err(text) }
+    }
+
+    /// Takes what is free, down to the last page, which others may take meanwhile; `false` if the room was
+    /// given back.
+    fn take(&self) -> Result<bool, Errno> {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(file) = file.as_ref() else { return Ok(false) };
+        loop {
+            let about = rustix::fs::statvfs(&self.volume)?;
+            let free = about.f_bfree.saturating_mul(about.f_frsize);
+            if free == 0 {
+                return Ok(true);
+            }
+            let length = rustix::fs::fstat(file)?.st_size.unsigned_abs();
+            for bytes in [free, PAGE_BYTES] {
+                match rustix::fs::fallocate(file, FallocateFlags::empty(), length, bytes) {
+                    Ok(()) => break,
+                    Err(Errno::NOSPC) if bytes == PAGE_BYTES => return Ok(true),
+                    Err(Errno::NOSPC | Errno::INTR) => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
+    }
+
+    /// All of it, for good; returns how many bytes came free.
+    fn give_back(&self) -> Result<u64, String> {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let bytes = file.and_then(|file| file.metadata().ok()).map_or(0, |about| about.len());
+        fs::remove_file(&self.path).map_err(|error| format!("{}: {error}", self.path.display()))?;
+        Ok(bytes)
     }
 }
 
@@ -165,4 +185,56 @@ async fn postgres_ended(at: &StoreInstance) -> Result<String, String> {
         }
     }
     Ok(format!("its log could not grow: {said}; pid {} has ended", at.pid))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::thread;
+
+    use super::*;
+
+    const BYTES: u64 = 1 << 20;
+
+    struct Volume(tempfile::TempDir);
+
+    impl Volume {
+        /// `None` where nothing can be mounted: without root, and in some containers with it.
+        fn mount() -> Option<Self> {
+            let directory = tempfile::tempdir().unwrap();
+            let mut mount = Command::new("mount");
+            mount.args(["-t", "tmpfs", "-o", &format!("size={BYTES}"), "syncope"]).arg(directory.path());
+            mount.output().unwrap().status.success().then_some(Self(directory))
+        }
+    }
+
+    impl Drop for Volume {
+        fn drop(&mut self) {
+            let unmounted = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+            assert!(thread::panicking() || unmounted.unwrap().success());
+        }
+    }
+
+    /// Postgres was started on a volume that was still full: who kept it full held the file open.
+    #[test]
+    fn the_room_is_free_at_once_whoever_is_about_to_take_it() {
+        let Some(volume) = Volume::mount() else { return };
+        let free = || {
+            let about = rustix::fs::statvfs(volume.0.path()).unwrap();
+            about.f_bfree * about.f_frsize
+        };
+        for _ in 0..50 {
+            let filler = Arc::new(Filler::new(volume.0.path().to_path_buf()).unwrap());
+            filler.fill().unwrap();
+            assert_eq!(free(), 0);
+            let keeper = {
+                let filler = Arc::clone(&filler);
+                thread::spawn(move || while filler.take().unwrap() {})
+            };
+            assert_eq!(filler.give_back(), Ok(BYTES));
+            assert_eq!(free(), BYTES);
+            keeper.join().unwrap();
+            assert_eq!((filler.take(), free()), (Ok(false), BYTES));
+        }
+    }
 }
