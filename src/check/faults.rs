@@ -166,6 +166,9 @@ pub(super) fn receipts(scenario: &Scenario, faults: &Faults<'_>) -> Vec<FaultRec
     receipts
 }
 
+/// The check's name.
+pub(super) const CONFIRMED: &str = "faults_confirmed";
+
 /// No proof, no pass: a fault without its receipt makes the scenario inconclusive.
 pub(super) fn check(scenario: &Scenario, faults: &Faults<'_>) -> CheckResult {
     let mut doubts: Vec<String> = unfired(scenario, faults)
@@ -186,7 +189,7 @@ pub(super) fn check(scenario: &Scenario, faults: &Faults<'_>) -> CheckResult {
         (None, _) => "Every fault took effect and was healed, each with its proof.".to_owned(),
     };
     CheckResult {
-        name: "faults_confirmed".to_owned(),
+        name: CONFIRMED.to_owned(),
         verdict: if doubts.is_empty() { Verdict::Pass } else { Verdict::Inconclusive },
         measured: format!("{} of {total}", total - doubts.len().min(total)),
         bound: Bound { min: Some(total as f64), max: None },

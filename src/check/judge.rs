@@ -125,15 +125,20 @@ fn broken(history: &History) -> Option<String> {
 const SAFETY: [&str; 3] = ["lost", "steps_lost", "unexpected"];
 
 /// A stall of the harness stops its proxies too: a fault that nobody ordered, which may well cost a
-/// lock and so a duplicate. The same is true of a process that got no processor. Only a loss is a fail
-/// all the same. What passed in spite of a starved process has passed.
+/// lock and so a duplicate. The same is true of a process that got no processor, and of a fault without
+/// its proof: nobody knows what was done. Only a loss is a fail all the same. What passed in spite of a
+/// starved process has passed.
 fn excuse(checks: &mut [CheckResult], quiet: bool, starved: Option<(&ProcessName, Span)>, broken: bool) {
     let mut is_starved = false;
+    let unproved =
+        checks.iter().any(|check| check.name == faults::CONFIRMED && check.verdict == Verdict::Inconclusive);
     for check in checks.iter_mut().filter(|check| check.verdict == Verdict::Fail) {
         let why = if broken {
             "The run did not reach its end: this is no proof."
         } else if SAFETY.contains(&check.name.as_str()) {
             continue;
+        } else if unproved {
+            "A fault has no proof: this may be its doing."
         } else if !quiet {
             "The host stalled for longer than the run can bear: this may be its doing."
         } else if starved.is_some() {
@@ -172,7 +177,7 @@ fn rank(name: &str) -> usize {
         "steps_lost",
         "duplicated",
         "unexpected",
-        "faults_confirmed",
+        faults::CONFIRMED,
         "host_quiet",
         "failed",
         "detection_time",

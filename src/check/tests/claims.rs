@@ -16,7 +16,7 @@ fn claims(conditions: &[&str]) -> Claims {
     for condition in conditions {
         yaml.push_str(&format!("      - {condition}\n"));
     }
-    read(&Source::new("claims.yaml", yaml)).expect("good claims")
+    read(&Source::new("claims.yaml", yaml), None).expect("good claims")
 }
 
 /// A run of the scenario `one` in which the detection time was measured so.

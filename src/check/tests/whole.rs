@@ -175,6 +175,24 @@ fn receipts_tell_what_was_proved() {
     }
 }
 
+#[test]
+fn a_fault_without_its_proof_excuses_a_duplicate_and_no_loss() {
+    let run = |proved: bool, effects| {
+        let mut run = quiet(60_000);
+        run.pause(20_000, 25_000, &["worker-1"]);
+        run.enqueue(1, "job-2", EnqueueOutcome::Acknowledged);
+        if effects > 0 {
+            run.state("job-2", effects, false, &[]);
+        }
+        let heal_done = |ev: &What| matches!(ev, What::FaultDone { order, .. } if order.stage == Stage::Heal);
+        run.events.retain(|event| proved || !heal_done(&event.ev));
+        run.judge()
+    };
+    assert_eq!((run(true, 1).verdict, run(true, 2).verdict), (Pass, Fail));
+    assert_eq!(run(false, 2).verdict, Inconclusive, "nobody knows for how long it was paused");
+    assert_eq!(run(false, 0).verdict, Fail, "a loss is a loss");
+}
+
 /// A run with something of everything, for the property below.
 fn busy() -> Run {
     let mut run = Run::s3(120_000);
