@@ -9,6 +9,10 @@ use crate::report::{Paths, Summary, claims, text};
 /// Of a line, where the scenarios' names allow it.
 const COLUMNS_MAX: usize = 120;
 const NAME_MIN: usize = 20;
+/// In a table that is longer, what stands above is said again below: a log is often cut to its end.
+const ROWS_SHORT: usize = 10;
+/// So many are said again.
+const AGAIN_MAX: usize = 10;
 const HEAD: [&str; 7] = ["wall", "detection", "sim", "bound", "recovery", "sim", "bound"];
 
 /// With colour codes; the stream decides whether they stay.
@@ -53,13 +57,25 @@ pub fn render(summary: &Summary, paths: &Paths) -> String {
     }
     out.push_str(&claims_table(summary));
     let interrupted = if summary.interrupted { " (interrupted)" } else { "" };
-    out.push_str(&format!(
-        "\n{}{interrupted}: {}\nreport: {}\n",
-        coloured(summary.verdict, 0),
-        text::sentence(summary),
-        paths.html.display()
-    ));
+    out.push_str(&format!("\n{}{interrupted}: {}\n", coloured(summary.verdict, 0), text::sentence(summary)));
+    if rows.len() > ROWS_SHORT {
+        out.push_str(&worst_again(summary));
+    }
+    out.push_str(&format!("report: {}\n", paths.html.display()));
     out
+}
+
+/// What did not pass, with its reason; empty if all did.
+fn worst_again(summary: &Summary) -> String {
+    let worst = summary.worst_first().into_iter().take_while(|judged| judged.verdict != Verdict::Pass);
+    let mut lines: Vec<String> =
+        worst.map(|judged| format!("  {}\n", verdict_line(&summary.title(judged), judged))).collect();
+    let more = lines.len().saturating_sub(AGAIN_MAX);
+    lines.truncate(AGAIN_MAX);
+    if more > 0 {
+        lines.push(format!("  and {more} more, at the head of the table\n"));
+    }
+    lines.concat()
 }
 
 /// Each claim that the run bears on, with what was measured below it; empty without any.
@@ -176,6 +192,15 @@ mod tests {
     use super::*;
     use crate::report::{NotRun, RunInfo, merge};
 
+    fn paths(dir: &std::path::Path) -> Paths {
+        Paths {
+            summary: dir.join("summary.json"),
+            junit: dir.join("junit.xml"),
+            markdown: dir.join("report.md"),
+            html: dir.join("report.html"),
+        }
+    }
+
     #[test]
     fn the_table_names_what_was_not_run_and_the_report() {
         let run = RunInfo {
@@ -189,13 +214,7 @@ mod tests {
             ..RunInfo::default()
         };
         let dir = std::path::Path::new("reports/1");
-        let paths = Paths {
-            summary: dir.join("summary.json"),
-            junit: dir.join("junit.xml"),
-            markdown: dir.join("report.md"),
-            html: dir.join("report.html"),
-        };
-        let printed = render(&merge(&run, Vec::new()), &paths);
+        let printed = render(&merge(&run, Vec::new()), &paths(dir));
         let plain = anstream::adapter::strip_str(&printed).to_string();
         assert_eq!(
             plain,
@@ -204,6 +223,31 @@ mod tests {
              report: reports/1/report.html\n"
         );
     }
+
+    #[test]
+    fn what_did_not_pass_is_said_again_below_a_long_table() {
+        let example = include_str!("../../../reports/example/summary.json");
+        let mut summary: Summary = serde_json::from_str(example).expect("the example is a summary");
+        let failed = summary.worst_first()[0].clone();
+        assert_eq!(failed.verdict, Verdict::Fail, "the example has one that failed");
+        let tail = |summary: &Summary| {
+            let printed = render(summary, &paths(std::path::Path::new("reports/1")));
+            let plain = anstream::adapter::strip_str(&printed).to_string();
+            let last = plain.rsplit_once("\nfail: ").expect("the verdict in a sentence").1;
+            last.lines().skip(1).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(tail(&summary), ["report: reports/1/report.html"]);
+        let passed = summary.scenarios.iter().find(|judged| judged.verdict == Verdict::Pass).cloned();
+        summary.scenarios.extend(std::iter::repeat_n(passed.expect("one that passed"), 10));
+        let name = &failed.name;
+        let said = format!("  {name}: fail after {:.1} s: {}", failed.wall_s, failed.reasons[0]);
+        assert_eq!(tail(&summary), [said.clone(), "report: reports/1/report.html".to_owned()]);
+        summary.scenarios.extend((2..14).map(|repeat| Judged { repeat, ..failed.clone() }));
+        let many = tail(&summary);
+        assert_eq!(many.len(), AGAIN_MAX + 2);
+        assert_eq!(many[AGAIN_MAX], "  and 3 more, at the head of the table");
+    }
+
     #[test]
     fn bounds_are_short_and_names_are_cut_to_what_is_left() {
         for (min, max, text) in [
