@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::cli::input::{self, Input};
-use crate::scenario::claims::{self, Claims};
+use crate::scenario::claims;
 use crate::scenario::{Diagnostic, FileKind, Loaded, Overrides, Scenario, catalogue, load, render};
 use crate::time::Scale;
 
@@ -24,84 +24,68 @@ pub struct Args {
 pub fn run(args: &Args) -> u8 {
     let overrides = Overrides { time_scale: args.time_scale, seed: None };
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let (paths, mut broken) = input::find(&args.paths);
-    let mut seen = Seen::default();
-    let mut is_good = true;
-    for path in paths {
-        is_good &= check(&path, &overrides, colour, &mut seen);
-    }
-    broken.extend(seen.strangers());
+    let (paths, broken) = input::find(&args.paths);
     error(&render(&broken, colour));
-    if is_good && broken.is_empty() { 0 } else { 2 }
-}
-
-/// The good files so far: claims may speak only of scenarios that are there.
-#[derive(Default)]
-struct Seen {
-    scenarios: Vec<String>,
-    claims: Vec<Claims>,
-}
-
-impl Seen {
-    /// Claims that are checked without any scenario may be of scenarios elsewhere.
-    fn strangers(&self) -> Vec<Diagnostic> {
-        if self.scenarios.is_empty() {
-            return Vec::new();
+    let mut inputs: Vec<_> = paths.iter().map(|path| (path, input::read(path))).collect();
+    let is_claims = |input: &Input| input.kind == FileKind::Claims;
+    inputs.sort_by_key(|(_, input)| input.as_ref().is_ok_and(is_claims));
+    let mut beside = Some(Vec::new());
+    let mut is_good = broken.is_empty();
+    for (path, input) in inputs {
+        match input.and_then(|input| good(&input, &overrides, beside.as_deref())) {
+            Ok(good) => {
+                tell(path, &good, colour);
+                if let (Good::Scenario(loaded), Some(names)) = (good, &mut beside) {
+                    names.push(loaded.scenario.name);
+                }
+            }
+            Err(diagnostics) => {
+                line(&format!("invalid {}  {}", path.display(), counted(diagnostics.len(), "error")));
+                error(&render(&diagnostics, colour));
+                is_good = false;
+                beside = None;
+            }
         }
-        let known: Vec<&str> = self.scenarios.iter().map(String::as_str).collect();
-        self.claims.iter().flat_map(|claims| claims.unknown_scenarios(&known)).collect()
     }
+    if is_good { 0 } else { 2 }
 }
 
 /// A file that is good in itself.
 enum Good {
     Scenario(Box<Loaded>),
-    Claims(Claims),
+    Claims(usize),
     /// Only the scenario that names it can tell whether it is good.
     Rules,
     Entry(String),
 }
 
-fn good(path: &Path, overrides: &Overrides) -> Result<Good, Vec<Diagnostic>> {
-    let Input { source, kind } = input::read(path)?;
-    match kind {
-        FileKind::Claims => claims::read(&source).map(Good::Claims),
+/// `beside` are the scenarios that are checked with it; `None` if one of them is broken: claims may be of
+/// that. Without any they may be of scenarios elsewhere.
+fn good(input: &Input, overrides: &Overrides, beside: Option<&[String]>) -> Result<Good, Vec<Diagnostic>> {
+    let source = &input.source;
+    match input.kind {
+        FileKind::Claims => {
+            let names: Vec<&str> = beside.unwrap_or_default().iter().map(String::as_str).collect();
+            let known = (!names.is_empty()).then_some(names.as_slice());
+            claims::read(source, known).map(|claims| Good::Claims(claims.claims.len()))
+        }
         FileKind::Rules => Ok(Good::Rules),
-        FileKind::Entry => catalogue::read(&source).map(|entry| Good::Entry(entry.title)),
-        FileKind::Scenario { .. } => load(&source, overrides).map(|loaded| Good::Scenario(Box::new(loaded))),
+        FileKind::Entry => catalogue::read(source).map(|entry| Good::Entry(entry.title)),
+        FileKind::Scenario { .. } => load(source, overrides).map(|loaded| Good::Scenario(Box::new(loaded))),
     }
 }
 
-fn check(path: &Path, overrides: &Overrides, colour: bool, seen: &mut Seen) -> bool {
-    match good(path, overrides) {
-        Ok(Good::Scenario(loaded)) => {
-            let Loaded { scenario, warnings } = *loaded;
-            line(&format!("ok      {}  {}", path.display(), summary(&scenario, warnings.len())));
-            error(&render(&warnings, colour));
-            seen.scenarios.push(scenario.name);
-            true
+fn tell(path: &Path, good: &Good, colour: bool) {
+    let path = path.display();
+    match good {
+        Good::Scenario(loaded) => {
+            line(&format!("ok      {path}  {}", summary(&loaded.scenario, loaded.warnings.len())));
+            error(&render(&loaded.warnings, colour));
         }
-        Ok(Good::Claims(claims)) => {
-            line(&format!("ok      {}  {}", path.display(), counted(claims.claims.len(), "claim")));
-            seen.claims.push(claims);
-            true
-        }
-        Ok(Good::Entry(title)) => {
-            line(&format!("ok      {}  catalogue: {title}", path.display()));
-            true
-        }
-        Ok(Good::Rules) => {
-            line(&format!(
-                "skipped {}  alerting rules: checked with the scenario that names them",
-                path.display()
-            ));
-            true
-        }
-        Err(diagnostics) => {
-            let count = counted(diagnostics.len(), "error");
-            line(&format!("invalid {}  {count}", path.display()));
-            error(&render(&diagnostics, colour));
-            false
+        Good::Claims(count) => line(&format!("ok      {path}  {}", counted(*count, "claim"))),
+        Good::Entry(title) => line(&format!("ok      {path}  catalogue: {title}")),
+        Good::Rules => {
+            line(&format!("skipped {path}  alerting rules: checked with the scenario that names them"));
         }
     }
 }

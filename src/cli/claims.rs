@@ -24,7 +24,7 @@ pub fn choose(asked: Option<&Path>, among_scenarios: Option<Source>) -> Result<C
         (None, None) if usual.is_file() => input::read(&usual)?.source,
         (None, None) => claims::builtin(),
     };
-    claims::read(&source)
+    claims::read(&source, None)
 }
 
 /// # Errors
@@ -42,5 +42,5 @@ pub fn load(directory: &Path) -> Result<Option<Claims>, Vec<Diagnostic>> {
     if !path.is_file() {
         return Ok(None);
     }
-    claims::read(&input::read(&path)?.source).map(Some)
+    claims::read(&input::read(&path)?.source, None).map(Some)
 }

@@ -25,7 +25,7 @@ claims:
 ";
 
 fn claims() -> Claims {
-    read(&Source::new("claims.yaml", CLAIMS)).expect("good claims")
+    read(&Source::new("claims.yaml", CLAIMS), None).expect("good claims")
 }
 
 /// The same scenario so often, detected a little later each time.

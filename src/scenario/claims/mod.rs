@@ -36,7 +36,6 @@ pub struct Condition {
     /// The figure's name, or the check's.
     pub figure: String,
     pub holds: Holds,
-    place: Place,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -107,9 +106,11 @@ pub fn schema() -> String {
 /// Where they stand in the repository; the same path below the working folder is taken in their place.
 pub const BUILTIN_PATH: &str = "catalog/claims.yaml";
 
+/// `scenarios` are the names that claims may speak of; `None` where not all of them are known.
+///
 /// # Errors
 /// Every mistake in the file, sorted by place.
-pub fn read(source: &Source) -> Result<Claims, Vec<Diagnostic>> {
+pub fn read(source: &Source, scenarios: Option<&[&str]>) -> Result<Claims, Vec<Diagnostic>> {
     let mut report = Report::new(source);
     let raw = tree::parse(&mut report).and_then(|root| raw::Claims::decode(&root, &mut report));
     let mut claims: Vec<Claim> = Vec::new();
@@ -121,7 +122,7 @@ pub fn read(source: &Source) -> Result<Claims, Vec<Diagnostic>> {
                 .hint("choose another id for one of the two");
         }
         let measured = entry.value.measured.value().into_iter().flatten();
-        let measured = measured.filter_map(|placed| condition(placed, &mut report)).collect();
+        let measured = measured.filter_map(|placed| condition(placed, scenarios, &mut report)).collect();
         claims.push(Claim {
             id: id.value.0.clone(),
             text: entry.value.text.value().map_or_else(String::new, |text| text.0.trim().to_owned()),
@@ -138,25 +139,21 @@ impl Claims {
     pub fn text(&self) -> &str {
         self.source.text()
     }
-
-    /// Conditions on scenarios that are not among these names.
-    #[must_use]
-    pub fn unknown_scenarios(&self, known: &[&str]) -> Vec<Diagnostic> {
-        let conditions = self.claims.iter().flat_map(|claim| &claim.measured);
-        let strangers = conditions.filter(|condition| !known.contains(&condition.scenario.as_str()));
-        let tell = |condition: &Condition| {
-            let message = format!("no scenario is named `{}`", condition.scenario);
-            let mut found = Diagnostic::new(&self.source, Code::UnknownScenario, condition.place, message);
-            found.hint(hint(&condition.scenario, known));
-            found
-        };
-        strangers.map(tell).collect()
-    }
 }
 
 /// `None` once the report says what is wrong.
-fn condition(placed: &Placed<raw::Condition>, report: &mut Report<'_>) -> Option<Condition> {
+fn condition(
+    placed: &Placed<raw::Condition>,
+    scenarios: Option<&[&str]>,
+    report: &mut Report<'_>,
+) -> Option<Condition> {
     let raw = &placed.value;
+    if let (Some(scenario), Some(known)) = (raw.scenario.given(), scenarios)
+        && !known.contains(&scenario.text())
+    {
+        let message = format!("no scenario is named `{}`", scenario.text());
+        report.add(Code::UnknownScenario, scenario.place, message).hint(hint(scenario.text(), known));
+    }
     let figure = raw.figure.given();
     if let Some(figure) = figure {
         let name = figure.text();
@@ -171,12 +168,7 @@ fn condition(placed: &Placed<raw::Condition>, report: &mut Report<'_>) -> Option
         raw::Holds::Exactly(word) => exactly(&word.0, figure.text(), holds.place, report)?,
         raw::Holds::Within(bounds) => within(bounds, figure.text(), holds.place, report)?,
     };
-    Some(Condition {
-        scenario: scenario.text().to_owned(),
-        figure: figure.text().to_owned(),
-        holds,
-        place: scenario.place,
-    })
+    Some(Condition { scenario: scenario.text().to_owned(), figure: figure.text().to_owned(), holds })
 }
 
 fn exactly(word: &str, figure: &str, place: Place, report: &mut Report<'_>) -> Option<Holds> {

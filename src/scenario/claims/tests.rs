@@ -4,7 +4,7 @@ use super::*;
 
 fn errors(yaml: &str) -> Vec<String> {
     let source = Source::new("claims.yaml", yaml);
-    let found = read(&source).err().unwrap_or_default();
+    let found = read(&source, None).err().unwrap_or_default();
     found.iter().map(|error| format!("{} {}:{}", error.code, error.line, error.column)).collect()
 }
 
@@ -14,7 +14,7 @@ fn one(condition: &str) -> String {
 
 #[test]
 fn every_claim_that_comes_with_the_program_is_read_and_has_an_id_of_its_own() {
-    let claims = read(&builtin()).expect("the file is good").claims;
+    let claims = read(&builtin(), None).expect("the file is good").claims;
     let count = |system: &str| claims.iter().filter(|claim| claim.id.starts_with(system)).count();
     assert_eq!(["S0-", "S1-", "S2-", "S3-", "S4-"].map(count), [7, 6, 5, 9, 6]);
     assert!(claims.iter().all(|claim| claim.source.is_some() && claim.text.ends_with('.')));
@@ -38,7 +38,7 @@ fn bounds_are_read_in_the_figure_s_unit() {
         ),
         ("{scenario: a, figure: alert down is silent, holds: pass}", Holds::Check { passes: true }),
     ] {
-        let claims = read(&Source::new("claims.yaml", one(condition))).expect(condition).claims;
+        let claims = read(&Source::new("claims.yaml", one(condition)), None).expect(condition).claims;
         assert_eq!(claims[0].measured[0].holds, holds, "{condition}");
     }
 }
@@ -71,10 +71,16 @@ fn mistakes_are_told_all_at_once_each_in_its_place() {
 
 #[test]
 fn a_scenario_that_nobody_has_is_told_with_the_nearest_name() {
-    let yaml = one("{scenario: kill-8, figure: lost, holds: 0}");
-    let claims = read(&Source::new("claims.yaml", yaml)).expect("good in itself");
-    assert!(claims.unknown_scenarios(&["kill-8"]).is_empty());
-    let found = claims.unknown_scenarios(&["kill-9"]);
-    assert_eq!((found[0].code, found[0].line), (Code::UnknownScenario, 5));
-    assert!(found[0].hint.as_deref().is_some_and(|hint| hint.contains("kill-9")), "{found:?}");
+    let yaml = one("{scenario: kill-8, figure: lst, holds: 0}");
+    let read_beside = |known: &[&str]| {
+        let found =
+            read(&Source::new("claims.yaml", yaml.as_str()), Some(known)).expect_err("no figure is `lst`");
+        found.into_iter().map(|error| (error.code, error.line, error.hint.unwrap_or_default())).collect()
+    };
+    let found: Vec<(Code, usize, String)> = read_beside(&["kill-9"]);
+    let [(Code::UnknownScenario, 5, hint), (Code::UnknownValue, 5, _)] = found.as_slice() else {
+        panic!("both in one go: {found:?}");
+    };
+    assert!(hint.contains("kill-9"), "{hint}");
+    assert_eq!(read_beside(&["kill-8"]).len(), 1);
 }
