@@ -142,7 +142,11 @@ impl Harness {
             Err(error) => (None, Err(error)),
         };
         match staged {
-            Ok(stage) => Ok(LiveBackend::new(self, scenario, Arc::new(stage), sink, events, hiccups)),
+            Ok(stage) => {
+                let backend = LiveBackend::new(self, scenario, Arc::new(stage), sink, events, hiccups);
+                backend.producer.ready().await;
+                Ok(backend)
+            }
             Err(error) => {
                 let mut left = site.tear_down().await;
                 if let Some(monitor) = monitor {
@@ -375,12 +379,22 @@ impl QueueClient for RedisStore {
         let command = Command::Enqueue { queue: queue.into(), job: job.clone() };
         async move { is_new(self.execute(&command).await) }.boxed()
     }
+
+    fn ready(&self, within: Span) -> BoxFuture<'_, ()> {
+        let command = Command::AwaitReady { store: Store::Redis, within };
+        async move { drop(self.execute(&command).await) }.boxed()
+    }
 }
 
 impl QueueClient for PostgresStore {
     fn enqueue(&self, _: &str, job: &JobSpec) -> BoxFuture<'_, Result<bool, String>> {
         let command = Command::Table(TableCommand::Enqueue { job: job.clone() });
         async move { is_new(self.execute(&command).await) }.boxed()
+    }
+
+    fn ready(&self, within: Span) -> BoxFuture<'_, ()> {
+        let command = Command::AwaitReady { store: Store::Postgres, within };
+        async move { drop(self.execute(&command).await) }.boxed()
     }
 }
 

@@ -38,6 +38,7 @@ fn outcome(way: Enqueue, links: Links, timeout: Span, id: &str) -> EnqueueOutcom
     let runtime = Runtime::new().unwrap();
     let (sender, events): (_, Receiver<Event>) = channel();
     let producer = Producer::new(way, links, timeout, Sink::new(sender), runtime.handle().clone());
+    runtime.block_on(producer.ready());
     producer.enqueue(job(id));
     let first = events.recv_timeout(PATIENCE).unwrap();
     assert_eq!((first.by.as_str(), first.ev), (PRODUCER, What::EnqueueAsked { job: id.into() }));
@@ -87,20 +88,31 @@ fn a_producer_without_its_link_says_so() {
 
 /// Takes what it has not yet seen.
 #[derive(Default)]
-struct OneQueue(Mutex<Vec<(String, JobId)>>);
+struct OneQueue {
+    taken: Mutex<Vec<(String, JobId)>>,
+    /// Whoever asks before is not connected yet.
+    ready: Mutex<bool>,
+}
 
 impl QueueClient for OneQueue {
     fn enqueue(&self, queue: &str, job: &JobSpec) -> BoxFuture<'_, Result<bool, String>> {
+        if !*self.ready.lock().unwrap() {
+            return Box::pin(async { Err("not connected yet".to_owned()) });
+        }
         let entry = (queue.to_owned(), job.id.clone());
-        let mut taken = self.0.lock().unwrap();
+        let mut taken = self.taken.lock().unwrap();
         let is_new = !taken.contains(&entry);
         taken.push(entry);
         Box::pin(async move { Ok(is_new) })
     }
+
+    fn ready(&self, _: Span) -> BoxFuture<'_, ()> {
+        Box::pin(async { *self.ready.lock().unwrap() = true })
+    }
 }
 
 #[test]
-fn the_reference_queue_is_asked_through_its_client() {
+fn the_reference_queue_is_asked_through_its_client_once_that_is_connected() {
     let queue = Arc::new(OneQueue::default());
     let ask = || {
         let way = Enqueue::Queue {
@@ -112,7 +124,7 @@ fn the_reference_queue_is_asked_through_its_client() {
     };
     assert_eq!(ask(), EnqueueOutcome::Acknowledged);
     assert!(matches!(ask(), EnqueueOutcome::Declined(_)));
-    assert_eq!(queue.0.lock().unwrap()[0], ("large".to_owned(), "job-1".into()));
+    assert_eq!(queue.taken.lock().unwrap()[0], ("large".to_owned(), "job-1".into()));
 }
 
 #[test]

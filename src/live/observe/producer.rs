@@ -27,6 +27,9 @@ pub trait QueueClient: Send + Sync {
     /// Where jobs are in Postgres there is one table, and the queue has no name. False: a job of this
     /// id exists.
     fn enqueue(&self, queue: &str, job: &JobSpec) -> BoxFuture<'_, Result<bool, String>>;
+
+    /// Waits until there is a connection, at most `within`.
+    fn ready(&self, within: Span) -> BoxFuture<'_, ()>;
 }
 
 /// Where the producer's links begin: the proxy's listeners, with the stores' own credentials. What
@@ -72,6 +75,14 @@ impl Producer {
             sink,
         };
         Self { shared: Arc::new(shared), runtime }
+    }
+
+    /// Waits for what is connected once and for all; at most for the timeout. Without it the first jobs
+    /// would not be handed over, on a busy machine.
+    pub async fn ready(&self) {
+        if let Some(queue) = &self.shared.links.queue {
+            queue.ready(self.shared.timeout).await;
+        }
     }
 
     /// Returns at once; comes back as `EnqueueAsked` and `EnqueueAnswered`.
