@@ -117,17 +117,19 @@ pub(super) fn out_of_memory(
                 return Err(format!("pid {pid} still runs within {limit} bytes after {KILLED_LIMIT}, {how}"));
             }
         };
+        // A container's group goes soon after its process, and then only its engine can tell, which does not
+        // know of it yet if the word of the end came before that of its reason.
+        let counted = group.oom_kills();
         let mut exit = process.exit.clone();
         let exit = *exit.wait_for(Option::is_some).await.map_err(|error| error.to_string())?;
         let how = exit.map_or_else(String::new, |exit| exit.to_string());
-        // A container's group ends with it; its engine has heard what happened.
-        let (kills, told) = match site.lacked_memory(&name).await {
-            Some(told) => (u64::from(told), format!("the engine says `OOMKilled: {told}`")),
-            None => (group.oom_kills(), format!("oom_kill is {}", group.oom_kills())),
+        let (lacked, told) = match site.lacked_memory(&name).await {
+            Some(told) if counted == 0 => (told, format!("the engine says `OOMKilled: {told}`")),
+            _ => (counted > 0, format!("oom_kill is {counted}")),
         };
         let proof = format!("pid {pid}: {how}; {told}; {said}");
         drop(group);
-        if kills == 0 { Err(proof) } else { Ok(Effect { from: earliest(asked, seen), until: seen, proof }) }
+        if !lacked { Err(proof) } else { Ok(Effect { from: earliest(asked, seen), until: seen, proof }) }
     })
 }
 
