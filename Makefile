@@ -24,6 +24,7 @@ bench:
 	@scripts/setup.sh run
 	$(CARGO) bench --bench proxy
 	$(CARGO) bench --bench sim
+	$(CARGO) bench --bench tune
 
 # What runs left, then what builds left.
 clean:

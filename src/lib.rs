@@ -1,7 +1,7 @@
 //! Syncope: a chaos and fault-tolerance test harness for fleets of background workers.
 //!
 //! Dependency direction, enforced by `tests/tidy.rs`:
-//! `cli → {run, report} → {live, sim, check} → {scenario} → {backend} → {timing, history, fault} →
+//! `cli → {run, report} → {live, sim, check, tune} → {scenario} → {backend} → {timing, history, fault} →
 //! protocol → {dist, names, time}`; `proxy` uses only `time`, `names`, `fault` and `history`.
 
 pub mod backend;
@@ -20,3 +20,4 @@ pub mod scenario;
 pub mod sim;
 pub mod time;
 pub mod timing;
+pub mod tune;

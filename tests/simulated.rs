@@ -25,7 +25,7 @@ fn scenarios(under: &str) -> Vec<(PathBuf, String, Scenario)> {
     inputs
         .expect("shipped scenarios are text")
         .into_iter()
-        .filter(|input| input.kind != FileKind::Rules)
+        .filter(|input| matches!(input.kind, FileKind::Scenario { .. }))
         .map(|Input { source, .. }| {
             let scenario = resolve(&source, &Overrides::default()).expect("a shipped scenario is right");
             (source.path().to_owned(), source.text().to_owned(), scenario)

@@ -14,6 +14,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("timing", &["time", "names", "dist", "protocol", "fault"]),
     ("backend", &["time", "names", "dist", "protocol", "fault", "history"]),
     ("scenario", &["time", "names", "dist", "protocol", "fault", "timing"]),
+    ("tune", &["time", "names", "dist", "protocol", "fault", "timing", "scenario"]),
     ("proxy", &["time", "names", "fault", "history"]),
     ("check", &["time", "names", "dist", "protocol", "fault", "history", "timing", "scenario"]),
     (
@@ -21,7 +22,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &["time", "names", "dist", "protocol", "fault", "history", "timing", "scenario", "backend", "proxy"],
     ),
     ("sim", &["time", "names", "dist", "protocol", "fault", "history", "timing", "scenario", "backend"]),
-    ("report", &["time", "names", "dist", "protocol", "fault", "history", "timing", "scenario", "check"]),
+    (
+        "report",
+        &["time", "names", "dist", "protocol", "fault", "history", "timing", "scenario", "check", "tune"],
+    ),
     (
         "run",
         &[

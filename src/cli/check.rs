@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::input::{self, Input};
 use crate::scenario::claims;
-use crate::scenario::{Diagnostic, FileKind, Loaded, Overrides, Scenario, catalogue, load, render};
+use crate::scenario::{Diagnostic, FileKind, Loaded, Overrides, Scenario, catalogue, load, question, render};
 use crate::time::Scale;
 
 /// Parse, resolve and lint scenarios; touches nothing.
@@ -57,6 +57,7 @@ enum Good {
     /// Only the scenario that names it can tell whether it is good.
     Rules,
     Entry(String),
+    Question(usize),
 }
 
 /// `beside` are the scenarios that are checked with it; `None` if one of them is broken: claims may be of
@@ -71,6 +72,7 @@ fn good(input: &Input, overrides: &Overrides, beside: Option<&[String]>) -> Resu
         }
         FileKind::Rules => Ok(Good::Rules),
         FileKind::Entry => catalogue::read(source).map(|entry| Good::Entry(entry.title)),
+        FileKind::Question => question::read(source).map(|question| Good::Question(question.axes.len())),
         FileKind::Scenario { .. } => load(source, overrides).map(|loaded| Good::Scenario(Box::new(loaded))),
     }
 }
@@ -84,6 +86,9 @@ fn tell(path: &Path, good: &Good, colour: bool) {
         }
         Good::Claims(count) => line(&format!("ok      {path}  {}", counted(*count, "claim"))),
         Good::Entry(title) => line(&format!("ok      {path}  catalogue: {title}")),
+        Good::Question(axes) => {
+            line(&format!("ok      {path}  question: {} may move", counted(*axes, "parameter")));
+        }
         Good::Rules => {
             line(&format!("skipped {path}  alerting rules: checked with the scenario that names them"));
         }

@@ -14,6 +14,7 @@ mod run;
 mod run_file;
 mod schema;
 mod simulate;
+mod tune;
 mod warnings;
 
 use clap::{Parser, Subcommand};
@@ -46,6 +47,8 @@ enum Command {
     Doctor(doctor::Args),
     /// Bounds and tolerances of a known job system or of a scenario, with their derivation.
     Model(model::Args),
+    /// Which settings hold what is asked, what each costs, and which to take.
+    Tune(tune::Args),
     /// The known job systems and their worst cases.
     Catalog(catalog::Args),
     /// Print the JSON Schema of scenarios or of summary.json.
@@ -54,8 +57,6 @@ enum Command {
 
     #[command(name = crate::live::provision::cleanup::WATCHDOG_COMMAND, hide = true)]
     Watchdog(WatchdogArgs),
-    #[command(hide = true)]
-    Tune(NotBuilt),
     #[command(hide = true)]
     Explore(NotBuilt),
     #[command(hide = true)]
@@ -87,7 +88,7 @@ pub fn main() -> u8 {
         Command::Watchdog(args) => crate::live::provision::cleanup::watchdog_main(&args.words),
         Command::Model(args) => model::run(&args),
         Command::Catalog(args) => catalog::run(&args),
-        Command::Tune(_) => not_built("tune"),
+        Command::Tune(args) => tune::run(&args),
         Command::Explore(_) => not_built("explore"),
         Command::Compare(_) => not_built("compare"),
     }

@@ -117,7 +117,7 @@ fn resolve_all(args: &Args) -> Result<Resolved, u8> {
                 claims_among = Some(source);
                 continue;
             }
-            FileKind::Rules | FileKind::Entry => continue,
+            FileKind::Rules | FileKind::Entry | FileKind::Question => continue,
         }
         match load(&source, &overrides) {
             Ok(loaded) if has_tag(&loaded.scenario) => {

@@ -16,6 +16,8 @@ enum Of {
     Scenario,
     /// Claims files.
     Claims,
+    /// Questions to `syncope tune`.
+    Question,
 }
 
 /// The exit code.
@@ -24,6 +26,7 @@ pub fn run(args: &Args) -> u8 {
     let text = match args.of {
         Of::Scenario => crate::scenario::schema(),
         Of::Claims => crate::scenario::claims::schema(),
+        Of::Question => crate::scenario::question::schema(),
     };
     // A reader that went away has seen enough.
     let _ = anstream::stdout().write_all(text.as_bytes());

@@ -5,6 +5,7 @@
 //! text that comes from a run (ids, proofs, output of processes) is untrusted: it passes
 //! [`text::clean`] and then the escaping of its format.
 
+pub mod answer;
 pub mod axis;
 pub mod claims;
 pub mod console;

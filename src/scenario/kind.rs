@@ -1,4 +1,4 @@
-//! What a YAML file is: four kinds stand in one folder, and are told apart by their keys.
+//! What a YAML file is: five kinds stand in one folder, and are told apart by their keys.
 
 use crate::scenario::decode::Decode as _;
 use crate::scenario::diagnostic::{Report, Source};
@@ -17,6 +17,8 @@ pub enum FileKind {
     Rules,
     /// An entry of the catalogue.
     Entry,
+    /// A question to `syncope tune`.
+    Question,
 }
 
 impl FileKind {
@@ -28,6 +30,8 @@ impl FileKind {
         let has = |key| root.at(key).is_some();
         if has("pipeline") && has("parameters") {
             Self::Entry
+        } else if has("vary") && has("hold") {
+            Self::Question
         } else if has("claims") && !has("fleet") && !has("workload") {
             Self::Claims
         } else if has("groups") && !has("fleet") {
@@ -55,6 +59,7 @@ mod tests {
         assert_eq!(FileKind::of(&claims::builtin()), FileKind::Claims);
         assert_eq!(of("claims: []"), FileKind::Claims);
         assert_eq!(of("name: a\nclaims: [S1]\nfleet: {}"), scenario);
+        assert_eq!(of("vary: {}\nhold: {}"), FileKind::Question);
         assert_eq!(of("groups: []"), FileKind::Rules);
         assert_eq!(of("groups: []\nfleet: {}"), scenario);
         for name in catalogue::NAMES {

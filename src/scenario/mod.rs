@@ -15,6 +15,7 @@ mod kind;
 mod links;
 mod lint;
 mod promql;
+pub mod question;
 mod raw;
 mod resolve;
 mod scalar;

@@ -12,7 +12,7 @@ fn shipped() -> Vec<Scenario> {
     let inputs = input::read_all(&[folder]).unwrap_or_else(|errors| panic!("{}", render(&errors, false)));
     inputs
         .iter()
-        .filter(|input| input.kind != FileKind::Rules)
+        .filter(|input| matches!(input.kind, FileKind::Scenario { .. }))
         .map(|input| {
             let scenario = resolve(&input.source, &Overrides::default());
             scenario.unwrap_or_else(|errors| panic!("{}", render(&errors, false)))

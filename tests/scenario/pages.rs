@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use syncope::scenario::{
-    Code, Diagnostic, FileKind, Overrides, Severity, Source, catalogue, claims, load, render,
+    Code, Diagnostic, FileKind, Overrides, Severity, Source, catalogue, claims, load, question, render,
 };
 use syncope::timing;
 
@@ -31,6 +31,7 @@ fn diagnostics(yaml: &str) -> Vec<Diagnostic> {
             let known = ["queue-kill-9", "queue-baseline"];
             claims::read(&source, Some(&known)).err().unwrap_or_default()
         }
+        FileKind::Question => question::read(&source).err().unwrap_or_default(),
         FileKind::Entry => catalogue::read(&source).err().unwrap_or_default(),
         FileKind::Rules | FileKind::Scenario { .. } => {
             load(&source, &Overrides::default()).map_or_else(|errors| errors, |loaded| loaded.warnings)

@@ -18,16 +18,16 @@ const LENGTH_MAX: usize = 200;
 
 /// A duration, or a number in millionths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Quantity {
+pub enum Quantity {
     Span(Span),
     Number(u64),
 }
 
-pub(super) type Values = BTreeMap<String, Quantity>;
+pub type Values = BTreeMap<String, Quantity>;
 
 /// `$a * 2 + 5s`: sums of products, left to right.
 #[derive(Debug, Clone)]
-pub(super) struct Expression {
+pub(in crate::scenario) struct Expression {
     terms: Vec<Term>,
 }
 
@@ -91,6 +91,35 @@ impl fmt::Display for Quantity {
 }
 
 impl Quantity {
+    #[must_use]
+    pub const fn is_span(self) -> bool {
+        matches!(self, Self::Span(_))
+    }
+
+    /// Nanoseconds of a duration, millionths of a number.
+    #[must_use]
+    pub const fn units(self) -> u64 {
+        match self {
+            Self::Span(span) => span.as_nanos(),
+            Self::Number(millionths) => millionths,
+        }
+    }
+
+    /// A value of the same kind with so many [`Self::units`].
+    #[must_use]
+    pub const fn of_units(self, units: u64) -> Self {
+        match self {
+            Self::Span(_) => Self::Span(Span::from_nanos(units)),
+            Self::Number(_) => Self::Number(units),
+        }
+    }
+
+    /// `None` for a duration and a number.
+    #[must_use]
+    pub fn compare(self, other: Self) -> Option<std::cmp::Ordering> {
+        (self.is_span() == other.is_span()).then(|| self.units().cmp(&other.units()))
+    }
+
     /// A value of the same kind; the reason if it is none.
     pub fn replaced_by(self, text: &str) -> Result<Self, String> {
         match (self, text.parse()?) {
@@ -213,7 +242,7 @@ impl Expression {
             })
     }
 
-    fn evaluate(&self, values: &Values) -> Result<Quantity, String> {
+    pub fn evaluate(&self, values: &Values) -> Result<Quantity, String> {
         let mut sum: Option<Quantity> = None;
         for term in &self.terms {
             let mut product = term.first.value(values)?;

@@ -13,7 +13,8 @@ use super::diagnostic::{Code, Diagnostic, Report, Source};
 use super::tree;
 use crate::time::Span;
 use crate::timing::Pipeline;
-use expression::{Quantity, Values};
+pub(in crate::scenario) use expression::Expression;
+pub use expression::{Quantity, Values};
 
 /// A system of the catalogue.
 #[derive(Debug, Clone)]
@@ -91,8 +92,16 @@ impl Entry {
     /// # Errors
     /// Values that make no pipeline, at the places that use them.
     pub fn pipeline(&self) -> Result<Pipeline, Vec<Diagnostic>> {
+        self.pipeline_of(&self.values())
+    }
+
+    /// As above, of other values.
+    ///
+    /// # Errors
+    /// Values that make no pipeline, at the places that use them.
+    pub fn pipeline_of(&self, values: &Values) -> Result<Pipeline, Vec<Diagnostic>> {
         let mut report = Report::new(&self.source);
-        match build::pipeline(&self.raw, &self.values(), &mut report) {
+        match build::pipeline(&self.raw, values, &mut report) {
             Some(pipeline) if report.is_clean() => Ok(pipeline),
             _ => Err(report.into_sorted()),
         }
@@ -123,8 +132,22 @@ impl Entry {
         if errors.is_empty() { Ok(changed) } else { Err(errors) }
     }
 
-    fn values(&self) -> Values {
+    /// Every parameter's present value.
+    #[must_use]
+    pub fn values(&self) -> Values {
         self.parameters.iter().map(|parameter| (parameter.name.clone(), parameter.value)).collect()
+    }
+
+    #[must_use]
+    pub fn value_of(&self, parameter: &str) -> Option<Quantity> {
+        self.parameters.iter().find(|known| known.name == parameter).map(|known| known.value)
+    }
+
+    /// Another value of the same kind; nothing for a parameter that there is not.
+    pub fn put(&mut self, parameter: &str, value: Quantity) {
+        if let Some(known) = self.parameters.iter_mut().find(|known| known.name == parameter) {
+            known.value = value;
+        }
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), SetError> {

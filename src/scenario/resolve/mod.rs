@@ -1,7 +1,7 @@
 //! From the file as written to a [`Scenario`] that cannot be wrong, or every reason why not.
 
 mod clock;
-mod distribution;
+pub(in crate::scenario) mod distribution;
 mod expect;
 mod external;
 mod fault;

@@ -1,0 +1,103 @@
+//! `answer.json`: durations in milliseconds, `null` where there is no bound.
+
+use serde_json::{Value as Json, json};
+
+use super::words;
+use crate::scenario::question::Question;
+use crate::time::Span;
+use crate::tune::figures::Range;
+use crate::tune::rare::Estimate;
+use crate::tune::{Answer, Point};
+
+pub fn render(question: &Question, answer: &Answer) -> String {
+    let asked: Vec<Json> = answer
+        .asked
+        .iter()
+        .map(|asked| json!({ "constraint": words::constraint(asked.constraint), "limit": asked.limit }))
+        .collect();
+    let breaks: Vec<Json> = answer
+        .breaks
+        .iter()
+        .map(|it| {
+            json!({
+                "assumption": words::assumption(it.assumption),
+                "factor": it.factor,
+                "constraint": words::constraint(it.first),
+            })
+        })
+        .collect();
+    let unmet: Vec<Json> = answer
+        .unmet
+        .iter()
+        .map(|it| {
+            json!({
+                "constraint": words::constraint(it.constraint),
+                "limit": it.limit,
+                "must_give_to": it.must_give_to,
+            })
+        })
+        .collect();
+    let optional = |found: Option<&Point>| found.map(point);
+    let text = json!({
+        "name": question.name,
+        "about": question.about,
+        "system": question.system.name,
+        "workers": question.workers,
+        "workers_later": question.later,
+        "settings": answer.settings,
+        "tied": answer.tied,
+        "impossible": answer.impossible,
+        "holding": answer.holding,
+        "asked": asked,
+        "current": point(&answer.current),
+        "current_is_on_the_front": answer.current_is_on_the_front,
+        "front": answer.front.iter().map(point).collect::<Vec<_>>(),
+        "recommended": optional(answer.recommended.and_then(|index| answer.front.get(index))),
+        "better_at_equal_load": optional(answer.better_at_equal_load.as_ref()),
+        "cheaper": optional(answer.cheaper.as_ref()),
+        "safer": optional(answer.safer.as_ref()),
+        "sampled": answer.sampled.map(|it| json!({
+            "beats_per_day": it.beats_per_day,
+            "importance": estimate(it.sampled),
+            "plain": estimate(it.plain),
+        })),
+        "breaks": breaks,
+        "unmet": unmet,
+    });
+    format!("{text:#}\n")
+}
+
+fn ms(span: Span) -> f64 {
+    span.as_millis_f64()
+}
+
+fn range(range: Range) -> Json {
+    json!({ "least": range.least, "most": range.most })
+}
+
+/// Mistakes per beat that is sent, with the 95 % interval.
+fn estimate(it: Estimate) -> Json {
+    json!({ "per_beat": it.per_beat, "low": it.low, "high": it.high, "beats": it.samples, "hits": it.hits })
+}
+
+fn point(point: &Point) -> Json {
+    let figures = &point.figures;
+    let settings: serde_json::Map<String, Json> =
+        point.values.iter().map(|(name, value)| (name.clone(), json!(value.to_string()))).collect();
+    json!({
+        "settings": settings,
+        "detection_ms": figures.detection.map(|(least, most)| json!({ "min": ms(least), "max": ms(most) })),
+        "recovery_max_ms": figures.recovery.map(ms),
+        "mistakes_per_day": {
+            "total": range(figures.mistakes.total()),
+            "beats": range(figures.mistakes.beats),
+            "pauses": range(figures.mistakes.pauses),
+            "outages": range(figures.mistakes.outages),
+        },
+        "query_inaccuracy": range(figures.inaccuracy),
+        "beats_per_second": figures.beats_per_second,
+        "pause_tolerated_ms": figures.pause_tolerated.map(ms),
+        "margins": point.margins,
+        "holds": point.holds(),
+    })
+}

@@ -1,0 +1,157 @@
+//! The pictures of an answer: dots over two axes, the recommended and the present setting marked.
+
+use crate::report::axis::{Axis, label, nice_step};
+use crate::report::svg::{Anchor, Rect, Svg, number};
+use crate::tune::{Answer, Point};
+
+/// A picture with what it shows.
+pub(super) struct Picture {
+    pub title: &'static str,
+    pub about: &'static str,
+    pub svg: String,
+}
+
+const WIDTH: f64 = 560.0;
+const HEIGHT: f64 = 360.0;
+const LEFT: f64 = 74.0;
+const RIGHT: f64 = WIDTH - 16.0;
+const TOP: f64 = 18.0;
+const BOTTOM: f64 = HEIGHT - 44.0;
+/// Below one in so many of the largest, rates are drawn at the lower edge.
+const DECADES_MAX: f64 = 12.0;
+
+pub(super) fn all(answer: &Answer) -> Vec<Picture> {
+    let detection = |point: &Point| point.figures.detection.map(|(_, most)| most.as_secs_f64());
+    let mistakes = |point: &Point| Some(point.figures.mistakes.total().most);
+    let load = |point: &Point| Some(point.figures.beats_per_second);
+    let pause = |point: &Point| point.figures.pause_tolerated.map(|span| span.as_secs_f64());
+    let draw = |title, about, x: &dyn Fn(&Point) -> Option<f64>, y: &dyn Fn(&Point) -> Option<f64>, log| {
+        Picture { title, about, svg: Scatter { answer, x, y, log }.draw(title) }
+    };
+    vec![
+        draw(
+            "Detection and mistakes",
+            "Worst detection in seconds; mistakes of a worker and day, in powers of ten.",
+            &detection,
+            &mistakes,
+            true,
+        ),
+        draw(
+            "Pauses and mistakes",
+            "The longest pause that is borne for certain, in seconds; mistakes of a worker and day, in powers of ten.",
+            &pause,
+            &mistakes,
+            true,
+        ),
+        draw(
+            "Detection and load",
+            "Worst detection in seconds; beats per second of the whole fleet.",
+            &detection,
+            &load,
+            false,
+        ),
+    ]
+}
+
+struct Scatter<'a> {
+    answer: &'a Answer,
+    x: &'a dyn Fn(&Point) -> Option<f64>,
+    y: &'a dyn Fn(&Point) -> Option<f64>,
+    /// The vertical axis is in powers of ten.
+    log: bool,
+}
+
+impl Scatter<'_> {
+    fn draw(&self, title: &str) -> String {
+        let mut svg = Svg::new(WIDTH, HEIGHT, "scatter", title);
+        let recommended = self.answer.recommended.and_then(|index| self.answer.front.get(index));
+        let marked = [(Some(&self.answer.current), "now"), (recommended, "take")];
+        let points = self.answer.front.iter().chain([&self.answer.current]);
+        let places: Vec<(f64, f64)> = points.filter_map(|point| self.place(point)).collect();
+        let Some((across, up)) = self.axes(&places) else {
+            svg.text(WIDTH / 2.0, HEIGHT / 2.0, Anchor::Middle, "s-label", "there is nothing to draw");
+            return svg.finish();
+        };
+        let y = |at: f64| BOTTOM - (up.x(self.height(at, &up)) - up.left);
+        for (at, text) in across.ticks() {
+            svg.rect(Rect { x: across.x(at), y: TOP, width: 1.0, height: BOTTOM - TOP }, "s-grid", None);
+            svg.text(across.x(at), BOTTOM + 18.0, Anchor::Middle, "s-label", &text);
+        }
+        for (at, text) in self.rungs(&up) {
+            svg.rect(Rect { x: LEFT, y: y(at), width: RIGHT - LEFT, height: 1.0 }, "s-grid", None);
+            svg.text(LEFT - 8.0, y(at) + 4.0, Anchor::End, "s-label", &text);
+        }
+        for (at_x, at_y) in &places {
+            dot(&mut svg, (across.x(*at_x), y(*at_y)), 2.0, "s-dot", None);
+        }
+        for (point, word) in marked {
+            if let Some((at_x, at_y)) = point.and_then(|point| self.place(point)) {
+                let (x, y) = (across.x(at_x), y(at_y));
+                dot(&mut svg, (x, y), 5.0, if word == "now" { "s-now" } else { "s-take" }, Some(word));
+                svg.text(
+                    x + 8.0,
+                    if word == "now" { y - 6.0 } else { y + 14.0 },
+                    Anchor::Start,
+                    "s-mark",
+                    word,
+                );
+            }
+        }
+        svg.finish()
+    }
+
+    fn place(&self, point: &Point) -> Option<(f64, f64)> {
+        let place = ((self.x)(point)?, (self.y)(point)?);
+        (place.0.is_finite() && place.1.is_finite()).then_some(place)
+    }
+
+    /// Both axes; the second runs upwards, in exponents of ten if it is logarithmic.
+    fn axes(&self, places: &[(f64, f64)]) -> Option<(Axis, Axis)> {
+        let most = |values: &mut dyn Iterator<Item = f64>| values.fold(f64::NEG_INFINITY, f64::max);
+        let right = most(&mut places.iter().map(|place| place.0));
+        let top = most(&mut places.iter().map(|place| place.1));
+        if !right.is_finite() || !top.is_finite() || right <= 0.0 {
+            return None;
+        }
+        let across = Axis { from: 0.0, to: right * 1.05, left: LEFT, right: RIGHT };
+        let (from, to) = if self.log && top > 0.0 {
+            let to = libm::ceil(libm::log10(top));
+            let least =
+                places.iter().map(|place| place.1).filter(|at| *at > 0.0).fold(f64::INFINITY, f64::min);
+            (libm::floor(libm::log10(least)).max(to - DECADES_MAX).min(to - 1.0), to)
+        } else {
+            (0.0, if top > 0.0 { top * 1.05 } else { 1.0 })
+        };
+        Some((across, Axis { from, to, left: 0.0, right: BOTTOM - TOP }))
+    }
+
+    /// In the vertical axis' units.
+    fn height(&self, at: f64, up: &Axis) -> f64 {
+        match self.log {
+            true if at > 0.0 => libm::log10(at),
+            true => up.from,
+            false => at,
+        }
+    }
+
+    fn rungs(&self, up: &Axis) -> Vec<(f64, String)> {
+        if self.log {
+            let every = libm::ceil((up.to - up.from) / 8.0).max(1.0);
+            let count = libm::floor((up.to - up.from) / every) as i32;
+            let exponents = (0..=count).map(|rung| up.to - every * f64::from(rung));
+            return exponents
+                .map(|it| (libm::pow(10.0, it), if it == 0.0 { "1".to_owned() } else { format!("1e{it}") }))
+                .collect();
+        }
+        let step = nice_step(up.to, 6.0);
+        let count = libm::floor(up.to / step) as i32;
+        let heights = (0..=count).map(|rung| f64::from(rung) * step);
+        heights.map(|at| (at, label(at, step).trim_end_matches(" s").to_owned())).collect()
+    }
+}
+
+fn dot(svg: &mut Svg, (x, y): (f64, f64), radius: f64, class: &str, title: Option<&str>) {
+    let (r, d) = (number(radius), number(2.0 * radius));
+    let data = format!("M{} {}a{r} {r} 0 1 0 {d} 0a{r} {r} 0 1 0 -{d} 0z", number(x - radius), number(y));
+    svg.path(&data, class, title);
+}

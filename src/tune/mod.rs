@@ -1,0 +1,16 @@
+//! `tune`: which settings hold what is asked of them under what has to be borne, and what each costs.
+//!
+//! [`space`] is what may move, [`figures`] what one setting gives, in closed form; [`front`] those than
+//! which none is better in everything; [`answer`] the choice among them, and what stands in the way where
+//! there is none. [`rare`] estimates mistakes that no simulation meets.
+//!
+//! **Invariant**: the same question gives the same answer. No I/O, no clock.
+
+pub mod answer;
+pub mod figures;
+pub mod front;
+pub mod rare;
+pub mod sensitivity;
+pub mod space;
+
+pub use answer::{Answer, Asked, Constraint, Point, Sampled, Shortfall, answer, answer_on};
