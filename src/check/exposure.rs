@@ -265,8 +265,10 @@ fn exposed(facts: &Facts<'_>, pipeline: &Pipeline, parts: &[&Part<'_>]) -> bool 
         Subject::Fleet => {
             let patience = facts.scenario.fleet.liveness.as_ref().map_or(Span::ZERO, |probe| probe.timeout);
             // What strikes some of the workers is hidden whenever another one's beat is the last.
-            let of_workers = parts.iter().filter_map(|part| part.onset.injection?.process());
-            let of_workers = of_workers.filter(|process| facts.workers.contains(*process)).count() > 0;
+            let of_workers = parts.iter().any(|part| {
+                let process = part.onset.injection.and_then(Injection::process);
+                process.is_some_and(|it| facts.workers.contains(it)) || strikes_a_worker(facts, part)
+            });
             let hidden = of_workers
                 && others(facts, &facts.workers, parts).any(|(serving, window)| serving.meets(window));
             patience > pipeline.checker.longest_query() && !facts.probes.is_empty() && !hidden

@@ -71,6 +71,13 @@ fn a_pause_of_one_of_several_hides_behind_the_others() {
 }
 
 #[test]
+fn a_beat_that_one_of_several_holds_back_may_never_be_the_last() {
+    let mut run = both_beat(150_000);
+    run.slow_link(20_000, 90_000, "worker-1", 50_000).probes(0, 150_000, |_| Some(true));
+    expect("the other one's is", &run, NAME, Pass);
+}
+
+#[test]
 fn an_outage_is_one_mistake_for_all() {
     let mut run = both_beat(150_000);
     run.outage(30_000, 60_000, Store::Redis);
