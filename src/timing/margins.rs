@@ -240,8 +240,8 @@ impl Pipeline {
         Q::of("E", self.expiry.effective()).minus(gap.clone()).minus(gap)
     }
 
-    /// `E ≤ h + latency`: each beat's validity ends before the next arrives, and no retry reaches over
-    /// the gap: `E + r·b ≤ h + latency`.
+    /// `E ≤ h + latency`: each beat's validity ends before the next arrives, and retries do not bridge the
+    /// gap: they end within it, `E + r·b ≤ h + latency`, or each falls into the next one.
     #[must_use]
     pub fn mistakes_are_certain(&self, latency: Span) -> bool {
         self.mistakes(latency) == Mistakes::Certain
@@ -255,11 +255,29 @@ impl Pipeline {
         let expiry = self.expiry.effective();
         if !self.beats() || expiry > arrives {
             Mistakes::None
-        } else if expiry + self.checker.retry_time() > arrives {
+        } else if self.bridged(arrives - expiry, latency) {
             Mistakes::BridgedByRetries
         } else {
             Mistakes::Certain
         }
+    }
+
+    /// Whether some retry asks outside of the gap that comes before each beat, whenever in it the first
+    /// one asked: retries that are no further apart than a beat is valid walk out of it; others may fall
+    /// into one gap after the other, unless one of them is `gap` to `h − gap` away from it, modulo h.
+    fn bridged(&self, gap: Span, latency: Span) -> bool {
+        /// Further retries fall where earlier ones fell, or nearly.
+        const LOOKED_AT: u32 = 1_000;
+        let Checker::OnDemand(asked) = &self.checker else { return false };
+        let valid = self.expiry.effective() - self.slack() - latency;
+        let falls_outside = |retry: u32| {
+            let Rhythm::Every(interval) = self.beat.rhythm else { return false };
+            let away = asked.backoff.saturating_mul(u64::from(retry)).as_nanos() % interval.as_nanos().max(1);
+            let away = Span::from_nanos(away);
+            gap <= away && away + gap <= interval
+        };
+        asked.retry_time() > gap
+            && (asked.backoff <= valid || (1..=asked.retries.min(LOOKED_AT)).any(falls_outside))
     }
 }
 

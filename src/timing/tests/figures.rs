@@ -2,7 +2,9 @@
 
 use super::{s0_new, s0_old, s3, secs};
 use crate::time::{Interval, Span};
-use crate::timing::{Detection, Finding, Mistakes, Pipeline, Work, derive, lint, picture};
+use crate::timing::{
+    Asked, Checker, Detection, Expiry, Finding, Mistakes, Pipeline, Rhythm, Work, derive, lint, picture,
+};
 
 #[test]
 fn detection_lies_between_its_two_ends() {
@@ -83,4 +85,31 @@ fn retries_may_hide_mistakes_that_the_settings_make_certain() {
         .into_iter()
         .any(|finding| matches!(finding, Finding::MistakesCertain { bridged: true, .. }));
     assert!(bridged, "the gap is a finding all the same");
+}
+
+/// Beats each 890 ms are valid for 788 ms: the gap is of 102 ms.
+#[test]
+fn retries_nearly_a_beat_apart_fall_into_one_gap_after_the_other() {
+    for (retries, backoff_ms, expected) in [
+        (2, 851, Mistakes::Certain),
+        (2, 890, Mistakes::Certain),
+        (3, 851, Mistakes::BridgedByRetries),
+        (2, 800, Mistakes::BridgedByRetries),
+        (1, 500, Mistakes::BridgedByRetries),
+        (2, 51, Mistakes::Certain),
+        (3, 51, Mistakes::BridgedByRetries),
+        (0, 500, Mistakes::Certain),
+    ] {
+        let mut pipeline = s0_old();
+        pipeline.beat.rhythm = Rhythm::Every(Span::from_millis(890));
+        pipeline.expiry = Expiry::Ttl(Span::from_millis(788));
+        let asked = Asked {
+            every: Span::ZERO,
+            retries,
+            backoff: Span::from_millis(backoff_ms),
+            ready_wait: Span::ZERO,
+        };
+        pipeline.checker = Checker::OnDemand(asked);
+        assert_eq!(pipeline.mistakes(Span::ZERO), expected, "{retries} retries, {backoff_ms} ms apart");
+    }
 }
