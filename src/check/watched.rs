@@ -108,7 +108,9 @@ fn becomes(
     };
     let samples = answers(facts, watch);
     let words = format!("counted from {}", since_in_words(since));
-    let hit = samples.iter().find(|sample| sample.at >= from.lo && same_answer(answer, sample.said));
+    // What was asked before may have been answered as it was then.
+    let is_hit = |sample: &&Said<'_>| sample.asked >= from.lo && same_answer(answer, sample.said);
+    let hit = samples.iter().find(is_hit);
     let Some(hit) = hit else {
         let (verdict, waited, note) = missed(facts, watch, answer, from, limits, &samples);
         return result(verdict, waited, note);

@@ -51,6 +51,20 @@ fn a_change_lies_between_the_last_other_answer_and_the_first_such() {
 }
 
 #[test]
+fn what_was_asked_before_is_no_answer_to_what_came_after() {
+    let mut run = outage();
+    // On its way when the outage begins.
+    let answer = Heard::Said("false".to_owned());
+    let asked = at(19_995);
+    run.push(20_005, HARNESS, What::Watched { watch: REDIS.to_owned(), asked, answer });
+    run.scenario.expect.watched = vec![becomes("false", Since::Fault(FaultId(0)), 5_000)];
+    let judged = run.judge();
+    let name = "watched redis-connected becomes false";
+    let figure = judged.figures.iter().find(|figure| figure.name == name).unwrap();
+    assert_eq!((figure.values[0].min, figure.values[0].max), (1_898.0, Some(2_009.0)));
+}
+
+#[test]
 fn what_comes_too_late_or_never_fails() {
     let (fault, heal) = (Since::Fault(FaultId(0)), Since::Heal(FaultId(0)));
     for (what, expected, name, verdict) in [
