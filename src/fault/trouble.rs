@@ -62,6 +62,16 @@ pub enum Eviction {
 }
 
 impl Eviction {
+    /// Whether a key may go, which has an expiry or has none.
+    #[must_use]
+    pub const fn gives_up(self, expires: bool) -> bool {
+        match self {
+            Self::Noeviction => false,
+            Self::AllkeysLru | Self::AllkeysRandom => true,
+            Self::VolatileLru | Self::VolatileTtl => expires,
+        }
+    }
+
     /// As the server spells it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

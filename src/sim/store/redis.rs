@@ -21,6 +21,7 @@ pub use keys::{Key, Value};
 use lease::{after, millis};
 
 use super::down;
+use crate::fault::trouble::Eviction;
 use crate::names::JobId;
 use crate::protocol::{Command, Reply, StoreError};
 use crate::scenario::RedisDurability;
@@ -40,8 +41,8 @@ pub struct Redis {
     /// The clock's last reading.
     latest: UnixMillis,
     running: bool,
-    /// Commands that may need memory are refused.
-    over_memory: bool,
+    /// Commands that may need memory are refused, and keys go by this policy.
+    over_memory: Option<Eviction>,
     /// Commands that write are refused.
     disk_full: bool,
 }
@@ -59,7 +60,7 @@ impl Redis {
             disk: Disk::new(durability),
             latest: UnixMillis(i64::MIN),
             running: true,
-            over_memory: false,
+            over_memory: None,
             disk_full: false,
         }
     }
@@ -89,6 +90,7 @@ impl Redis {
             return Err(down());
         }
         self.at(now);
+        self.evict(now);
         if let Some(refusal) = self.refusal(now, command) {
             return Err(refusal);
         }

@@ -23,6 +23,8 @@ pub(super) struct Delays {
     pub postgres_start: Sampler,
     /// A statement of Postgres.
     pub statement: Sampler,
+    /// What a process does at one message or one timer, of the processor's time.
+    pub processor: Sampler,
     /// The final state, read from the stores.
     pub reading: Sampler,
 }
@@ -39,6 +41,7 @@ impl Default for Delays {
             redis_start: micros(20_000, 60_000),
             postgres_start: micros(100_000, 300_000),
             statement: micros(100, 600),
+            processor: micros(50, 250),
             reading: micros(3_000, 8_000),
         }
     }

@@ -187,7 +187,7 @@ impl World {
     /// A request has arrived at a process's port.
     pub(super) fn served_by_process(&mut self, process: usize, conn: usize, message: Message) {
         let Some(message) = self
-            .unless_paused(Some(process), message, |message| Planned::AtPort { conn: conn as u32, message })
+            .unless_still(Some(process), message, |message| Planned::AtPort { conn: conn as u32, message })
         else {
             return;
         };

@@ -5,7 +5,7 @@ use super::server::Health;
 use super::{Planned, World};
 use crate::fault::misfit::Misfit;
 use crate::fault::trouble::Trouble;
-use crate::fault::{Injection, Order, OutageKind, Signal, Toxic};
+use crate::fault::{Injection, Order, OutageKind, Toxic};
 use crate::history::What;
 use crate::names::{Endpoint, Link, ProcessName, Store};
 use crate::sim::world::clock::WallClock;
@@ -50,12 +50,14 @@ impl World {
                     Err(reason) => Err(reason),
                 }
             }
-            Injection::OutOfMemory { process, limit, .. } => {
-                self.known(&process).and_then(|process| self.out_of_memory(process, limit))
+            Injection::OutOfMemory { process, limit, every } => match self.known(&process) {
+                Ok(process) => return self.out_of_memory(process, limit, every, order),
+                Err(reason) => Err(reason),
+            },
+            Injection::Throttle { process, share } => {
+                self.known(&process).and_then(|process| self.throttle(process, share))
             }
-            Injection::Throttle { .. } | Injection::Unthrottle { .. } => {
-                Err("processor time is not modelled".to_owned())
-            }
+            Injection::Unthrottle { process } => self.known(&process).map(|process| self.unthrottle(process)),
             Injection::Toxic { links, toxic } => self.toxic(&links, toxic, true),
             Injection::ClearToxic { links, toxic } => self.toxic(&links, toxic, false),
             Injection::DeleteKeys { keys } => self.delete_keys(&keys),
@@ -109,11 +111,6 @@ impl World {
             self.start_process(process);
         }
         self.done(order, proof);
-    }
-
-    fn out_of_memory(&mut self, process: usize, limit: u64) -> Result<String, String> {
-        let killed = self.signal(process, Signal::Kill)?;
-        Ok(format!("{killed}, for want of more than {limit} bytes"))
     }
 
     fn take_down(&mut self, store: Store, how: OutageKind) -> Result<String, String> {

@@ -6,6 +6,7 @@ mod clock;
 mod delays;
 mod http;
 mod inject;
+mod limits;
 mod observe;
 mod pages;
 mod process;
@@ -124,6 +125,8 @@ enum Planned {
     ExchangeLimit { exchange: usize },
     PageDone { process: usize, life: u32, conn: usize },
     MemoryRead { process: usize, life: u32 },
+    Grow { process: usize, life: u32, every: Span, order: Box<Order> },
+    Refilled { process: usize, life: u32 },
     Panic { process: usize },
     Fire { order: Box<Order> },
     StoreReady { store: Store, order: Box<Order> },
@@ -165,7 +168,7 @@ struct World {
     boxes: Vec<Box<Request>>,
     /// What has happened so far.
     happened: u64,
-    /// Processes that stand still.
+    /// Processes that stand still, and those that will when they have done too much.
     standing: u32,
     /// Some process was once started wrongly.
     misfits: bool,
@@ -278,7 +281,7 @@ impl World {
         self.happened += 1;
         if self.standing > 0 {
             // Rare, and it moves the event about.
-            if let Some(planned) = self.unless_its_process_is_paused(planned) {
+            if let Some(planned) = self.unless_its_process_stands_still(planned) {
                 self.come_to_pass(planned);
             }
         } else {
@@ -312,6 +315,8 @@ impl World {
             Planned::ExchangeLimit { exchange } => self.exchange_limit(exchange),
             Planned::PageDone { process, life, conn } => self.page_done(process, life, conn),
             Planned::MemoryRead { process, life } => self.memory_read(process, life),
+            Planned::Grow { process, life, every, order } => self.grow(process, life, every, order),
+            Planned::Refilled { process, life } => self.refilled(process, life),
             Planned::Panic { process } => self.panic_in(process),
             Planned::Fire { order } => self.fire(*order),
             Planned::StoreReady { store, order } => self.store_ready(store, *order),

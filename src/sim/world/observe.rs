@@ -161,7 +161,7 @@ impl World {
         };
         if !self.processes[process].listens() {
             self.ask_failed(ask, "connection refused");
-        } else if self.unless_paused(Some(process), (), |()| Planned::AskArrives { ask }).is_some() {
+        } else if self.unless_still(Some(process), (), |()| Planned::AskArrives { ask }).is_some() {
             self.request(process, Asker::Probe(ask), None);
         }
     }

@@ -8,9 +8,6 @@ use crate::fault::rules::DOWN;
 use crate::protocol::Input;
 use crate::time::Span;
 
-/// What the live pool uses of memory, about.
-const MEMORY_OF_POOL: u64 = 12 << 20;
-
 impl World {
     /// Begins to fetch the page that is the slot's work.
     pub(super) fn fetch(&mut self, process: usize, slot: u32, lasting: Span) {
@@ -65,13 +62,14 @@ impl World {
 
     pub(super) fn memory_read(&mut self, process: usize, life: u32) {
         if self.processes[process].life == life {
-            self.input(process, Input::Memory { used: MEMORY_OF_POOL, limit: None });
+            let (used, limit) = self.memory_of(process);
+            self.input(process, Input::Memory { used, limit });
         }
     }
 
     /// SIGUSR2.
     pub(super) fn panic_in(&mut self, process: usize) {
-        if self.unless_paused(Some(process), (), |()| Planned::Panic { process }).is_some() {
+        if self.unless_still(Some(process), (), |()| Planned::Panic { process }).is_some() {
             self.input(process, Input::Panic);
         }
     }

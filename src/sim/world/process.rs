@@ -6,6 +6,7 @@ use super::client::{Ask, Owner, Who};
 use super::clock::WallClock;
 use super::delays::TICK;
 use super::http::Api;
+use super::limits::{Memory, Quota};
 use super::program::{Duty, Program};
 use super::signal::number;
 use super::wire::Peer;
@@ -35,6 +36,8 @@ pub(super) struct Process {
     pub pid: u32,
     pub state: State,
     paused: bool,
+    /// It has used up its [`Quota`].
+    pub held: bool,
     pub name: ProcessName,
     pub clock: WallClock,
     /// When the work on each slot is over.
@@ -44,7 +47,7 @@ pub(super) struct Process {
     pub duty: Duty,
     /// The wire to the process that it asks over HTTP.
     pub web: Option<usize>,
-    /// What came while it was paused.
+    /// What came while it stood still.
     inbox: Vec<Planned>,
     /// The exchange that fetches each slot's page.
     pub fetches: BTreeMap<u32, usize>,
@@ -55,6 +58,8 @@ pub(super) struct Process {
     stop: Option<(Order, String)>,
     /// What was wrong with its last start.
     pub misfit: Option<Misfit>,
+    pub quota: Option<Quota>,
+    pub memory: Memory,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +93,9 @@ impl Process {
             api: Api::default(),
             stop: None,
             misfit: None,
+            held: false,
+            quota: None,
+            memory: Memory::default(),
         }
     }
 
@@ -108,6 +116,11 @@ impl Process {
             Some(Program::Pool(pool)) => Some(pool),
             _ => None,
         }
+    }
+
+    /// It is paused, or has no processor time left.
+    pub const fn stands_still(&self) -> bool {
+        self.paused || self.held
     }
 
     pub const fn is_on(&self) -> bool {
@@ -169,26 +182,27 @@ impl World {
         Now { mono: self.now, wall: self.processes[process].clock.read(self.now) }
     }
 
-    /// What concerns a paused process waits until it runs again.
-    pub(super) fn unless_paused<T>(
+    /// What concerns a process that stands still waits until it runs again.
+    pub(super) fn unless_still<T>(
         &mut self,
         process: Option<usize>,
         what: T,
         planned: impl FnOnce(T) -> Planned,
     ) -> Option<T> {
-        match process.map(|process| &mut self.processes[process]) {
-            Some(it) if it.paused => {
-                it.inbox.push(planned(what));
-                None
-            }
-            _ => Some(what),
+        let Some(process) = process.filter(|_| self.standing > 0) else { return Some(what) };
+        let it = &mut self.processes[process];
+        if it.stands_still() {
+            it.inbox.push(planned(what));
+            return None;
         }
+        self.spend(process);
+        Some(what)
     }
 
     /// As above, for an event that the process must run for.
-    pub(super) fn unless_its_process_is_paused(&mut self, planned: Planned) -> Option<Planned> {
+    pub(super) fn unless_its_process_stands_still(&mut self, planned: Planned) -> Option<Planned> {
         let process = self.concerns(&planned);
-        self.unless_paused(process, planned, |planned| planned)
+        self.unless_still(process, planned, |planned| planned)
     }
 
     pub(super) fn life_of(&self, owner: Owner) -> u32 {
@@ -318,7 +332,9 @@ impl World {
             return;
         }
         it.state = State::Off;
-        self.standing -= u32::from(std::mem::take(&mut it.paused));
+        self.standing -= u32::from(std::mem::take(&mut it.paused)) + u32::from(it.quota.take().is_some());
+        it.held = false;
+        it.memory = Memory::default();
         it.machine = None;
         it.inbox.clear();
         it.works.clear();
@@ -341,7 +357,7 @@ impl World {
 
     /// SIGTERM.
     pub(super) fn terminate(&mut self, process: usize) {
-        if self.unless_paused(Some(process), (), |()| Planned::Terminate { process }).is_none() {
+        if self.unless_still(Some(process), (), |()| Planned::Terminate { process }).is_none() {
             return;
         }
         if !self.processes[process].duty.only_serves() {
@@ -415,10 +431,18 @@ impl World {
         let it = &mut self.processes[process];
         self.standing -= u32::from(std::mem::take(&mut it.paused));
         let proof = format!("virtual time: pid {} runs", it.pid);
-        for planned in std::mem::take(&mut it.inbox) {
-            self.plan(self.now, planned);
-        }
+        self.let_go(process);
         proof
+    }
+
+    /// What waited for the process happens now, if it runs.
+    pub(super) fn let_go(&mut self, process: usize) {
+        let it = &mut self.processes[process];
+        if !it.stands_still() {
+            for planned in std::mem::take(&mut it.inbox) {
+                self.plan(self.now, planned);
+            }
+        }
     }
 
     /// By name, for an order.

@@ -13,6 +13,8 @@ use crate::protocol::{Command, StoreError};
 use crate::time::{Instant, Span};
 
 const MILLION: u32 = 1_000_000;
+/// What an empty Redis 7 reports as `used_memory`, and less than any that has clients.
+const USED_WITHOUT_KEYS: usize = 900_000;
 
 /// What is wrong with the stores now.
 #[derive(Debug, Default)]
@@ -38,25 +40,13 @@ struct Waiting {
 /// What is not modelled makes the scenario one that cannot be run here.
 pub(super) fn check(faults: &[Fault]) -> Result<(), BackendError> {
     for fault in faults {
-        if matches!(fault.kind, FaultKind::Throttle { .. }) {
-            return Err(unsupported("a process with little processor time, which is not modelled"));
-        }
-        if matches!(fault.kind, FaultKind::OutOfMemory { every, .. } if !every.is_zero()) {
-            return Err(unsupported("a process that leaks: how much it uses is not modelled"));
-        }
         if matches!(&fault.kind, FaultKind::Trouble { trouble: Trouble::Operate { .. }, .. }) {
             return Err(unsupported("an operator's statement, which is not modelled"));
         }
-        if let FaultKind::Trouble { trouble: Trouble::MaxMemory { limit, policy }, .. } = &fault.kind {
-            let over = matches!(limit, MemoryLimit::Share(share) if *share < MILLION);
-            if *policy != Eviction::Noeviction {
-                return Err(unsupported("a Redis that evicts keys: which ones go is not modelled"));
-            }
-            if !over {
-                return Err(unsupported(
-                    "a limit on Redis's memory in bytes: how much it uses is not modelled",
-                ));
-            }
+        if let FaultKind::Trouble { trouble: Trouble::MaxMemory { limit, .. }, .. } = &fault.kind
+            && !matches!(limit, MemoryLimit::Share(share) if *share < MILLION)
+        {
+            return Err(unsupported("a limit on Redis's memory in bytes: how much it uses is not modelled"));
         }
     }
     Ok(())
@@ -75,10 +65,7 @@ impl World {
                 0 => Err("FLUSHALL: there was no key".to_owned()),
                 known => Ok(format!("FLUSHALL: {known} keys before, 0 after")),
             },
-            Trouble::MaxMemory { .. } => {
-                self.stores.redis.set_over_memory(true);
-                Ok("virtual time: redis is over its limit and refuses what needs memory".to_owned())
-            }
+            Trouble::MaxMemory { limit, policy } => self.limit_memory(*limit, *policy),
             Trouble::Slow { each, every } => {
                 self.troubles.slow += 1;
                 self.occupied(self.troubles.slow, *each, *every);
@@ -134,7 +121,10 @@ impl World {
             | Trouble::Operate { .. } => {
                 return Err(format!("{} has no undo", trouble.name()));
             }
-            Trouble::MaxMemory { .. } => self.stores.redis.set_over_memory(false),
+            Trouble::MaxMemory { .. } => {
+                let wall = self.redis_time();
+                self.stores.redis.set_over_memory(wall, None);
+            }
             Trouble::Slow { .. } => {
                 // The command that runs comes to its end.
                 self.troubles.slow += 1;
@@ -159,6 +149,27 @@ impl World {
     fn set_disk_full(&mut self, full: bool) {
         self.stores.redis.set_disk_full(full);
         self.stores.elsewhere.set_disk_full(full);
+    }
+
+    /// Less than what the server uses: it has to give up so much that all keys which it may give up are
+    /// not enough. Where they would be, only some of them go, and which ones is not modelled.
+    fn limit_memory(&mut self, limit: MemoryLimit, policy: Eviction) -> Result<String, String> {
+        let wall = self.redis_time();
+        let too_much = match limit {
+            MemoryLimit::Share(share) => {
+                USED_WITHOUT_KEYS * MILLION.saturating_sub(share) as usize / MILLION as usize
+            }
+            MemoryLimit::Bytes(_) => 0,
+        };
+        if too_much < self.stores.redis.size_of_keys(wall, policy) {
+            return Err("some keys would stay, and which ones is not modelled".to_owned());
+        }
+        let evicted = self.stores.redis.set_over_memory(wall, Some(policy));
+        let how = match policy {
+            Eviction::Noeviction => String::new(),
+            _ => format!("; {evicted} keys are gone ({})", policy.as_str()),
+        };
+        Ok(format!("virtual time: redis is over its limit and refuses what needs memory{how}"))
     }
 
     fn expire_keys(&mut self, patterns: &[String], after: Span) -> Result<String, String> {

@@ -162,7 +162,7 @@ impl World {
         };
         if !self.processes[process].listens() {
             self.heard(asked, Heard::Unknown { error: "connection refused".to_owned() });
-        } else if self.unless_paused(Some(process), (), |()| Planned::WatchArrives { asked }).is_some() {
+        } else if self.unless_still(Some(process), (), |()| Planned::WatchArrives { asked }).is_some() {
             if is_pool {
                 self.answer_from_pool(asked, process);
             } else {

@@ -285,7 +285,7 @@ impl World {
             User::Exchange(exchange) => self.exchanges[exchange].from.process(),
         };
         let Some(message) =
-            self.unless_paused(process, message, |message| Planned::Receive { conn: conn as u32, message })
+            self.unless_still(process, message, |message| Planned::Receive { conn: conn as u32, message })
         else {
             return;
         };

@@ -29,6 +29,20 @@ pub enum Value {
     Hash(BTreeMap<String, String>),
 }
 
+impl Value {
+    /// Every text that it is made of, but scores.
+    pub fn parts(&self) -> Box<dyn Iterator<Item = &str> + '_> {
+        match self {
+            Self::Text(text) => Box::new(std::iter::once(text.as_str())),
+            Self::List(items) | Self::Set(items) => Box::new(items.iter().map(String::as_str)),
+            Self::Sorted(members) => Box::new(members.iter().map(|(member, _)| member.as_str())),
+            Self::Hash(fields) => {
+                Box::new(fields.iter().flat_map(|(field, value)| [field.as_str(), value.as_str()]))
+            }
+        }
+    }
+}
+
 #[derive(Debug, Clone, Default)]
 pub(super) struct Keyspace {
     pub texts: Texts,

@@ -3,12 +3,15 @@
 use super::Redis;
 use super::keys::Keyspace;
 use super::lease::after;
-use crate::fault::trouble::matches;
+use crate::fault::trouble::{Eviction, matches};
 use crate::protocol::{Command, StoreError};
 use crate::time::{Span, UnixMillis};
 
 /// As the server says it.
 const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+/// What the server keeps beside the text of a key, and beside that of an element of its value, at most.
+const BESIDE_KEY: usize = 256;
+const BESIDE_ELEMENT: usize = 96;
 const DISK_FULL: &str = "MISCONF Errors writing to the AOF file: No space left on device";
 
 impl Redis {
@@ -40,9 +43,40 @@ impl Redis {
         self.keys.expire_text(now, &self.prefix, name, until)
     }
 
-    /// Whether it is over its limit, so that commands which may need memory are refused.
-    pub const fn set_over_memory(&mut self, over: bool) {
+    /// Whether it is over its limit, and by more than all its keys take: commands which may need memory
+    /// are refused, and the keys that the policy gives up are gone before the next command. How many of
+    /// them there were.
+    pub fn set_over_memory(&mut self, now: UnixMillis, over: Option<Eviction>) -> usize {
         self.over_memory = over;
+        if !self.running {
+            return 0;
+        }
+        self.at(now);
+        let evicted = self.evict(now);
+        self.disk.written(now, &self.keys);
+        evicted
+    }
+
+    /// Before anything else is done with the keys (`performEvictions` in Redis's `evict.c`).
+    pub(super) fn evict(&mut self, now: UnixMillis) -> usize {
+        let Some(policy) = self.over_memory.filter(|policy| *policy != Eviction::Noeviction) else {
+            return 0;
+        };
+        let keys = self.keys.all(now, &self.prefix).into_iter();
+        let go: Vec<String> =
+            keys.filter(|(_, key)| policy.gives_up(key.until.is_some())).map(|(name, _)| name).collect();
+        go.iter().filter(|name| self.keys.delete(now, &self.prefix, name)).count()
+    }
+
+    /// At most so many bytes are what the keys take that the policy gives up.
+    pub fn size_of_keys(&self, now: UnixMillis, policy: Eviction) -> usize {
+        let keys = self.keys(now).into_iter();
+        let go = keys.filter(|(_, key)| policy.gives_up(key.until.is_some()));
+        go.map(|(name, key)| {
+            let elements = key.value.parts().map(|text| size(text, BESIDE_ELEMENT));
+            size(&name, BESIDE_KEY) + elements.sum::<usize>()
+        })
+        .sum()
     }
 
     /// Whether the append-only file cannot be written, so that commands which write are refused. Keys
@@ -62,7 +96,7 @@ impl Redis {
         if self.disk_full && self.writes(now, command) {
             return Some(StoreError::Rejected(DISK_FULL.to_owned()));
         }
-        let refused = self.over_memory
+        let refused = self.over_memory.is_some()
             && match command {
                 Command::WriteBeat { .. } | Command::AcquireLock { .. } | Command::CheckStalled { .. } => {
                     true
@@ -93,6 +127,11 @@ impl Redis {
             _ => false,
         }
     }
+}
+
+/// Its allocator rounds up by a quarter at most.
+fn size(text: &str, beside: usize) -> usize {
+    text.len() + text.len() / 4 + beside
 }
 
 #[cfg(test)]
@@ -132,7 +171,7 @@ mod tests {
     #[test]
     fn a_server_over_its_memory_refuses_what_needs_more_of_it() {
         let mut server = server();
-        server.set_over_memory(true);
+        server.set_over_memory(at(0), Some(Eviction::Noeviction));
         let refused = Err(StoreError::Rejected(OUT_OF_MEMORY.to_owned()));
         assert_eq!(server.execute(at(0), &beat()), refused);
         assert_eq!(server.execute(at(0), &enqueue()), refused);
@@ -140,7 +179,7 @@ mod tests {
             server.execute(at(0), &Command::ReadBeat { key: "a:b:beat".into() }),
             Ok(Reply::Beat(None))
         );
-        server.set_over_memory(false);
+        server.set_over_memory(at(0), None);
         assert_eq!(server.execute(at(0), &beat()), Ok(Reply::Done));
     }
 
@@ -180,6 +219,30 @@ mod tests {
         assert!(!server.exists(at(101), "a:b:beat"));
         server.execute(at(102), &beat()).unwrap();
         assert!(server.exists(at(10_000), "a:b:beat"));
+    }
+
+    #[test]
+    fn a_server_that_evicts_gives_up_what_its_policy_allows_before_each_command() {
+        let mut server = server();
+        server.execute(at(0), &beat()).unwrap();
+        server.execute(at(0), &enqueue()).unwrap();
+        let (any, expiring) = (Eviction::AllkeysLru, Eviction::VolatileTtl);
+        assert_eq!(server.size_of_keys(at(0), Eviction::Noeviction), 0);
+        assert!(server.size_of_keys(at(0), expiring) < server.size_of_keys(at(0), any));
+        let lock = Span::from_secs(9);
+        let claim = Command::Claim { queue: "regular".into(), token: "mine".into(), lock };
+        assert!(matches!(server.execute(at(0), &claim), Ok(Reply::Claimed(Some(_)))));
+        // The beat and the job's lock.
+        assert_eq!(server.set_over_memory(at(1), Some(expiring)), 2);
+        assert!(!server.exists(at(1), "a:b:beat"));
+        let extend =
+            Command::ExtendLock { queue: "regular".into(), job: "job-1".into(), token: "mine".into(), lock };
+        assert_eq!(server.execute(at(2), &extend), Ok(Reply::Held(false)));
+        assert!(server.set_over_memory(at(3), Some(any)) > 0);
+        assert!(server.keys(at(3)).is_empty());
+        server.set_over_memory(at(4), None);
+        assert_eq!(server.execute(at(4), &beat()), Ok(Reply::Done));
+        assert!(server.exists(at(5), "a:b:beat"));
     }
 
     #[test]
