@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use syncope::scenario::Source;
 use syncope::scenario::question::read;
-use syncope::tune::answer_on;
+use syncope::tune::{Means, answer};
 
 const QUESTION: &str = "name: bench\nsystem: redis-queue\nworkers: {now: 1000}\n\
     vary:\n  lock: {from: 1s, to: 100s, step: 1s}\n  stalled_interval: {from: 1s, to: 100s, step: 1s}\n\
@@ -25,7 +25,7 @@ fn main() {
         let mut seconds: Vec<f64> = (0..TIMES)
             .map(|_| {
                 let began = Instant::now();
-                std::hint::black_box(answer_on(&question, 1, count));
+                std::hint::black_box(answer(&question, &Means { threads: count, ..Means::of_seed(1) }));
                 began.elapsed().as_secs_f64()
             })
             .collect();

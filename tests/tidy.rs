@@ -14,7 +14,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("timing", &["time", "names", "dist", "protocol", "fault"]),
     ("backend", &["time", "names", "dist", "protocol", "fault", "history"]),
     ("scenario", &["time", "names", "dist", "protocol", "fault", "timing"]),
-    ("tune", &["time", "names", "dist", "protocol", "fault", "timing", "scenario"]),
+    (
+        "tune",
+        &["time", "names", "dist", "protocol", "fault", "history", "timing", "scenario", "check", "sim"],
+    ),
     ("proxy", &["time", "names", "fault", "history"]),
     ("check", &["time", "names", "dist", "protocol", "fault", "history", "timing", "scenario"]),
     (

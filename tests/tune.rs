@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use syncope::cli::input;
 use syncope::dist::{Distribution, Random};
 use syncope::scenario::question::{Question, read, schema};
-use syncope::scenario::{FileKind, Source, render};
+use syncope::scenario::{FileKind, Overrides, Source, load, render};
 use syncope::time::Span;
 use syncope::timing::Pipeline;
+use syncope::timing::qos::configure::{Configuration, Unmet};
 use syncope::tune::figures::Figures;
 use syncope::tune::sensitivity::Assumption;
-use syncope::tune::{self, Answer, Constraint, Point};
+use syncope::tune::{self, Answer, Constraint, Means, Point, proof};
 
 fn shipped() -> Vec<Question> {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/tune"));
@@ -24,8 +25,10 @@ fn question(yaml: &str) -> Question {
     read(&Source::new("question.yaml", yaml)).unwrap_or_else(|errors| panic!("{}", render(&errors, false)))
 }
 
+const MEANS: Means = Means { seed: 1, threads: NonZero::<usize>::MIN, events: 20_000 };
+
 fn answer(question: &Question) -> Answer {
-    tune::answer(question, 1)
+    tune::answer(question, &MEANS)
 }
 
 fn errors(yaml: &str) -> Vec<String> {
@@ -171,7 +174,8 @@ fn what_stands_in_the_way_is_named_and_giving_way_by_as_much_is_enough() {
 fn the_answer_does_not_depend_on_how_many_reckon_it() {
     let question = &shipped()[0];
     let told = |threads: usize| {
-        let found = tune::answer_on(question, 1, NonZero::new(threads).expect("a thread"));
+        let found =
+            tune::answer(question, &Means { threads: NonZero::new(threads).expect("a thread"), ..MEANS });
         syncope::report::answer::json(question, &found)
     };
     assert!(told(1) == told(7));
@@ -246,7 +250,7 @@ fn what_a_question_says_of_itself_is_text_in_every_report() {
     let found = answer(&question);
     let html = syncope::report::answer::html(&question, &found);
     assert!(html.contains("&lt;script&gt;") || html.contains("&#60;script&#62;"), "{html}");
-    assert!(!html.contains("<script") && html.matches("<svg").count() == 3);
+    assert!(!html.contains("<script") && html.matches("<svg").count() == 4);
     let markdown = syncope::report::answer::markdown(&question, &found);
     assert_eq!(markdown.matches("```").count(), 4, "{markdown}");
     for text in [&html, &markdown, &syncope::report::answer::text(&question, &found)] {
@@ -255,4 +259,85 @@ fn what_a_question_says_of_itself_is_text_in_every_report() {
     let json: serde_json::Value =
         serde_json::from_str(&syncope::report::answer::json(&question, &found)).unwrap();
     assert_eq!(json["recommended"]["holds"], true);
+}
+
+/// timing.md section 2: Chen's examples of both procedures, 30 s, 30 days, 60 s: so P_A = 1 − 60 s ÷ 30 days.
+/// Of the delay the first knows that it is exponential; the second E = 0.02 s and V = 0.02 s², which a
+/// lognormal one has here.
+#[test]
+fn chen_s_configurations_come_out_of_an_answer() {
+    let of = |delay: &str| {
+        let asked = "{detection: {max: 30s}, mistakes_per_day: {max: 0.03333333333}, query_accuracy: {min: 0.99997685185}}";
+        let found = answer(&question(&format!(
+            "name: a\nsystem: redis-heartbeat\nworkers: {{now: 1}}\nvary: {{ttl: [30s]}}\nhold: {asked}\n\
+             bear: {{loss: 0.01, delay: {delay}}}\n"
+        )));
+        found.yardstick.expect("both are asked for")
+    };
+    let seconds = |found: &Result<_, _>| {
+        let found: &Configuration = found.as_ref().unwrap_or_else(|unmet: &Unmet| panic!("{unmet}"));
+        [found.interval, found.shift].map(|span| format!("{:.3}", span.as_secs_f64()))
+    };
+    assert_eq!(seconds(&of("{exponential: 20ms}").known), ["9.976", "20.024"]);
+    let heavy = of("{lognormal: {median: 2800560ns, p99: 282223us}}");
+    assert_eq!(seconds(&heavy.moments), ["9.710", "20.290"]);
+    let unasked = answer(&heartbeat("{detection: {max: 30s}}", "{}"));
+    assert!(unasked.yardstick.is_none());
+}
+
+/// What the closed form says of a setting, with its least and most, and what the simulator sees of it.
+#[test]
+fn the_simulator_agrees_with_every_figure_that_it_is_shown_beside() {
+    let mut tried = 0;
+    for question in shipped() {
+        let found = tune::answer(&question, &Means { events: 50_000, ..MEANS });
+        let shown = found.shown().into_iter().map(|index| &found.front[index]).chain([&found.current]);
+        for point in shown {
+            let Some(seen) = &point.simulated else { continue };
+            tried += 1;
+            let (closed, sampled) = (point.figures.mistakes.total(), seen.mistakes_per_day);
+            assert!(
+                sampled.low <= closed.most && closed.least <= sampled.high,
+                "{}: {:?}: {closed:?} a day, simulated {sampled:?}",
+                question.name,
+                point.values
+            );
+            let (_, most) = point.figures.detection.expect("a crash is seen in all of them");
+            let (median, late) = seen.detection.expect("some crashes were simulated");
+            assert!(
+                median <= late && late <= most,
+                "{}: {:?}: {late} beyond {most}",
+                question.name,
+                point.values
+            );
+        }
+    }
+    assert!(tried >= 40, "{tried} settings");
+}
+
+#[test]
+fn with_no_events_nothing_is_simulated() {
+    let question = &shipped()[0];
+    let found = tune::answer(question, &Means { events: 0, ..MEANS });
+    assert!(found.front.iter().chain([&found.current]).all(|point| point.simulated.is_none()));
+}
+
+#[test]
+fn what_a_proof_would_run_are_scenarios_without_a_mistake() {
+    for question in shipped() {
+        let found = answer(&question);
+        let trials = proof::trials(&question, &found);
+        if !["redis-heartbeat", "redis-queue"].contains(&question.system.name.as_str()) {
+            assert!(trials.is_err_and(|why| why.to_string().contains(&question.system.name)));
+            continue;
+        }
+        let trials = trials.expect("there is such a fleet");
+        assert_eq!(trials.len(), 4, "{trials:?}");
+        for trial in trials {
+            let source = Source::new("trial.yaml", &*trial.yaml);
+            let loaded = load(&source, &Overrides::default());
+            let loaded = loaded.unwrap_or_else(|errors| panic!("{}", render(&errors, false)));
+            assert_eq!(loaded.scenario.name, trial.name);
+        }
+    }
 }

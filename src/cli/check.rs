@@ -1,6 +1,6 @@
 //! `syncope check`: parse, resolve, lint; touches nothing.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::cli::input::{self, Input};
@@ -23,7 +23,7 @@ pub struct Args {
 #[must_use]
 pub fn run(args: &Args) -> u8 {
     let overrides = Overrides { time_scale: args.time_scale, seed: None };
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colour = super::errors_in_colour();
     let (paths, broken) = input::find(&args.paths);
     error(&render(&broken, colour));
     let mut inputs: Vec<_> = paths.iter().map(|path| (path, input::read(path))).collect();

@@ -17,6 +17,8 @@ mod simulate;
 mod tune;
 mod warnings;
 
+use std::io::IsTerminal as _;
+
 use clap::{Parser, Subcommand};
 
 /// Chaos and fault-tolerance tests for fleets of background workers.
@@ -97,4 +99,9 @@ pub fn main() -> u8 {
 fn not_built(command: &str) -> u8 {
     anstream::eprintln!("error: `syncope {command}` is not built yet");
     exit::ENVIRONMENT
+}
+
+/// Whether what goes to stderr is coloured.
+fn errors_in_colour() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()
 }

@@ -1,7 +1,7 @@
 //! `syncope model`: bounds and tolerances of a known job system or of a scenario's fleet, with their
 //! derivation.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 
 use serde_json::{Value as Json, json};
@@ -63,7 +63,7 @@ pub fn run(args: &Args) -> u8 {
 }
 
 fn subject(args: &Args) -> Result<Subject, String> {
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let colour = super::errors_in_colour();
     if let Some(source) = catalogue::builtin(&args.what) {
         return of_entry(&source, &args.set, colour);
     }

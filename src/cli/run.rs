@@ -15,7 +15,7 @@ use crate::history::log::History;
 use crate::history::{FORMAT, Header};
 use crate::live::clock;
 use crate::report::console::{Console, Mode};
-use crate::report::{self, NotRun, RunInfo};
+use crate::report::{self, NotRun, Paths, RunInfo, Summary};
 use crate::run::pace::SuiteProgress;
 use crate::run::suite::{Case, Outcome, Suite};
 use crate::scenario::claims::Claims;
@@ -71,24 +71,64 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> u8 {
-    let resolved = match resolve_all(args) {
-        Ok(resolved) => resolved,
-        Err(code) => return code,
-    };
     let console = Console::new(Mode::detect());
+    match carry_out(args, &console) {
+        Ok(Done { summary, paths, code }) => {
+            console.finish(&summary, &paths);
+            code
+        }
+        Err(code) => code,
+    }
+}
+
+/// What a run came to.
+pub(super) struct Done {
+    pub summary: Summary,
+    pub paths: Paths,
+    /// By the verdict.
+    pub code: u8,
+}
+
+impl Args {
+    /// So many runs of each of these, with the reports in `out`.
+    pub(super) fn of(
+        paths: Vec<PathBuf>,
+        backend: BackendChoice,
+        repeat: u32,
+        seed: u64,
+        out: PathBuf,
+    ) -> Self {
+        Self {
+            paths,
+            backend,
+            tag: Vec::new(),
+            jobs: None,
+            repeat,
+            seed: Some(seed),
+            time_scale: None,
+            out,
+            claims: None,
+            keep: false,
+            host_retries: None,
+            fail_fast: false,
+        }
+    }
+}
+
+/// Runs and writes the reports. The exit code where nothing was run: why is told already.
+pub(super) fn carry_out(args: &Args, console: &Console) -> Result<Done, u8> {
+    let resolved = resolve_all(args)?;
     for line in warnings::lines(&resolved.warned) {
         console.warn(&line);
     }
-    match execute(args, resolved.scenarios, &resolved.claims, &console) {
-        Ok(code) => code,
-        Err(Trouble { message, hint, code }) => {
-            anstream::eprintln!("error: {message}");
-            if let Some(hint) = hint {
-                anstream::eprintln!("hint: {hint}");
-            }
-            code
+    let done = execute(args, resolved.scenarios, &resolved.claims, console);
+    done.map_err(|Trouble { message, hint, code }| {
+        anstream::eprintln!("error: {message}");
+        if let Some(hint) = hint {
+            anstream::eprintln!("hint: {hint}");
         }
-    }
+        code
+    })
 }
 
 /// Every scenario that was asked for, the warnings of all of them, and the claims that they bear on.
@@ -172,7 +212,7 @@ fn execute(
     scenarios: Vec<(Source, Scenario)>,
     claims: &Claims,
     console: &Console,
-) -> Result<u8, Trouble> {
+) -> Result<Done, Trouble> {
     let started = jiff::Timestamp::now();
     let run_id = run_id(started);
     let ground = Ground::choose(args.backend, &run_id)?;
@@ -220,8 +260,8 @@ fn execute(
     claims_file::store(&directory, claims).map_err(failed)?;
     let summary = report::merge(&info, ran.judged).with_claims(claims);
     let paths = report::write_all(&directory, &summary, &ran.histories).map_err(failed)?;
-    console.finish(&summary, &paths);
-    Ok(exit_code(&summary, &info))
+    let code = exit_code(&summary, &info);
+    Ok(Done { summary, paths, code })
 }
 
 /// What every part of a run needs.
@@ -293,7 +333,7 @@ fn others(cases: &[Case], simulated: &BTreeMap<String, Simulated>) -> Vec<Case> 
     others
 }
 
-fn exit_code(summary: &report::Summary, info: &RunInfo) -> u8 {
+fn exit_code(summary: &Summary, info: &RunInfo) -> u8 {
     if info.interrupted {
         exit::INTERRUPTED
     } else if summary.scenarios.is_empty() && !info.not_run.is_empty() {

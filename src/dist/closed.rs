@@ -97,6 +97,21 @@ impl Distribution {
         }
     }
 
+    /// The least x from `from_ns` on with P(D > x) ≤ `share`, in nanoseconds: found by halving.
+    #[must_use]
+    pub fn exceeded_by(&self, share: f64, from_ns: f64) -> f64 {
+        if self.above(from_ns) <= share {
+            return from_ns;
+        }
+        let (mut low, mut high) = (from_ns, ns(self.max()));
+        // 64 halvings leave less than a nanosecond of any span.
+        for _ in 0..64 {
+            let middle = f64::midpoint(low, high);
+            if self.above(middle) > share { low = middle } else { high = middle }
+        }
+        high
+    }
+
     fn up_to(&self, x_ns: f64, inclusive: bool) -> f64 {
         let (min, max) = (ns(self.min()), ns(self.max()));
         if x_ns > max || inclusive && x_ns >= max {

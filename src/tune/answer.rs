@@ -6,15 +6,45 @@ use std::thread;
 
 use super::figures::{DAY_S, Figures, resets_on_arrival};
 use super::front::{Cost, front};
+use super::proof::Finding;
 use super::rare::{Detector, Estimate};
 use super::sensitivity::{self, Breaks};
-use super::space::{Setting, Space};
+use super::simulated::{self, Simulated};
+use super::space::Space;
+use super::yardstick::Yardstick;
 use crate::scenario::catalogue::{Quantity, Values};
 use crate::scenario::question::{Hold, Question};
+use crate::sim::seeds::over_seeds;
+use crate::time::Span;
 use crate::timing::Pipeline;
 
-/// Of the samples of rare mistakes.
+/// Of the samples of rare mistakes, at most.
 const WINDOWS: u64 = 100_000;
+/// Of a picture's horizontal axis.
+const PAUSE_LENGTHS: u32 = 80;
+/// Of a front that is longer, as many are simulated and shown, spread evenly.
+const SHOWN_MAX: usize = 24;
+/// Where a simulation cannot say whether what is asked holds, another of so many times the events is made.
+const AGAIN: u64 = 8;
+
+/// What an answer may cost. The seed is that of the samples and of the simulations.
+#[derive(Debug, Clone, Copy)]
+pub struct Means {
+    pub seed: u64,
+    /// They change the time that it takes, no more.
+    pub threads: NonZero<usize>,
+    /// Of the simulation of each setting that is shown, about; none is simulated with zero.
+    pub events: u64,
+}
+
+impl Means {
+    /// With all processors, and four million events for each setting.
+    #[must_use]
+    pub fn of_seed(seed: u64) -> Self {
+        let threads = thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
+        Self { seed, threads, events: 4_000_000 }
+    }
+}
 
 /// Something that is asked for, with its limit as the question has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +73,8 @@ pub struct Point {
     /// By how much of each limit it stays below it, in the order of what is asked: 1 − value ÷ limit, so
     /// negative where it does not hold.
     pub margins: Vec<f64>,
+    /// Of the settings that are shown, if the simulator has such a pipeline.
+    pub simulated: Option<Simulated>,
 }
 
 /// Mistakes by lost and late beats alone, where an arrival starts the validity anew.
@@ -51,8 +83,8 @@ pub struct Sampled {
     pub beats_per_day: f64,
     /// By importance sampling.
     pub sampled: Estimate,
-    /// By plain simulation of as many windows.
-    pub plain: Estimate,
+    /// By plain simulation of as many windows, if the first has seen any.
+    pub plain: Option<Estimate>,
 }
 
 /// How far one thing that is asked must give, if all the others are kept.
@@ -62,6 +94,14 @@ pub struct Shortfall {
     pub limit: f64,
     /// The least to which it must be raised. `None`: no setting holds the others.
     pub must_give_to: Option<f64>,
+}
+
+/// For pauses of some lengths, in seconds, the most of them that are taken for a death, from 0 to 1.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PausesSeen {
+    pub present: Vec<(f64, f64)>,
+    /// Empty without a recommendation.
+    pub recommended: Vec<(f64, f64)>,
 }
 
 #[derive(Debug, Clone)]
@@ -91,10 +131,16 @@ pub struct Answer {
     pub safer: Option<Point>,
     /// Of the recommended setting, or of the present one if there is none.
     pub sampled: Option<Sampled>,
+    /// `None` unless both a detection and a number of mistakes are asked for.
+    pub yardstick: Option<Yardstick>,
     /// What breaks the recommended setting, the nearest first.
     pub breaks: Vec<Breaks>,
     /// If nothing holds: what stands in the way.
     pub unmet: Vec<Shortfall>,
+    /// How a pause's length decides whether it is taken for a death.
+    pub pauses_seen: PausesSeen,
+    /// What was measured on real stores and processes, if that was asked for.
+    pub proved: Vec<Finding>,
 }
 
 impl Constraint {
@@ -169,8 +215,7 @@ impl Point {
 /// What is asked of which settings.
 struct Search<'q> {
     question: &'q Question,
-    seed: u64,
-    threads: NonZero<usize>,
+    means: Means,
     space: Space<'q>,
     asked: Vec<Asked>,
     present: Values,
@@ -183,24 +228,35 @@ enum Tried {
     Possible(Box<Point>),
 }
 
-/// Every setting is looked at, spread over the processors. The seed is that of the samples.
+/// Every setting is looked at, spread over the processors; what is shown is simulated.
 #[must_use]
-pub fn answer(question: &Question, seed: u64) -> Answer {
-    answer_on(question, seed, thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN))
-}
-
-/// The same answer, from so many threads.
-#[must_use]
-pub fn answer_on(question: &Question, seed: u64, threads: NonZero<usize>) -> Answer {
+pub fn answer(question: &Question, means: &Means) -> Answer {
     let search = Search {
         question,
-        seed,
-        threads,
+        means: *means,
         space: Space::of(question),
         asked: Asked::all(&question.hold),
         present: question.system.values(),
     };
     search.answer()
+}
+
+impl Answer {
+    /// Indices in `front`: all of it, or as many as are shown.
+    #[must_use]
+    pub fn shown(&self) -> Vec<usize> {
+        shown(self.front.len(), self.recommended)
+    }
+}
+
+/// Spread evenly, with the recommended one always.
+fn shown(front: usize, recommended: Option<usize>) -> Vec<usize> {
+    let last = front.saturating_sub(1).max(1);
+    let slot = |index: usize| index * (SHOWN_MAX - 1) / last;
+    let is_shown = |index: &usize| {
+        front <= SHOWN_MAX || *index == 0 || slot(*index) != slot(index - 1) || Some(*index) == recommended
+    };
+    (0..front).filter(is_shown).collect()
 }
 
 impl Search<'_> {
@@ -218,11 +274,11 @@ impl Search<'_> {
             .collect();
         let holding: Vec<&Point> = points.iter().copied().filter(|point| point.holds()).collect();
         let costs: Vec<Cost> = holding.iter().map(|point| point.cost()).collect();
-        let on_front: Vec<Point> = front(&costs).into_iter().map(|index| holding[index].clone()).collect();
-        let current = self.current();
+        let mut on_front: Vec<Point> =
+            front(&costs).into_iter().map(|index| holding[index].clone()).collect();
+        let mut current = self.current();
         let now = current.cost();
         let recommended = recommended(&on_front);
-        let chosen = recommended.map(|index| &on_front[index]);
         let faster = points.iter().filter(|point| {
             let cost = point.cost();
             cost.beats_per_second <= now.beats_per_second
@@ -233,6 +289,18 @@ impl Search<'_> {
             let [a, b] = [a.cost(), b.cost()];
             a.detection_s.total_cmp(&b.detection_s).then(a.mistakes_per_day.total_cmp(&b.mistakes_per_day))
         });
+        let mut better_at_equal_load = better_at_equal_load.map(|point| (*point).clone());
+        let cheaper = recommended.and_then(|index| next_cheaper(&on_front, index));
+        let safer = recommended.and_then(|index| next_safer(&on_front, index));
+        let mut to_try: Vec<&mut Point> = vec![&mut current];
+        to_try.extend(&mut better_at_equal_load);
+        let mut wanted = shown(on_front.len(), recommended);
+        wanted.extend([cheaper, safer].into_iter().flatten());
+        to_try
+            .extend(on_front.iter_mut().enumerate().filter(|(it, _)| wanted.contains(it)).map(|(_, it)| it));
+        self.simulate(&mut to_try);
+        let chosen = recommended.map(|index| &on_front[index]);
+        let of_the_front = |index: Option<usize>| index.map(|index| on_front[index].clone());
         Answer {
             settings,
             tied: settings - untied,
@@ -240,12 +308,18 @@ impl Search<'_> {
             holding: holding.len() as u64,
             current_is_on_the_front: !points.iter().any(|point| point.cost().dominates(&now)),
             recommended,
-            better_at_equal_load: better_at_equal_load.map(|point| (*point).clone()),
-            cheaper: chosen.and_then(|it| next_cheaper(&on_front, it)).cloned(),
-            safer: chosen.and_then(|it| next_safer(&on_front, it)).cloned(),
+            better_at_equal_load,
+            cheaper: of_the_front(cheaper),
+            safer: of_the_front(safer),
+            yardstick: Yardstick::of(self.question),
             breaks: chosen.map(|point| self.breaks(point)).unwrap_or_default(),
             sampled: self.sampled(chosen.unwrap_or(&current)),
             unmet: if holding.is_empty() { self.unmet(&points) } else { Vec::new() },
+            pauses_seen: PausesSeen {
+                present: self.pauses_seen(&current),
+                recommended: chosen.map(|point| self.pauses_seen(point)).unwrap_or_default(),
+            },
+            proved: Vec::new(),
             front: on_front,
             current,
             asked: self.asked,
@@ -254,15 +328,13 @@ impl Search<'_> {
 
     fn try_all(&self) -> Vec<Tried> {
         let size = self.space.size();
-        let threads = self.threads.get() as u64;
+        let threads = self.means.threads.get() as u64;
         let part = size.div_ceil(threads).max(1);
         thread::scope(|scope| {
             let parts: Vec<_> = (0..threads)
                 .map(|number| {
                     let range = (number * part).min(size)..((number + 1) * part).min(size);
-                    scope.spawn(move || {
-                        range.map(|number| self.attempt(&self.space.setting(number))).collect::<Vec<Tried>>()
-                    })
+                    scope.spawn(move || range.map(|number| self.attempt(number)).collect::<Vec<Tried>>())
                 })
                 .collect();
             let join = |part: thread::ScopedJoinHandle<'_, Vec<Tried>>| match part.join() {
@@ -273,9 +345,9 @@ impl Search<'_> {
         })
     }
 
-    fn attempt(&self, setting: &Setting) -> Tried {
+    fn attempt(&self, number: u64) -> Tried {
         let mut values = self.present.clone();
-        self.space.apply(setting, &mut values);
+        self.space.apply(number, &mut values);
         if !self.question.ties.iter().all(|tie| tie.holds(&values)) {
             return Tried::Untied;
         }
@@ -292,6 +364,29 @@ impl Search<'_> {
             values: moving.filter_map(|name| values.get(&name).copied().map(|value| (name, value))).collect(),
             margins: self.asked.iter().map(|asked| asked.margin(&figures)).collect(),
             figures,
+            simulated: None,
+        }
+    }
+
+    /// All with the same seed.
+    fn simulate(&self, points: &mut [&mut Point]) {
+        if self.means.events == 0 {
+            return;
+        }
+        let limit = self.question.hold.mistakes_per_day;
+        let numbers: Vec<u64> = (0..points.len() as u64).collect();
+        let tried = over_seeds(&numbers, self.means.threads, |number| {
+            let pipeline = self.pipeline(points[number as usize])?;
+            let simulate =
+                |events| simulated::simulate(&pipeline, &self.question.bear, events, self.means.seed);
+            let first = simulate(self.means.events)?;
+            match limit.filter(|limit| first.mistakes_per_day.holds(*limit)) {
+                Some(_) => simulate(self.means.events.saturating_mul(AGAIN)),
+                None => Some(first),
+            }
+        });
+        for (point, tried) in points.iter_mut().zip(tried) {
+            point.simulated = tried;
         }
     }
 
@@ -310,11 +405,28 @@ impl Search<'_> {
         let pipeline = self.pipeline(point)?;
         let (beats, reach, period) = resets_on_arrival(&pipeline, &self.question.bear)?;
         let detector = Detector { beats: &beats, reach, period };
-        Some(Sampled {
-            beats_per_day: DAY_S / pipeline.interval().as_secs_f64(),
-            sampled: detector.estimate(WINDOWS, self.seed),
-            plain: detector.simulate(WINDOWS, self.seed),
-        })
+        let windows = WINDOWS.min(self.means.events);
+        if windows == 0 {
+            return None;
+        }
+        let sampled = detector.estimate(windows, self.means.seed);
+        let plain = (sampled.hits > 0).then(|| detector.simulate(windows, self.means.seed));
+        Some(Sampled { beats_per_day: DAY_S / pipeline.interval().as_secs_f64(), sampled, plain })
+    }
+
+    /// Up to somewhat more than what is surely seen.
+    fn pauses_seen(&self, point: &Point) -> Vec<(f64, f64)> {
+        let Some(pipeline) = self.pipeline(point) else { return Vec::new() };
+        let Some(seen) = pipeline.margins().silence_seen.filter(|seen| *seen < Span::MAX) else {
+            return Vec::new();
+        };
+        let lengths = (0..=PAUSE_LENGTHS)
+            .map(|step| seen.as_secs_f64() * 1.25 * f64::from(step) / f64::from(PAUSE_LENGTHS));
+        let share = |length_s: f64| {
+            let share = pipeline.silence_seen_share(Span::from_nanos((length_s * 1e9) as u64))?;
+            Some((length_s, share.most))
+        };
+        lengths.filter_map(share).collect()
     }
 
     fn current(&self) -> Point {
@@ -358,18 +470,20 @@ fn recommended(front: &[Point]) -> Option<usize> {
 }
 
 /// Of those with the next lower load the one with the most to spare.
-fn next_cheaper<'p>(front: &'p [Point], than: &Point) -> Option<&'p Point> {
-    let load = |point: &Point| point.figures.beats_per_second;
-    let cheaper = front.iter().filter(|point| load(point) < load(than));
-    cheaper
-        .max_by(|a, b| load(a).total_cmp(&load(b)).then(a.smallest_margin().total_cmp(&b.smallest_margin())))
+fn next_cheaper(front: &[Point], than: usize) -> Option<usize> {
+    let load = |index: usize| front[index].figures.beats_per_second;
+    let margin = |index: usize| front[index].smallest_margin();
+    let cheaper = (0..front.len()).filter(|index| load(*index) < load(than));
+    cheaper.max_by(|a, b| load(*a).total_cmp(&load(*b)).then(margin(*a).total_cmp(&margin(*b))))
 }
 
-fn next_safer<'p>(front: &'p [Point], than: &Point) -> Option<&'p Point> {
-    let than = than.cost();
-    let safer = front.iter().filter(|point| {
-        let cost = point.cost();
+/// At no more load the fastest with fewer mistakes.
+fn next_safer(front: &[Point], than: usize) -> Option<usize> {
+    let cost = |index: usize| front[index].cost();
+    let than = cost(than);
+    let safer = (0..front.len()).filter(|index| {
+        let cost = cost(*index);
         cost.beats_per_second <= than.beats_per_second && cost.mistakes_per_day < than.mistakes_per_day
     });
-    safer.min_by(|a, b| a.cost().detection_s.total_cmp(&b.cost().detection_s))
+    safer.min_by(|a, b| cost(*a).detection_s.total_cmp(&cost(*b).detection_s))
 }

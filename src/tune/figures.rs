@@ -141,25 +141,22 @@ impl Share {
         if !pipeline.beats() {
             return Self::NONE;
         }
-        let interval = pipeline.interval();
-        let may_be_late = pipeline.slack();
-        let retries = pipeline.checker.retry_time();
-        let beats = Beats::new(interval, bear.loss_ppm, bear.delay.clone());
+        let (interval, may_be_late) = (pipeline.interval(), pipeline.slack());
         let quality = match deciding_age(pipeline) {
             Some(age) => {
                 let ahead = if age.two_clocks() { bear.skew } else { Span::ZERO };
-                let reach = age.threshold + retries - may_be_late - ahead;
+                let reach = age.threshold + pipeline.checker.retry_time() - may_be_late - ahead;
                 if reach <= interval {
                     return Self::always(interval, reach);
                 }
-                NfdS::new(&beats, reach - interval).quality()
+                NfdS::new(&beats_of(pipeline, bear), reach - interval).quality()
             }
             None => {
                 let reach = reach(pipeline);
                 if reach <= interval && bear.delay.min() == bear.delay.max() {
                     return Self::always(interval, reach);
                 }
-                ResetOnArrival::new(&beats, reach).quality()
+                ResetOnArrival::new(&beats_of(pipeline, bear), reach).quality()
             }
         };
         Self::of_quality(&quality, pipeline, pipeline.interval_min() == interval && may_be_late.is_zero())
@@ -248,8 +245,12 @@ fn reach(pipeline: &Pipeline) -> Span {
     pipeline.expiry.effective() + pipeline.checker.retry_time() - pipeline.slack()
 }
 
+fn beats_of(pipeline: &Pipeline, bear: &Bear) -> Beats {
+    Beats::new(pipeline.interval(), bear.loss_ppm, bear.delay.clone())
+}
+
 /// A lock is lost at its end, whoever looks.
-fn looks_each(pipeline: &Pipeline) -> Span {
+pub(super) fn looks_each(pipeline: &Pipeline) -> Span {
     if pipeline.is_lock() { Span::ZERO } else { pipeline.checker.period() }
 }
 
@@ -260,27 +261,17 @@ pub fn resets_on_arrival(pipeline: &Pipeline, bear: &Bear) -> Option<(Beats, Spa
     if !pipeline.beats() || deciding_age(pipeline).is_some() {
         return None;
     }
-    let beats = Beats::new(pipeline.interval(), bear.loss_ppm, bear.delay.clone());
-    Some((beats, reach(pipeline), looks_each(pipeline)))
+    Some((beats_of(pipeline, bear), reach(pipeline), looks_each(pipeline)))
 }
 
 /// How often a spell begins, per second.
-fn rate(spells: &Spells) -> f64 {
+pub(super) fn rate(spells: &Spells) -> f64 {
     1e9 / (spells.gap.mean_ns() + spells.lasting.mean_ns())
 }
 
 /// The delay that counts as the longest.
 fn longest(delay: &Distribution) -> Span {
-    let (mut low, mut high) = (ns(delay.min()), ns(delay.max()));
-    if delay.above(low) <= LATER_PPM / 1e6 {
-        return delay.min();
-    }
-    // 64 halvings leave less than a nanosecond of any span.
-    for _ in 0..64 {
-        let middle = f64::midpoint(low, high);
-        if delay.above(middle) > LATER_PPM / 1e6 { low = middle } else { high = middle }
-    }
-    Span::from_nanos(high as u64)
+    Span::from_nanos(delay.exceeded_by(LATER_PPM / 1e6, ns(delay.min())) as u64)
 }
 
 /// `E((D − x)⁺) = ∫ P(D > y) dy` from `x_ns` on, in nanoseconds: by how much D is longer than that, on

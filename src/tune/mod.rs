@@ -2,15 +2,20 @@
 //!
 //! [`space`] is what may move, [`figures`] what one setting gives, in closed form; [`front`] those than
 //! which none is better in everything; [`answer`] the choice among them, and what stands in the way where
-//! there is none. [`rare`] estimates mistakes that no simulation meets.
+//! there is none. [`simulated`] tries what is chosen, [`rare`] estimates mistakes that no simulation meets;
+//! [`proof`] has it tried on real stores and processes.
 //!
 //! **Invariant**: the same question gives the same answer. No I/O, no clock.
 
 pub mod answer;
 pub mod figures;
 pub mod front;
+pub mod proof;
 pub mod rare;
 pub mod sensitivity;
+pub mod simulated;
 pub mod space;
+pub mod yardstick;
 
-pub use answer::{Answer, Asked, Constraint, Point, Sampled, Shortfall, answer, answer_on};
+pub use answer::{Answer, Asked, Constraint, Means, Point, Sampled, Shortfall, answer};
+pub use yardstick::Yardstick;

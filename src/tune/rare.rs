@@ -137,15 +137,9 @@ impl Detector<'_> {
     }
 }
 
-/// A delay of more than `from_ns`, in nanoseconds: its distribution function is inverted by halving.
+/// A delay of more than `from_ns`, in nanoseconds.
 fn above(delay: &Distribution, from_ns: f64, random: &mut Random) -> f64 {
-    let aim = random.unit_open() * delay.above(from_ns);
-    let (mut low, mut high) = (from_ns, delay.max().as_nanos() as f64);
-    for _ in 0..64 {
-        let middle = f64::midpoint(low, high);
-        if delay.above(middle) > aim { low = middle } else { high = middle }
-    }
-    high
+    delay.exceeded_by(random.unit_open() * delay.above(from_ns), from_ns)
 }
 
 #[cfg(test)]

@@ -5,8 +5,11 @@ use serde_json::{Value as Json, json};
 use super::words;
 use crate::scenario::question::Question;
 use crate::time::Span;
+use crate::timing::qos::configure::{Configuration, Unmet};
 use crate::tune::figures::Range;
+use crate::tune::proof::{Compared, Finding};
 use crate::tune::rare::Estimate;
+use crate::tune::simulated::Simulated;
 use crate::tune::{Answer, Point};
 
 pub fn render(question: &Question, answer: &Answer) -> String {
@@ -59,10 +62,15 @@ pub fn render(question: &Question, answer: &Answer) -> String {
         "sampled": answer.sampled.map(|it| json!({
             "beats_per_day": it.beats_per_day,
             "importance": estimate(it.sampled),
-            "plain": estimate(it.plain),
+            "plain": it.plain.map(estimate),
+        })),
+        "freshness_points": answer.yardstick.as_ref().map(|it| json!({
+            "known_distribution": configuration(&it.known),
+            "moments_only": configuration(&it.moments),
         })),
         "breaks": breaks,
         "unmet": unmet,
+        "proved": answer.proved.iter().map(finding).collect::<Vec<_>>(),
     });
     format!("{text:#}\n")
 }
@@ -78,6 +86,45 @@ fn range(range: Range) -> Json {
 /// Mistakes per beat that is sent, with the 95 % interval.
 fn estimate(it: Estimate) -> Json {
     json!({ "per_beat": it.per_beat, "low": it.low, "high": it.high, "beats": it.samples, "hits": it.hits })
+}
+
+/// Detections in seconds; mistakes of one pause, `low` and `high` at 99 %.
+fn finding(it: &Finding) -> Json {
+    let figure = match &it.figure {
+        Compared::Detection { bounds, simulated, measured } => {
+            json!({ "detection_s": { "bounds": bounds, "simulated": simulated, "measured": measured } })
+        }
+        Compared::Mistakes { closed, simulated, measured, low, high } => json!({
+            "mistakes_per_pause": {
+                "closed_form": closed,
+                "simulated": simulated,
+                "measured": measured,
+                "low": low,
+                "high": high,
+            },
+        }),
+    };
+    json!({ "setting": it.setting, "runs": it.runs, "figure": figure, "agrees": it.agrees })
+}
+
+/// Beats each `interval`, each of them good for `interval` and `shift` from when it was due.
+fn configuration(found: &Result<Configuration, Unmet>) -> Json {
+    match found {
+        Ok(it) => json!({ "interval_ms": ms(it.interval), "shift_ms": ms(it.shift) }),
+        Err(unmet) => json!({ "unmet": unmet.to_string() }),
+    }
+}
+
+/// The interval holds the true figure in 99 of 100 simulations.
+fn simulated(it: &Simulated) -> Json {
+    let per_day = it.mistakes_per_day;
+    json!({
+        "worker_days": it.worker_days,
+        "mistakes": it.mistakes,
+        "mistakes_per_day": { "value": per_day.value, "low": per_day.low, "high": per_day.high },
+        "crashes": it.crashes,
+        "detection_ms": it.detection.map(|(median, p99)| json!({ "median": ms(median), "p99": ms(p99) })),
+    })
 }
 
 fn point(point: &Point) -> Json {
@@ -97,6 +144,7 @@ fn point(point: &Point) -> Json {
         "query_inaccuracy": range(figures.inaccuracy),
         "beats_per_second": figures.beats_per_second,
         "pause_tolerated_ms": figures.pause_tolerated.map(ms),
+        "simulated": point.simulated.as_ref().map(simulated),
         "margins": point.margins,
         "holds": point.holds(),
     })

@@ -12,8 +12,6 @@ use crate::tune::{Answer, Point};
 
 pub use json::render as json;
 
-/// Of a front that is longer, as many, spread evenly.
-const ROWS_MAX: usize = 24;
 const GAP: &str = "  ";
 
 /// For a terminal.
@@ -79,28 +77,15 @@ fn cells(answer: &Answer) -> Vec<Vec<String>> {
 /// That not all of the front is shown.
 fn cut(answer: &Answer) -> Option<String> {
     let all = answer.front.len();
-    (all > ROWS_MAX).then(|| format!("a part of the {all} settings of the front; the JSON has all of them"))
+    let note = || format!("a part of the {all} settings of the front; the JSON has all of them");
+    (answer.shown().len() < all).then(note)
 }
 
-/// The front, or a part of it, with the recommended setting always; then the present one.
+/// The front, or a part of it; then the present setting.
 fn rows(answer: &Answer) -> Vec<(&'static str, &Point)> {
-    let front = &answer.front;
-    let shown = |index: usize| {
-        let last = front.len().saturating_sub(1).max(1);
-        let slot = |index: usize| index * (ROWS_MAX - 1) / last;
-        front.len() <= ROWS_MAX
-            || index == 0
-            || slot(index) != slot(index - 1)
-            || Some(index) == answer.recommended
-    };
-    let mut rows: Vec<(&'static str, &Point)> = front
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| shown(*index))
-        .map(|(index, point)| (if Some(index) == answer.recommended { "take" } else { "" }, point))
-        .collect();
-    rows.push(("now", &answer.current));
-    rows
+    let mark = |index| if Some(index) == answer.recommended { "take" } else { "" };
+    let shown = answer.shown().into_iter().map(|index| (mark(index), &answer.front[index]));
+    shown.chain([("now", &answer.current)]).collect()
 }
 
 /// Right-aligned, the first column left.

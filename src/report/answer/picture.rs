@@ -28,29 +28,67 @@ pub(super) fn all(answer: &Answer) -> Vec<Picture> {
     let draw = |title, about, x: &dyn Fn(&Point) -> Option<f64>, y: &dyn Fn(&Point) -> Option<f64>, log| {
         Picture { title, about, svg: Scatter { answer, x, y, log }.draw(title) }
     };
-    vec![
+    let mut pictures = vec![
         draw(
             "Detection and mistakes",
-            "Worst detection in seconds; mistakes of a worker and day, in powers of ten.",
+            "Worst detection in seconds; mistakes of a worker and day, in powers of ten. Each dot is a setting of the front.",
             &detection,
             &mistakes,
             true,
         ),
         draw(
             "Pauses and mistakes",
-            "The longest pause that is borne for certain, in seconds; mistakes of a worker and day, in powers of ten.",
+            "The longest pause that is borne for certain, in seconds; mistakes of a worker and day. Each dot is a setting of the front.",
             &pause,
             &mistakes,
             true,
         ),
         draw(
             "Detection and load",
-            "Worst detection in seconds; beats per second of the whole fleet.",
+            "Worst detection in seconds; beats per second of the whole fleet. Each dot is a setting of the front.",
             &detection,
             &load,
             false,
         ),
-    ]
+    ];
+    pictures.extend(pauses_seen(answer));
+    pictures
+}
+
+/// One line for the present setting and one for the recommended one.
+fn pauses_seen(answer: &Answer) -> Option<Picture> {
+    const TITLE: &str = "Pauses taken for deaths";
+    let lines =
+        [(&answer.pauses_seen.present, "now", "s-now"), (&answer.pauses_seen.recommended, "take", "s-take")];
+    let longest =
+        lines.iter().flat_map(|(line, ..)| line.last()).map(|(length_s, _)| *length_s).reduce(f64::max)?;
+    let across = Axis { from: 0.0, to: longest, left: LEFT, right: RIGHT };
+    let up = Axis { from: 0.0, to: 1.0, left: 0.0, right: BOTTOM - TOP };
+    let mut svg = Svg::new(WIDTH, HEIGHT, "scatter", TITLE);
+    let y = |at: f64| BOTTOM - up.x(at);
+    for (at, text) in across.ticks() {
+        svg.rect(Rect { x: across.x(at), y: TOP, width: 1.0, height: BOTTOM - TOP }, "s-grid", None);
+        svg.text(across.x(at), BOTTOM + 18.0, Anchor::Middle, "s-label", &text);
+    }
+    for percent in [0, 25, 50, 75, 100] {
+        let at = y(f64::from(percent) / 100.0);
+        svg.rect(Rect { x: LEFT, y: at, width: RIGHT - LEFT, height: 1.0 }, "s-grid", None);
+        svg.text(LEFT - 8.0, at + 4.0, Anchor::End, "s-label", &format!("{percent} %"));
+    }
+    for (line, word, class) in lines {
+        let Some((first, rest)) = line.split_first() else { continue };
+        let place =
+            |(length_s, share): &(f64, f64)| format!("{} {}", number(across.x(*length_s)), number(y(*share)));
+        let through: String = rest.iter().map(|point| format!("L{}", place(point))).collect();
+        svg.path(&format!("M{}{through}", place(first)), &format!("s-line {class}"), Some(word));
+        // Where it has risen half-way.
+        if let Some((length_s, share)) = line.iter().find(|(_, share)| *share >= 0.5) {
+            let above = if word == "now" { -8.0 } else { 16.0 };
+            svg.text(across.x(*length_s) + 8.0, y(*share) + above, Anchor::Start, "s-mark", word);
+        }
+    }
+    let about = "How many of the pauses of each length are taken for a death, at most.";
+    Some(Picture { title: TITLE, about, svg: svg.finish() })
 }
 
 struct Scatter<'a> {

@@ -3,9 +3,11 @@
 use crate::report::text::{self, millis};
 use crate::scenario::question::Question;
 use crate::time::Span;
+use crate::timing::qos::configure::{Configuration, Unmet};
 use crate::tune::figures::Range;
+use crate::tune::proof::{Compared, Finding, PAUSES};
 use crate::tune::sensitivity::Assumption;
-use crate::tune::{Answer, Asked, Constraint, Point, Sampled, Shortfall};
+use crate::tune::{Answer, Asked, Constraint, Point, Sampled, Shortfall, Yardstick};
 
 /// The names of what is asked and assumed, as the question's file has them.
 pub(super) const fn constraint(constraint: Constraint) -> &'static str {
@@ -94,8 +96,17 @@ pub(super) fn question(question: &Question, answer: &Answer) -> String {
 pub(super) fn header(answer: &Answer) -> Vec<String> {
     let mut cells = vec![String::new()];
     cells.extend(answer.current.values.iter().map(|(name, _)| name.clone()));
-    let figures =
-        ["detection", "recovery", "mistakes/day", "1 − accuracy", "beats/s", "pause borne", "margin"];
+    let figures = [
+        "detection",
+        "typical",
+        "recovery",
+        "mistakes/day",
+        "simulated",
+        "1 − accuracy",
+        "beats/s",
+        "pause borne",
+        "margin",
+    ];
     cells.extend(figures.map(str::to_owned));
     cells
 }
@@ -109,8 +120,15 @@ pub(super) fn row(mark: &str, point: &Point) -> Vec<String> {
     cells.push(figures.detection.map_or_else(never, |(least, most)| {
         format!("{}..{}", millis(least.as_millis_f64()), millis(most.as_millis_f64()))
     }));
+    let simulated = point.simulated.as_ref();
+    let unknown = || "–".to_owned();
+    let typical = simulated.and_then(|it| it.detection).map(|(median, _)| median);
+    cells.push(typical.map_or_else(unknown, |median| millis(median.as_millis_f64())));
     cells.push(time(figures.recovery));
     cells.push(range(figures.mistakes.total()));
+    cells.push(simulated.map_or_else(unknown, |it| {
+        format!("{}..{}", number(it.mistakes_per_day.low), number(it.mistakes_per_day.high))
+    }));
     cells.push(range(figures.inaccuracy));
     cells.push(number(figures.beats_per_second));
     cells.push(figures.pause_tolerated.map_or_else(|| "any".to_owned(), |span| millis(span.as_millis_f64())));
@@ -167,7 +185,72 @@ pub(super) fn judgement(question: &Question, answer: &Answer) -> String {
         Some(point) => recommendation(&mut text, question, answer, point),
         None => unmet(&mut text, answer),
     }
+    if !answer.proved.is_empty() {
+        text.push_str("\nOn real stores and processes:\n");
+        answer.proved.iter().for_each(|it| text.push_str(&proved(it)));
+    }
+    if let Some(it) = &answer.yardstick {
+        text.push_str(&yardstick(question, it));
+    }
     text
+}
+
+/// One line.
+fn proved(it: &Finding) -> String {
+    let runs = format!("{} run{}", it.runs, if it.runs == 1 { "" } else { "s" });
+    let between = |(least, most): (f64, f64)| format!("{}..{}", seconds(least), seconds(most));
+    let figure = match &it.figure {
+        Compared::Detection { bounds, simulated, measured } => {
+            let bounds = between((bounds.0.unwrap_or(0.0), bounds.1.unwrap_or(f64::INFINITY)));
+            let simulated = simulated.map_or_else(String::new, |it| format!(", simulated {}", between(it)));
+            let least = measured.iter().copied().fold(f64::INFINITY, f64::min);
+            let most = measured.iter().copied().fold(0.0, f64::max);
+            format!(
+                "detection after kill -9: bounds {bounds}{simulated}; measured {} in {} of {runs}",
+                if measured.is_empty() { "nothing".to_owned() } else { between((least, most)) },
+                measured.len()
+            )
+        }
+        Compared::Mistakes { closed, simulated, measured, low, high } => {
+            let simulated = simulated.map_or_else(String::new, |it| format!(", simulated {}", number(it)));
+            let closed = range(Range { least: closed.0, most: closed.1 });
+            let measured = match it.agrees {
+                Some(_) => format!("{} (99 %: {}..{})", number(*measured), number(*low), number(*high)),
+                None => "nothing".to_owned(),
+            };
+            let pauses = PAUSES * it.runs;
+            format!(
+                "mistakes of one pause: reckoned {closed}{simulated}; measured {measured} in {pauses} pauses, {runs}"
+            )
+        }
+    };
+    let agrees = match it.agrees {
+        Some(true) => "agrees",
+        Some(false) => "DOES NOT AGREE",
+        None => "inconclusive",
+    };
+    format!("  {} setting, {figure}: {agrees}\n", it.setting)
+}
+
+/// The least load that any detector of single beats is known to need.
+fn yardstick(question: &Question, it: &Yardstick) -> String {
+    let workers = question.later.unwrap_or(question.workers) as f64;
+    let said = |found: &Result<Configuration, Unmet>| match found {
+        Ok(it) => {
+            let (interval_s, shift_s) = (it.interval.as_secs_f64(), it.shift.as_secs_f64());
+            format!(
+                "a beat each {interval_s:.3} s, waited for {shift_s:.3} s more ({} beats/s)",
+                number(workers / interval_s)
+            )
+        }
+        Err(unmet) => format!("nothing, for {unmet}"),
+    };
+    format!(
+        "\nFor comparison: freshness points (NFD-S) need for such a detection, and so few mistakes by lost and late \
+         beats, {}; if no more is known of the delay than mean and variance, {}.\n",
+        said(&it.known),
+        said(&it.moments)
+    )
 }
 
 fn recommendation(text: &mut String, question: &Question, answer: &Answer, point: &Point) {
@@ -223,7 +306,7 @@ fn rare(sampled: &Sampled, is_recommended: bool) -> String {
         a_day(sampled.high),
         sampled.samples
     );
-    if plain.hits == 0 {
+    if let Some(plain) = plain.filter(|plain| plain.hits == 0) {
         text.push_str(&format!(
             "Plain simulation of as many sees none, which at 95 % says no more than fewer than {} a day.\n",
             a_day(plain.high)

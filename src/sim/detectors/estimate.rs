@@ -43,7 +43,7 @@ pub struct Observed {
 }
 
 /// Batches that count; one more before them is for settling.
-const BATCHES: usize = 32;
+pub const BATCHES: usize = 32;
 /// Student's t, 99.5 %, from 1 degree of freedom to 31.
 const STUDENT: [f64; BATCHES - 1] = [
     63.657, 9.925, 5.841, 4.604, 4.032, 3.707, 3.499, 3.355, 3.250, 3.169, 3.106, 3.055, 3.012, 2.977, 2.947,
@@ -144,6 +144,18 @@ impl Ledger {
 }
 
 impl Estimate {
+    /// How many come in all such batches together, on average, of which some had so many.
+    #[must_use]
+    pub fn of_count(batches: &[u64; BATCHES]) -> Self {
+        count_interval(batches.iter().sum(), &batches.map(|count| count as f64))
+    }
+
+    /// The figure over `divisor`, which is above zero.
+    #[must_use]
+    pub fn per(self, divisor: f64) -> Self {
+        Self { value: self.value / divisor, low: self.low / divisor, high: self.high / divisor }
+    }
+
     fn with_half(self, half: f64) -> Self {
         Self { low: (self.value - half).max(0.0), high: self.value + half, ..self }
     }
@@ -180,10 +192,11 @@ fn half_width(batches: &[f64], mistakes: u64) -> f64 {
     if error == 0.0 { 0.0 } else { student * error }
 }
 
-/// The means between which a Poisson variable that came out as `count` may have: at the lower one as
+/// Garwood's 99 % interval: the means between which a Poisson variable that came out as `count` may have: at the lower one as
 /// much or more has a probability of 0.5 %, at the upper one as little or less. For zero, where there is
 /// no lower one, the upper one has 1 %: `ln 100`.
-fn garwood(count: u64) -> (f64, f64) {
+#[must_use]
+pub fn garwood(count: u64) -> (f64, f64) {
     let at_most = |count: u64, mean: f64| {
         let mut term = libm::exp(-mean);
         let mut sum = term;

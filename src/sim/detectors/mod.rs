@@ -10,7 +10,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use estimate::{Estimate, Observed};
+pub use estimate::{BATCHES, Estimate, Observed, garwood};
 
 use crate::dist::Distribution;
 use crate::time::{Instant, Span};
