@@ -1,11 +1,12 @@
 //! One connection to a store that is made again, in the background, whenever it breaks.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt};
 use tokio::sync::{Notify, watch};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, yield_now};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Limits;
@@ -92,11 +93,11 @@ impl<D: Dial> Link<D> {
             State::Up { client, broken } => (client, broken),
             State::Down(reason) => return Err(StoreError::Unavailable(reason.to_string())),
         };
-        let answer = timeout_at(until, command(client)).await;
+        let answer = in_time(until, command(client)).await;
         // A server that says itself that it took too long (`Ok(Err(Timeout))`) is still there.
         let is_broken = match &answer {
-            Err(_) => conclusive,
-            Ok(result) => matches!(result, Err(StoreError::Unavailable(_))),
+            None => conclusive,
+            Some(result) => matches!(result, Err(StoreError::Unavailable(_))),
         };
         if is_broken {
             broken.notify_one();
@@ -112,6 +113,20 @@ impl<D: Dial> Link<D> {
 impl<D: Dial> Drop for Link<D> {
     fn drop(&mut self) {
         self.keeper.abort();
+    }
+}
+
+/// What the command came to, if it did until then. A process that stood still meanwhile finds its answer and
+/// its timer at the same moment: it reads first.
+async fn in_time<T>(until: Instant, command: impl Future<Output = T>) -> Option<T> {
+    let mut command = pin!(command);
+    match timeout_at(until, &mut command).await {
+        Ok(answer) => Some(answer),
+        Err(_) => {
+            // Its connection reads.
+            yield_now().await;
+            command.now_or_never()
+        }
     }
 }
 
@@ -135,5 +150,74 @@ async fn keep<D: Dial>(dial: D, limits: Limits, publish: watch::Sender<State<D::
         publish.send_replace(State::Down(reason.into()));
         sleep(backoff).await;
         backoff = (backoff * 2).min(RECONNECT_MAX.to_std());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixStream as Blocking;
+    use std::thread;
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::UnixStream;
+    use tokio::sync::{mpsc, oneshot};
+
+    use super::*;
+
+    /// Each ask is a byte there and back.
+    struct Echo;
+
+    type Asks = mpsc::UnboundedSender<oneshot::Sender<u8>>;
+
+    impl Dial for Echo {
+        type Client = Asks;
+
+        fn dial(&self) -> BoxFuture<'_, Result<Dialled<Asks>, String>> {
+            let (near, mut far) = Blocking::pair().expect("a pair of sockets");
+            near.set_nonblocking(true).expect("it can be");
+            thread::spawn(move || {
+                let mut byte = [0];
+                while far.read_exact(&mut byte).is_ok() {
+                    thread::sleep(Duration::from_millis(20));
+                    let _ = far.write_all(&byte);
+                }
+            });
+            let mut near = UnixStream::from_std(near).expect("within a runtime");
+            let (client, mut asks) = mpsc::unbounded_channel::<oneshot::Sender<u8>>();
+            let driver = async move {
+                while let Some(ask) = asks.recv().await {
+                    let mut byte = [7];
+                    if near.write_all(&byte).await.is_err() || near.read_exact(&mut byte).await.is_err() {
+                        break;
+                    }
+                    let _ = ask.send(byte[0]);
+                }
+                "it ended".to_owned()
+            };
+            Box::pin(async move { Ok((client, driver.boxed())) })
+        }
+    }
+
+    async fn ask(asks: Asks) -> Result<u8, StoreError> {
+        let (tell, told) = oneshot::channel();
+        let lost = || StoreError::Unavailable("it ended".to_owned());
+        asks.send(tell).map_err(|_| lost())?;
+        told.await.map_err(|_| lost())
+    }
+
+    /// A paused worker whose effect had been acknowledged meanwhile called it a timeout, and did it twice.
+    #[tokio::test]
+    async fn what_came_while_the_process_stood_still_is_read_before_it_is_missed() {
+        let limits = Limits { connect: Duration::from_secs(5), command: Duration::from_millis(100) };
+        let link = Link::open(Echo, limits);
+        let up = link.ready(limits.connect, |_| async { Ok(()) }).await;
+        assert!(up, "it connects");
+        let stand_still = async {
+            sleep(Duration::from_millis(5)).await;
+            thread::sleep(Duration::from_millis(300));
+        };
+        let (answer, ()) = tokio::join!(link.call(ask), stand_still);
+        assert_eq!(answer, Ok(7));
     }
 }
