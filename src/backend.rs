@@ -55,8 +55,22 @@ pub enum BackendError {
     /// A process could not be started, or ended before it could be held.
     #[error("{what}")]
     NotStarted { what: String, why: Unstarted },
+    /// The environment was there, and no longer answers: nothing more can be run on it.
+    #[error("{what}")]
+    Hung { what: String, hint: String },
     #[error("interrupted")]
     Interrupted,
+}
+
+impl BackendError {
+    /// What to do about it, where that is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Environment { hint, .. } | Self::Hung { hint, .. } => Some(hint),
+            Self::Unsupported(_) | Self::Failed(_) | Self::NotStarted { .. } | Self::Interrupted => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

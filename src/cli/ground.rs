@@ -33,12 +33,8 @@ pub struct Trouble {
 
 impl From<BackendError> for Trouble {
     fn from(error: BackendError) -> Self {
-        let message = error.to_string();
-        let hint = match error {
-            BackendError::Environment { hint, .. } => Some(hint),
-            _ => None,
-        };
-        Self { message, hint, code: exit::ENVIRONMENT }
+        let hint = error.hint().map(str::to_owned);
+        Self { message: error.to_string(), hint, code: exit::ENVIRONMENT }
     }
 }
 

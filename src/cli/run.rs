@@ -352,10 +352,7 @@ fn tell(console: &Console, case: &Case, outcome: &Outcome) {
 }
 
 fn not_run(case: &Case, error: &BackendError) -> NotRun {
-    let hint = match error {
-        BackendError::Environment { hint, .. } => Some(hint.clone()),
-        _ => None,
-    };
+    let hint = error.hint().map(str::to_owned);
     NotRun { name: case.folder.clone(), path: case.header.path.clone(), reason: error.to_string(), hint }
 }
 

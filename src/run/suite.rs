@@ -21,7 +21,7 @@ use crate::scenario::Scenario;
 use crate::time::{Instant, Span};
 
 /// In each scenario's folder.
-const HISTORY: &str = "history.jsonl";
+pub const HISTORY: &str = "history.jsonl";
 
 /// One run of one scenario.
 #[derive(Debug, Clone)]
@@ -121,7 +121,8 @@ impl Suite<'_> {
         for attempt in 1..=self.host_retries {
             let stalled: Vec<usize> =
                 (0..cases.len()).filter(|&index| host_stalled(&outcomes[index]).is_some()).collect();
-            if stalled.is_empty() || self.fail_fast || self.interrupted.load(Ordering::SeqCst) {
+            let hung = outcomes.iter().flatten().any(hung);
+            if stalled.is_empty() || hung || self.fail_fast || self.interrupted.load(Ordering::SeqCst) {
                 break;
             }
             for &index in &stalled {
@@ -206,7 +207,7 @@ impl Suite<'_> {
         at.pace.ended(index, now);
         match ran {
             Ok(outcome) => {
-                at.stop |= self.fail_fast && ends_the_suite(&outcome);
+                at.stop |= hung(&outcome) || self.fail_fast && ends_the_suite(&outcome);
                 at.outcomes[index] = Some(outcome);
             }
             Err(error) => {
@@ -254,7 +255,11 @@ impl Suite<'_> {
                 now = (self.clock)();
                 record(note(now, What::Interrupted));
             }
-            Err(error @ (BackendError::Environment { .. } | BackendError::Unsupported(_))) => {
+            Err(
+                error @ (BackendError::Environment { .. }
+                | BackendError::Unsupported(_)
+                | BackendError::Hung { .. }),
+            ) => {
                 drop(log);
                 fs::remove_dir_all(&folder)?;
                 return Ok(Outcome::NotRun { error });
@@ -279,6 +284,11 @@ fn host_stalled(outcome: &Option<Outcome>) -> Option<&str> {
         Some(Outcome::Judged { judged, .. }) => judged.stalled_host(),
         _ => None,
     }
+}
+
+/// Each of the others would wait for the same answer as long as it did.
+const fn hung(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::NotRun { error: BackendError::Hung { .. } })
 }
 
 fn ends_the_suite(outcome: &Outcome) -> bool {

@@ -262,5 +262,13 @@ async fn exit_of(docker: &Docker, id: &str) -> Exit {
 }
 
 pub(super) fn failed(what: &str, error: &Error) -> BackendError {
-    BackendError::Failed(format!("failed to {what}: {error}"))
+    let what = format!("failed to {what}: {error}");
+    match error {
+        Error::RequestTimeoutError => BackendError::Hung {
+            what,
+            hint: "the engine hangs: end it (kill -9 of dockerd), start it again, and run syncope clean"
+                .into(),
+        },
+        _ => BackendError::Failed(what),
+    }
 }

@@ -1,9 +1,10 @@
 //! Labels on everything that is made in the engine, and its removal by them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use bollard::Docker;
 use bollard::errors::Error;
+use bollard::models::ContainerSummary;
 use bollard::query_parameters::{
     ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder,
     RemoveContainerOptionsBuilder, RemoveVolumeOptions,
@@ -77,11 +78,12 @@ pub(super) async fn remove(docker: &Docker, which: Which<'_>) -> Cleaned {
     let listed = ListContainersOptionsBuilder::default().all(true).filters(&which.filters()).build();
     match docker.list_containers(Some(listed)).await {
         Ok(containers) => {
-            let taken = containers.into_iter().filter(|container| which.takes(container.labels.as_ref()));
-            let removals = taken.filter_map(|container| {
-                let name = container.names.unwrap_or_default().into_iter().next();
-                Some(remove_container(docker, container.id?, name.unwrap_or_default()))
-            });
+            let mut sites: BTreeMap<Option<String>, Vec<ContainerSummary>> = BTreeMap::new();
+            for container in containers.into_iter().filter(|it| which.takes(it.labels.as_ref())) {
+                let site = container.labels.as_ref().and_then(|labels| labels.get(SITE_LABEL).cloned());
+                sites.entry(site).or_default().push(container);
+            }
+            let removals = sites.into_values().map(|containers| remove_in_turn(docker, containers));
             join_all(removals).await.into_iter().for_each(|one| cleaned.add(one));
         }
         Err(error) => cleaned.failed.push(format!("containers: {error}")),
@@ -111,10 +113,17 @@ pub(super) async fn remove(docker: &Docker, which: Which<'_>) -> Cleaned {
     cleaned
 }
 
-async fn remove_container(docker: &Docker, id: String, name: String) -> Cleaned {
-    let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
-    let removed = docker.remove_container(&id, Some(options)).await;
-    outcome(container_text(name.trim_start_matches('/')), removed)
+/// The containers of one network. Docker 20.10.24 has locked up for good when two left one at once: its
+/// `getSvcRecords` and `processEndpointDelete` each waited for the other's lock.
+async fn remove_in_turn(docker: &Docker, containers: Vec<ContainerSummary>) -> Cleaned {
+    let mut cleaned = Cleaned::default();
+    for container in containers {
+        let name = container.names.unwrap_or_default().into_iter().next().unwrap_or_default();
+        let options = RemoveContainerOptionsBuilder::default().force(true).v(true).build();
+        let removed = docker.remove_container(&container.id.unwrap_or_default(), Some(options)).await;
+        cleaned.add(outcome(container_text(name.trim_start_matches('/')), removed));
+    }
+    cleaned
 }
 
 /// What somebody else removed, or is removing, counts as removed.

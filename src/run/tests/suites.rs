@@ -24,6 +24,7 @@ enum Opening {
     Environment,
     Unsupported,
     Failed,
+    Hung,
 }
 
 struct Told {
@@ -65,6 +66,7 @@ fn run(directory: &Path, cases: &[(Opening, &'static str)], fail_fast: bool, int
             }
             Opening::Unsupported => return Err(BackendError::Unsupported(what)),
             Opening::Failed => return Err(BackendError::Failed(what)),
+            Opening::Hung => return Err(BackendError::Hung { what, hint: "start it again".to_owned() }),
         };
         let mut runs = opened.lock().expect("nobody panicked");
         let before = runs.iter().filter(|run| **run == index).count();
@@ -162,6 +164,15 @@ fn a_case_that_cannot_run_here_leaves_no_folder() {
     let told = run(directory.path(), &cases, false, false);
     let not_run = "not run: it is not there";
     assert_eq!(describe(&told.outcomes), [not_run, not_run, "pass"]);
+    assert_eq!(folders(directory.path()), ["case-2"]);
+}
+
+#[test]
+fn on_what_no_longer_answers_nothing_more_is_run() {
+    let directory = tempfile::tempdir().expect("a folder can be made");
+    let cases = [(Opening::Good, SHORT), (Opening::Hung, MIDDLE), (Opening::Good, LONG)];
+    let told = run(directory.path(), &cases, false, false);
+    assert_eq!(describe(&told.outcomes), ["skipped", "not run: it is not there", "pass"]);
     assert_eq!(folders(directory.path()), ["case-2"]);
 }
 
