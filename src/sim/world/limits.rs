@@ -10,7 +10,7 @@ const PERIOD: Span = Span::from_millis(100);
 const MILLION: u128 = 1_000_000;
 
 /// What the live processes of the fleet use of memory, about.
-const USED: u64 = 12 << 20;
+const USED: u64 = 6 << 20;
 /// By so much one grows each time (`live::fleet::ballast`).
 const GROWTH: u64 = 8 << 20;
 /// At least, between two growths.
