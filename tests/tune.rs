@@ -5,14 +5,17 @@ use std::path::PathBuf;
 
 use syncope::cli::input;
 use syncope::dist::{Distribution, Random};
+use syncope::history::log::History;
+use syncope::history::{FORMAT, Header};
+use syncope::run::ensemble;
 use syncope::scenario::question::{Question, read, schema};
-use syncope::scenario::{FileKind, Overrides, Source, load, render};
+use syncope::scenario::{FileKind, Overrides, Scenario, Source, load, render};
 use syncope::time::Span;
 use syncope::timing::Pipeline;
 use syncope::timing::qos::configure::{Configuration, Unmet};
 use syncope::tune::figures::Figures;
-use syncope::tune::sensitivity::Assumption;
-use syncope::tune::{self, Answer, Constraint, Means, Point, proof};
+use syncope::tune::sensitivity::{Assumption, Spare};
+use syncope::tune::{self, Answer, Constraint, Means, Point, Trace, proof};
 
 fn shipped() -> Vec<Question> {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/tune"));
@@ -99,29 +102,77 @@ fn mistakes_are_told_all_at_once_each_in_its_place() {
     }
 }
 
+/// One test: the answers are what takes the time.
 #[test]
 fn every_shipped_question_has_an_answer_that_holds_what_it_asks() {
     let questions = shipped();
     assert!(questions.len() >= 8);
+    let mut simulated = 0;
     for question in questions {
-        let answer = answer(&question);
-        let chosen = &answer.front
-            [answer.recommended.unwrap_or_else(|| panic!("{}: {:?}", question.name, answer.unmet))];
-        assert!(chosen.holds(), "{}", question.name);
-        let most = answer.front.iter().map(Point::smallest_margin).fold(0.0, f64::max);
-        assert!(chosen.smallest_margin() >= most, "{}", question.name);
-        for one in &answer.front {
-            assert!(one.holds());
-            assert!(
-                !answer.front.iter().any(|other| other.cost().dominates(&one.cost())),
-                "{}",
-                question.name
-            );
-        }
-        assert!(answer.breaks.windows(2).all(|pair| pair[0].factor <= pair[1].factor));
-        for breaks in &answer.breaks {
-            assert!(breaks.factor >= 1.0, "{}: {breaks:?}", question.name);
-        }
+        let found = tune::answer(&question, &Means { events: 50_000, ..MEANS });
+        holds_what_it_asks(&question, &found);
+        simulated += agrees_with_the_simulator(&question, &found);
+        can_be_tried(&question, &found);
+    }
+    assert!(simulated >= 40, "{simulated} settings");
+}
+
+fn holds_what_it_asks(question: &Question, answer: &Answer) {
+    let name = &question.name;
+    let chosen = &answer.front[answer.recommended.unwrap_or_else(|| panic!("{name}: {:?}", answer.unmet))];
+    assert!(chosen.holds(), "{name}");
+    let spare = |point: &Point| {
+        let pipeline = point.pipeline(question).expect("it is on the front");
+        Spare { pipeline: &pipeline, question, asked: &answer.asked }.least()
+    };
+    let nearest = answer.breaks.first().map_or(1_000.0, |it| it.factor);
+    assert_eq!(spare(chosen), nearest, "{name}");
+    for other in answer.front.iter().step_by(answer.front.len().div_ceil(6)) {
+        assert!(spare(other) <= nearest, "{name}: {:?} bears more", other.values);
+    }
+    for one in &answer.front {
+        assert!(one.holds());
+        assert!(!answer.front.iter().any(|other| other.cost().dominates(&one.cost())), "{name}");
+    }
+    assert!(answer.breaks.windows(2).all(|pair| pair[0].factor <= pair[1].factor));
+    assert!(answer.breaks.iter().all(|breaks| breaks.factor >= 1.0), "{name}: {:?}", answer.breaks);
+}
+
+/// What the closed form says of a setting, with its least and most, and what the simulator sees of it. How many
+/// were simulated.
+fn agrees_with_the_simulator(question: &Question, found: &Answer) -> usize {
+    let shown = found.shown().into_iter().map(|index| &found.front[index]).chain([&found.current]);
+    let mut tried = 0;
+    for point in shown {
+        let Some(seen) = &point.simulated else { continue };
+        tried += 1;
+        let (name, values) = (&question.name, &point.values);
+        let (closed, sampled) = (point.figures.mistakes.total(), seen.mistakes_per_day);
+        assert!(
+            sampled.low <= closed.most && closed.least <= sampled.high,
+            "{name}: {values:?}: {closed:?} a day, simulated {sampled:?}"
+        );
+        let (_, most) = point.figures.detection.expect("a crash is seen in all of them");
+        let (median, late) = seen.detection.expect("some crashes were simulated");
+        assert!(median <= late && late <= most, "{name}: {values:?}: {late} beyond {most}");
+    }
+    tried
+}
+
+/// What a proof would run are scenarios without a mistake.
+fn can_be_tried(question: &Question, found: &Answer) {
+    let trials = proof::trials(question, found);
+    if !["redis-heartbeat", "redis-queue"].contains(&question.system.name.as_str()) {
+        assert!(trials.is_err_and(|why| why.to_string().contains(&question.system.name)));
+        return;
+    }
+    let trials = trials.expect("there is such a fleet");
+    assert_eq!(trials.len(), 4, "{trials:?}");
+    for trial in trials {
+        let source = Source::new("trial.yaml", &*trial.yaml);
+        let loaded = load(&source, &Overrides::default());
+        let loaded = loaded.unwrap_or_else(|errors| panic!("{}", render(&errors, false)));
+        assert_eq!(loaded.scenario.name, trial.name);
     }
 }
 
@@ -285,36 +336,6 @@ fn chen_s_configurations_come_out_of_an_answer() {
     assert!(unasked.yardstick.is_none());
 }
 
-/// What the closed form says of a setting, with its least and most, and what the simulator sees of it.
-#[test]
-fn the_simulator_agrees_with_every_figure_that_it_is_shown_beside() {
-    let mut tried = 0;
-    for question in shipped() {
-        let found = tune::answer(&question, &Means { events: 50_000, ..MEANS });
-        let shown = found.shown().into_iter().map(|index| &found.front[index]).chain([&found.current]);
-        for point in shown {
-            let Some(seen) = &point.simulated else { continue };
-            tried += 1;
-            let (closed, sampled) = (point.figures.mistakes.total(), seen.mistakes_per_day);
-            assert!(
-                sampled.low <= closed.most && closed.least <= sampled.high,
-                "{}: {:?}: {closed:?} a day, simulated {sampled:?}",
-                question.name,
-                point.values
-            );
-            let (_, most) = point.figures.detection.expect("a crash is seen in all of them");
-            let (median, late) = seen.detection.expect("some crashes were simulated");
-            assert!(
-                median <= late && late <= most,
-                "{}: {:?}: {late} beyond {most}",
-                question.name,
-                point.values
-            );
-        }
-    }
-    assert!(tried >= 40, "{tried} settings");
-}
-
 #[test]
 fn with_no_events_nothing_is_simulated() {
     let question = &shipped()[0];
@@ -322,22 +343,90 @@ fn with_no_events_nothing_is_simulated() {
     assert!(found.front.iter().chain([&found.current]).all(|point| point.simulated.is_none()));
 }
 
+const RECORDED: &str = "name: recorded
+about: Pauses of a worker, and beats over a slow link.
+fleet:
+  system: redis-heartbeat
+  workers: 2
+  settings: {interval: 5s, ttl: 60s, threshold: 60s}
+stack: {redis: {durability: aof}, postgres: {}}
+workload: {jobs: 100, arrival: {every: 10s}, steps: 2, step_time: {uniform: [200ms, 600ms]}}
+faults:
+  - pauses: {target: {process: worker-1}, count: 40, lasting: {uniform: [1s, 4s]}, gap: {exponential: 15s}}
+    when: {at: 10s}
+";
+
+fn recorded(yaml: &str, seed: u64) -> (Scenario, History) {
+    let source = Source::new("recorded.yaml", yaml);
+    let loaded = load(&source, &Overrides::default());
+    let scenario = loaded.unwrap_or_else(|errors| panic!("{}", render(&errors, false))).scenario;
+    let header = Header {
+        format: FORMAT,
+        run_id: "run".to_owned(),
+        path: "recorded.yaml".to_owned(),
+        source: yaml.to_owned(),
+        rules: None,
+        backend: "sim".to_owned(),
+        seed,
+        time_scale: None,
+        started_at: "2026-11-23T00:00:00Z".to_owned(),
+        repeat: 1,
+        replay: String::new(),
+    };
+    let history = ensemble::history(&scenario, header).expect("it can be simulated");
+    (scenario, history)
+}
+
 #[test]
-fn what_a_proof_would_run_are_scenarios_without_a_mistake() {
-    for question in shipped() {
-        let found = answer(&question);
-        let trials = proof::trials(&question, &found);
-        if !["redis-heartbeat", "redis-queue"].contains(&question.system.name.as_str()) {
-            assert!(trials.is_err_and(|why| why.to_string().contains(&question.system.name)));
-            continue;
-        }
-        let trials = trials.expect("there is such a fleet");
-        assert_eq!(trials.len(), 4, "{trials:?}");
-        for trial in trials {
-            let source = Source::new("trial.yaml", &*trial.yaml);
-            let loaded = load(&source, &Overrides::default());
-            let loaded = loaded.unwrap_or_else(|errors| panic!("{}", render(&errors, false)));
-            assert_eq!(loaded.scenario.name, trial.name);
-        }
-    }
+fn what_was_recorded_takes_the_place_of_what_is_assumed() {
+    let runs: Vec<_> = (1..=3).map(|seed| recorded(RECORDED, seed)).collect();
+    let trace = Trace::of(runs.iter().map(|(scenario, history)| (scenario, history)));
+    let pauses = trace.pauses.as_ref().expect("there were some");
+    assert_eq!((trace.runs, trace.scaled, pauses.count), (3, false, 120));
+    // As the scenario draws them.
+    assert!(
+        pauses.recorded.min() >= Span::from_millis(990) && pauses.recorded.max() <= Span::from_millis(4_010)
+    );
+    assert!(matches!(pauses.shape, Distribution::Uniform { .. }) && pauses.is_close(), "{pauses:?}");
+    // Two workers, of whom one is paused: 15 s and 2.5 s apart, while the other runs as long.
+    let ran = trace.observed.as_secs_f64();
+    let apart = trace.pauses_apart().expect("there were some").as_secs_f64();
+    assert!((apart - (ran / 120.0 - 2.5)).abs() < 0.2 && (1_900.0..9_000.0).contains(&ran), "{apart}, {ran}");
+    // What a pause touched is no lateness of beats.
+    let late = trace.lateness.as_ref().expect("there were beats");
+    assert!(late.count > 300 && late.recorded.max() < Span::from_millis(100), "{late:?}");
+    let mut question = question(
+        "name: a\nsystem: redis-heartbeat\nworkers: {now: 4}\nvary: {ttl: [30s, 45s]}\n\
+         hold: {detection: {max: 60s}}\nbear: {loss: 0.25, delay: {constant: 9s}}\n",
+    );
+    trace.replace(&mut question.bear);
+    assert!(question.bear.delay.max() < Span::from_millis(200), "{:?}", question.bear.delay);
+    let lasting = &question.bear.pauses.as_ref().expect("they were recorded").lasting;
+    assert!((lasting.mean().as_secs_f64() - 2.5).abs() < 0.3);
+    assert_eq!(question.bear.loss_ppm, 250_000, "nothing was learnt of it");
+    let mut found = answer(&question);
+    found.trace = Some(trace);
+    let (text, html) =
+        (syncope::report::answer::text(&question, &found), syncope::report::answer::html(&question, &found));
+    assert!(text.contains("pauses: 120 seen") && text.contains("closest: {uniform: ["), "{text}");
+    assert_eq!(html.matches("<svg").count(), 6);
+    let json: serde_json::Value =
+        serde_json::from_str(&syncope::report::answer::json(&question, &found)).unwrap();
+    assert_eq!(json["recorded"]["pauses"]["count"], 120);
+}
+
+#[test]
+fn where_nothing_paused_the_question_s_own_pauses_stand_and_the_zero_has_its_bound() {
+    let faults = RECORDED.find("faults:").expect("it has some");
+    let (scenario, history) = recorded(&RECORDED[..faults], 1);
+    let trace = Trace::of([(&scenario, &history)]);
+    assert!(trace.pauses.is_none() && trace.pauses_apart().is_none());
+    let days = trace.observed.as_secs_f64() / 86_400.0;
+    let most = trace.pauses_per_day_at_most().expect("a zero");
+    assert!((most * days - 100_f64.ln()).abs() < 0.01, "{most}");
+    let mut question =
+        heartbeat("{detection: {max: 60s}}", "{pauses: {gap: {exponential: 1h}, lasting: {constant: 2s}}}");
+    let before = question.bear.pauses.clone();
+    trace.replace(&mut question.bear);
+    assert_eq!(question.bear.pauses, before);
 }

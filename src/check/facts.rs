@@ -90,7 +90,7 @@ impl<'a> Facts<'a> {
             stories,
             host: Host::of(history),
             run,
-            workers: workers(scenario),
+            workers: scenario.fleet.workers(),
             lookers: lookers(scenario),
             subject: subject(scenario),
             beat_store: beat_store(scenario),
@@ -202,22 +202,11 @@ fn judged_window(history: &History) -> Moment {
     Moment { lo: from, hi: to.max(from) }
 }
 
-/// Processes whose role is to work on jobs; in a fleet that has none, those that serve no HTTP, or all.
-fn workers(scenario: &Scenario) -> BTreeSet<ProcessName> {
-    let processes = &scenario.fleet.processes;
-    let names = |wanted: &dyn Fn(&crate::scenario::ProcessSpec) -> bool| -> BTreeSet<ProcessName> {
-        processes.iter().filter(|process| wanted(process)).map(|process| process.name.clone()).collect()
-    };
-    let by_role = names(&crate::scenario::ProcessSpec::works_on_jobs);
-    let by_shape = names(&|process| !process.serves_http);
-    [by_role, by_shape].into_iter().find(|names| !names.is_empty()).unwrap_or_else(|| names(&|_| true))
-}
-
 /// Processes whose role is to look for the dead; else the workers do.
 fn lookers(scenario: &Scenario) -> BTreeSet<ProcessName> {
     let sweepers = scenario.fleet.processes.iter().filter(|process| process.sweeps());
     let sweepers: BTreeSet<ProcessName> = sweepers.map(|process| process.name.clone()).collect();
-    if sweepers.is_empty() { workers(scenario) } else { sweepers }
+    if sweepers.is_empty() { scenario.fleet.workers() } else { sweepers }
 }
 
 fn subject(scenario: &Scenario) -> Subject {

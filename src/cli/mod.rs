@@ -14,6 +14,7 @@ mod run;
 mod run_file;
 mod schema;
 mod simulate;
+mod stored;
 mod tune;
 mod warnings;
 

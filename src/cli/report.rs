@@ -1,15 +1,13 @@
 //! `syncope report`: judges a stored run again from its histories, and rebuilds its reports.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use crate::check::{self, Judged};
-use crate::cli::{claims, exit, run_file, simulate};
+use crate::cli::{claims, exit, run_file, simulate, stored};
 use crate::history::log::History;
 use crate::report::console::{Console, Mode};
 use crate::report::{self, RunInfo};
-use crate::scenario::{Overrides, RulesFile, Source, render};
+use crate::scenario::render;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -63,19 +61,7 @@ fn rebuild(directory: &Path) -> Result<u8, String> {
 }
 
 fn judge_again(folder: &Path) -> Result<(Judged, History), String> {
-    let path = folder.join("history.jsonl");
-    let failed = |error: String| format!("{}: {error}", path.display());
-    let file = File::open(&path).map_err(|error| failed(error.to_string()))?;
-    let history = History::read(BufReader::new(file)).map_err(|error| failed(error.to_string()))?;
-    let header = &history.header;
-    let time_scale = header.time_scale.as_deref().and_then(|scale| scale.parse().ok());
-    let overrides = Overrides { time_scale, seed: Some(header.seed) };
-    let mut source = Source::new(&header.path, header.source.as_str());
-    if let Some(rules) = &header.rules {
-        source = source.with_rules(RulesFile { path: path.clone(), text: Ok(rules.clone()) });
-    }
-    let scenario = crate::scenario::resolve(&source, &overrides)
-        .map_err(|diagnostics| failed(render(&diagnostics, false)))?;
+    let (scenario, history) = stored::read(folder)?;
     let judged = check::judge(&scenario, &history);
     Ok((judged, history))
 }

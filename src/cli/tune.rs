@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use super::exit;
 use crate::cli::ground::BackendChoice;
 use crate::cli::input::{self, Input};
+use crate::cli::stored;
 use crate::report::answer;
 use crate::report::console::{Console, Mode};
 use crate::scenario::question::{self, Question};
 use crate::scenario::{FileKind, render};
 use crate::tune::proof::{self, Finding};
-use crate::tune::{self, Answer, Means};
+use crate::tune::{self, Answer, Means, Trace};
 
 /// Which settings hold what is asked, and what each of them costs.
 ///
@@ -36,6 +37,10 @@ pub struct Args {
     /// Write answer.html, with pictures, answer.md and answer.json into this folder too.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Take beat delays and pauses from recorded runs, in place of the question's: a run's folder, as in
+    /// reports/latest, or one scenario's in it; may be given several times.
+    #[arg(long, value_name = "DIR")]
+    trace: Vec<PathBuf>,
     /// Try the recommended and the present setting on real stores and processes, with the question's pauses
     /// and a kill -9, and tell what was measured beside what was predicted.
     #[arg(long)]
@@ -52,8 +57,8 @@ pub struct Args {
 /// measured, 2 with every error; with `--verify` also 3 and 4, as of `run`.
 #[must_use]
 pub fn run(args: &Args) -> u8 {
-    let question = match read(args) {
-        Ok(question) => question,
+    let (question, trace) = match read(args).and_then(|question| traced(args, question)) {
+        Ok(read) => read,
         Err(text) => {
             let _ = write!(anstream::stderr(), "{text}");
             return exit::USAGE;
@@ -61,6 +66,7 @@ pub fn run(args: &Args) -> u8 {
     };
     let means = Means { events: args.events, ..Means::of_seed(args.seed) };
     let mut found = tune::answer(&question, &means);
+    found.trace = trace;
     let mut proved = exit::PASS;
     if args.verify {
         match verify(args, &question, &found) {
@@ -125,6 +131,30 @@ fn read(args: &Args) -> Result<Question, String> {
         return Err(format!("error: {path} is no question: it has neither `vary` nor `hold`\n"));
     }
     question::read(&source).map_err(|errors| render(&errors, colour))
+}
+
+/// The question with what was recorded in place of what it assumes.
+fn traced(args: &Args, mut question: Question) -> Result<(Question, Option<Trace>), String> {
+    if args.trace.is_empty() {
+        return Ok((question, None));
+    }
+    let mut runs = Vec::new();
+    for directory in &args.trace {
+        for folder in stored::folders(directory).map_err(as_error)? {
+            runs.push(stored::read(&folder).map_err(as_error)?);
+        }
+    }
+    let trace = Trace::of(runs.iter().map(|(scenario, history)| (scenario, history)));
+    if trace.delay.is_none() && trace.pauses.is_none() {
+        let runs = trace.runs;
+        return Err(as_error(format!("nothing can be learnt from {runs} runs: no beats in a row, no pause")));
+    }
+    trace.replace(&mut question.bear);
+    Ok((question, Some(trace)))
+}
+
+fn as_error(text: String) -> String {
+    format!("error: {text}\n")
 }
 
 fn store(folder: &Path, question: &Question, answer: &Answer) -> io::Result<()> {

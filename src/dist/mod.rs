@@ -20,6 +20,8 @@ pub use random::Random;
 pub use recorded::Recorded;
 pub use sampler::Sampler;
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::time::Span;
@@ -177,6 +179,30 @@ impl Distribution {
                 libm::log(p99.as_nanos() as f64 / median.as_nanos() as f64) / NORMAL_P99
             }
             _ => 0.0,
+        }
+    }
+}
+
+/// As a scenario or a question has it.
+impl fmt::Display for Distribution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Constant(span) => write!(f, "{{constant: {span}}}"),
+            Self::Uniform { min, max } => write!(f, "{{uniform: [{min}, {max}]}}"),
+            Self::Exponential { mean } => write!(f, "{{exponential: {mean}}}"),
+            Self::Normal { mean, deviation } => {
+                write!(f, "{{normal: {{mean: {mean}, deviation: {deviation}}}}}")
+            }
+            Self::Lognormal { median, p99 } => {
+                write!(f, "{{lognormal: {{median: {median}, p99: {p99}}}}}")
+            }
+            Self::Pareto { min, shape } => {
+                write!(f, "{{pareto: {{min: {min}, shape: {}}}}}", shape.as_f64())
+            }
+            Self::Empirical(recorded) => {
+                let samples = recorded.samples().iter().map(Span::to_string);
+                write!(f, "{{empirical: [{}]}}", samples.collect::<Vec<_>>().join(", "))
+            }
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The links of a fleet: who connects to what; who of it works on jobs, and who looks for the dead.
 
-use crate::names::{Endpoint, Link, PRODUCER, Store};
+use std::collections::BTreeSet;
+
+use crate::names::{Endpoint, Link, PRODUCER, ProcessName, Store};
 use crate::protocol::settings::RECONNECT_MAX;
 use crate::scenario::{Enqueue, Fleet, ProcessSpec, Program};
 use crate::time::Span;
@@ -29,6 +31,16 @@ pub fn is_worker_role(role: &str) -> bool {
 }
 
 impl Fleet {
+    /// Processes whose role is to work on jobs; in a fleet that has none, those that serve no HTTP, or all.
+    #[must_use]
+    pub fn workers(&self) -> BTreeSet<ProcessName> {
+        let names = |wanted: &dyn Fn(&ProcessSpec) -> bool| -> BTreeSet<ProcessName> {
+            self.processes.iter().filter(|it| wanted(it)).map(|it| it.name.clone()).collect()
+        };
+        let (by_role, by_shape) = (names(&ProcessSpec::works_on_jobs), names(&|it| !it.serves_http));
+        [by_role, by_shape].into_iter().find(|names| !names.is_empty()).unwrap_or_else(|| names(&|_| true))
+    }
+
     /// Every link: each process's, and the producer's.
     #[must_use]
     pub fn links(&self) -> Vec<Link> {

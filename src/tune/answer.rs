@@ -4,13 +4,15 @@
 use std::num::NonZero;
 use std::thread;
 
+use super::choice;
 use super::figures::{DAY_S, Figures, resets_on_arrival};
 use super::front::{Cost, front};
 use super::proof::Finding;
 use super::rare::{Detector, Estimate};
-use super::sensitivity::{self, Breaks};
+use super::sensitivity::{Breaks, Spare};
 use super::simulated::{self, Simulated};
 use super::space::Space;
+use super::trace::Trace;
 use super::yardstick::Yardstick;
 use crate::scenario::catalogue::{Quantity, Values};
 use crate::scenario::question::{Hold, Question};
@@ -141,6 +143,8 @@ pub struct Answer {
     pub pauses_seen: PausesSeen,
     /// What was measured on real stores and processes, if that was asked for.
     pub proved: Vec<Finding>,
+    /// What the question's assumptions were replaced by, if recorded runs were given.
+    pub trace: Option<Trace>,
 }
 
 impl Constraint {
@@ -200,6 +204,14 @@ impl Point {
     #[must_use]
     pub fn smallest_margin(&self) -> f64 {
         self.margins.iter().copied().fold(1.0, f64::min)
+    }
+
+    /// Without the question's delay in it.
+    #[must_use]
+    pub fn pipeline(&self, question: &Question) -> Option<Pipeline> {
+        let mut values = question.system.values();
+        values.extend(self.values.iter().cloned());
+        question.system.pipeline_of(&values).ok()
     }
 
     #[must_use]
@@ -278,7 +290,7 @@ impl Search<'_> {
             front(&costs).into_iter().map(|index| holding[index].clone()).collect();
         let mut current = self.current();
         let now = current.cost();
-        let recommended = recommended(&on_front);
+        let recommended = choice::recommended(&on_front, self.question, &self.asked);
         let faster = points.iter().filter(|point| {
             let cost = point.cost();
             cost.beats_per_second <= now.beats_per_second
@@ -290,8 +302,8 @@ impl Search<'_> {
             a.detection_s.total_cmp(&b.detection_s).then(a.mistakes_per_day.total_cmp(&b.mistakes_per_day))
         });
         let mut better_at_equal_load = better_at_equal_load.map(|point| (*point).clone());
-        let cheaper = recommended.and_then(|index| next_cheaper(&on_front, index));
-        let safer = recommended.and_then(|index| next_safer(&on_front, index));
+        let cheaper = recommended.and_then(|index| choice::next_cheaper(&on_front, index));
+        let safer = recommended.and_then(|index| choice::next_safer(&on_front, index));
         let mut to_try: Vec<&mut Point> = vec![&mut current];
         to_try.extend(&mut better_at_equal_load);
         let mut wanted = shown(on_front.len(), recommended);
@@ -320,6 +332,7 @@ impl Search<'_> {
                 recommended: chosen.map(|point| self.pauses_seen(point)).unwrap_or_default(),
             },
             proved: Vec::new(),
+            trace: None,
             front: on_front,
             current,
             asked: self.asked,
@@ -376,7 +389,7 @@ impl Search<'_> {
         let limit = self.question.hold.mistakes_per_day;
         let numbers: Vec<u64> = (0..points.len() as u64).collect();
         let tried = over_seeds(&numbers, self.means.threads, |number| {
-            let pipeline = self.pipeline(points[number as usize])?;
+            let pipeline = points[number as usize].pipeline(self.question)?;
             let simulate =
                 |events| simulated::simulate(&pipeline, &self.question.bear, events, self.means.seed);
             let first = simulate(self.means.events)?;
@@ -390,19 +403,15 @@ impl Search<'_> {
         }
     }
 
-    fn pipeline(&self, point: &Point) -> Option<Pipeline> {
-        let mut values = self.present.clone();
-        values.extend(point.values.iter().cloned());
-        self.question.system.pipeline_of(&values).ok()
-    }
-
     fn breaks(&self, point: &Point) -> Vec<Breaks> {
-        let pipeline = self.pipeline(point);
-        pipeline.map_or_else(Vec::new, |it| sensitivity::breaks(&it, self.question, &self.asked))
+        let pipeline = point.pipeline(self.question);
+        pipeline.map_or_else(Vec::new, |pipeline| {
+            Spare { pipeline: &pipeline, question: self.question, asked: &self.asked }.breaks()
+        })
     }
 
     fn sampled(&self, point: &Point) -> Option<Sampled> {
-        let pipeline = self.pipeline(point)?;
+        let pipeline = point.pipeline(self.question)?;
         let (beats, reach, period) = resets_on_arrival(&pipeline, &self.question.bear)?;
         let detector = Detector { beats: &beats, reach, period };
         let windows = WINDOWS.min(self.means.events);
@@ -416,7 +425,7 @@ impl Search<'_> {
 
     /// Up to somewhat more than what is surely seen.
     fn pauses_seen(&self, point: &Point) -> Vec<(f64, f64)> {
-        let Some(pipeline) = self.pipeline(point) else { return Vec::new() };
+        let Some(pipeline) = point.pipeline(self.question) else { return Vec::new() };
         let Some(seen) = pipeline.margins().silence_seen.filter(|seen| *seen < Span::MAX) else {
             return Vec::new();
         };
@@ -455,35 +464,4 @@ impl Search<'_> {
         };
         asked.map(shortfall).collect()
     }
-}
-
-/// The one whose smallest margin is the largest; of equal ones the first.
-fn recommended(front: &[Point]) -> Option<usize> {
-    let mut best: Option<(usize, f64)> = None;
-    for (index, point) in front.iter().enumerate() {
-        let margin = point.smallest_margin();
-        if best.is_none_or(|(_, best)| margin > best) {
-            best = Some((index, margin));
-        }
-    }
-    best.map(|(index, _)| index)
-}
-
-/// Of those with the next lower load the one with the most to spare.
-fn next_cheaper(front: &[Point], than: usize) -> Option<usize> {
-    let load = |index: usize| front[index].figures.beats_per_second;
-    let margin = |index: usize| front[index].smallest_margin();
-    let cheaper = (0..front.len()).filter(|index| load(*index) < load(than));
-    cheaper.max_by(|a, b| load(*a).total_cmp(&load(*b)).then(margin(*a).total_cmp(&margin(*b))))
-}
-
-/// At no more load the fastest with fewer mistakes.
-fn next_safer(front: &[Point], than: usize) -> Option<usize> {
-    let cost = |index: usize| front[index].cost();
-    let than = cost(than);
-    let safer = (0..front.len()).filter(|index| {
-        let cost = cost(*index);
-        cost.beats_per_second <= than.beats_per_second && cost.mistakes_per_day < than.mistakes_per_day
-    });
-    safer.min_by(|a, b| cost(*a).detection_s.total_cmp(&cost(*b).detection_s))
 }

@@ -1,13 +1,15 @@
 //! `tune`: which settings hold what is asked of them under what has to be borne, and what each costs.
 //!
 //! [`space`] is what may move, [`figures`] what one setting gives, in closed form; [`front`] those than
-//! which none is better in everything; [`answer`] the choice among them, and what stands in the way where
-//! there is none. [`simulated`] tries what is chosen, [`rare`] estimates mistakes that no simulation meets;
-//! [`proof`] has it tried on real stores and processes.
+//! which none is better in everything; [`choice`] those of them that are named, [`answer`] all of it, and what
+//! stands in the way where there is none. [`simulated`] tries what is shown, [`rare`] estimates mistakes that no
+//! simulation meets; [`proof`] has it tried on real stores and processes, and [`trace`] reads what recorded runs
+//! say of what has to be borne.
 //!
 //! **Invariant**: the same question gives the same answer. No I/O, no clock.
 
 pub mod answer;
+pub mod choice;
 pub mod figures;
 pub mod front;
 pub mod proof;
@@ -15,7 +17,9 @@ pub mod rare;
 pub mod sensitivity;
 pub mod simulated;
 pub mod space;
+pub mod trace;
 pub mod yardstick;
 
 pub use answer::{Answer, Asked, Constraint, Means, Point, Sampled, Shortfall, answer};
+pub use trace::Trace;
 pub use yardstick::Yardstick;

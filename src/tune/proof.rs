@@ -197,8 +197,8 @@ impl Rig {
             "{jobs}faults:\n  - pauses:\n      target: {{process: worker-1}}\n      lasting: {}\n      gap: {}\n      \
              count: {PAUSES}\n    when: {{at: {}}}\nexpect: {{detection_time: any, recovery_time: any, mistakes: any, \
              failed: any, lost: any, duplicated: any, steps_lost: any}}\n",
-            as_written(&pauses.lasting),
-            as_written(&gap),
+            pauses.lasting,
+            gap,
             self.interval + self.interval
         )
     }
@@ -213,26 +213,6 @@ fn work(jobs: u32, every_s: f64, steps: u32, step_s: f64) -> String {
         ms(step_s * 0.8),
         ms(step_s * 1.2)
     )
-}
-
-/// As a file has it.
-fn as_written(distribution: &Distribution) -> String {
-    match distribution {
-        Distribution::Constant(span) => format!("{{constant: {span}}}"),
-        Distribution::Uniform { min, max } => format!("{{uniform: [{min}, {max}]}}"),
-        Distribution::Exponential { mean } => format!("{{exponential: {mean}}}"),
-        Distribution::Normal { mean, deviation } => {
-            format!("{{normal: {{mean: {mean}, deviation: {deviation}}}}}")
-        }
-        Distribution::Lognormal { median, p99 } => format!("{{lognormal: {{median: {median}, p99: {p99}}}}}"),
-        Distribution::Pareto { min, shape } => {
-            format!("{{pareto: {{min: {min}, shape: {}}}}}", shape.as_f64())
-        }
-        Distribution::Empirical(recorded) => {
-            let samples = recorded.samples().iter().map(Span::to_string);
-            format!("{{empirical: [{}]}}", samples.collect::<Vec<_>>().join(", "))
-        }
-    }
 }
 
 /// What the runs of the trials say. An inconclusive run has measured nothing.

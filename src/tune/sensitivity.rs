@@ -46,34 +46,70 @@ const STEPS: u32 = 64;
 const HALVINGS: u32 = 32;
 const MILLION: f64 = 1e6;
 
-/// For each assumption that is not nothing, the least factor at which something that is asked fails; the
-/// nearest first. What holds at a thousand times its value is left out.
-#[must_use]
-pub fn breaks(pipeline: &Pipeline, question: &Question, asked: &[Asked]) -> Vec<Breaks> {
-    let fails = |assumption: Assumption, factor: f64| -> Option<Constraint> {
-        let figures = Figures::of(pipeline, &worse(question, assumption, factor));
-        asked.iter().find(|asked| !asked.holds(&figures)).map(|asked| asked.constraint)
-    };
-    let mut found: Vec<Breaks> = ALL
-        .into_iter()
-        .filter_map(|assumption| {
-            // What is lost for ever is never wrong again: the first of some steps that fails, not the last.
-            let step = libm::log(FACTOR_MAX) / f64::from(STEPS);
-            let fails_at = |number: u32| fails(assumption, libm::exp(step * f64::from(number)));
-            let (number, mut first) = (1..=STEPS).find_map(|it| Some((it, fails_at(it)?)))?;
-            let (mut low, mut high) = (step * f64::from(number - 1), step * f64::from(number));
-            for _ in 0..HALVINGS {
-                let middle = f64::midpoint(low, high);
-                match fails(assumption, libm::exp(middle)) {
-                    Some(constraint) => (high, first) = (middle, constraint),
-                    None => low = middle,
-                }
+/// What a setting can bear beyond what is assumed.
+#[derive(Debug, Clone, Copy)]
+pub struct Spare<'q> {
+    /// Without the question's delay in it.
+    pub pipeline: &'q Pipeline,
+    pub question: &'q Question,
+    pub asked: &'q [Asked],
+}
+
+impl Spare<'_> {
+    /// For each assumption that is not nothing, the least factor at which something that is asked fails; the
+    /// nearest first. What holds at a thousand times its value is left out.
+    #[must_use]
+    pub fn breaks(self) -> Vec<Breaks> {
+        let breaks = |assumption| {
+            let step = (1..=STEPS).find(|step| self.fails(assumption, log_of(*step)).is_some())?;
+            self.within(assumption, step)
+        };
+        let mut found: Vec<Breaks> = ALL.into_iter().filter_map(breaks).collect();
+        found.sort_by(|a, b| a.factor.total_cmp(&b.factor));
+        found
+    }
+
+    /// The least of the factors of [`Self::breaks`]; a thousand if there is none.
+    #[must_use]
+    pub fn least(self) -> f64 {
+        let within = |step: u32| {
+            let factors = ALL.into_iter().filter_map(|it| Some(self.within(it, step)?.factor));
+            factors.reduce(f64::min)
+        };
+        (1..=STEPS).find_map(within).unwrap_or(FACTOR_MAX)
+    }
+
+    /// Whether any one assumption may be so many times as large.
+    #[must_use]
+    pub fn holds_at(self, factor: f64) -> bool {
+        ALL.into_iter().all(|it| self.fails(it, libm::log(factor)).is_none())
+    }
+
+    /// What fails first at this factor, whose logarithm is given.
+    fn fails(self, assumption: Assumption, log: f64) -> Option<Constraint> {
+        let figures = Figures::of(self.pipeline, &worse(self.question, assumption, libm::exp(log)));
+        self.asked.iter().find(|asked| !asked.holds(&figures)).map(|asked| asked.constraint)
+    }
+
+    /// Where in this step it breaks, if it does not hold at its end. What is lost for ever is never wrong again,
+    /// so that it may hold again later: the first step that fails is the one to ask for.
+    fn within(self, assumption: Assumption, step: u32) -> Option<Breaks> {
+        let (mut low, mut high) = (log_of(step - 1), log_of(step));
+        let mut first = self.fails(assumption, high)?;
+        for _ in 0..HALVINGS {
+            let middle = f64::midpoint(low, high);
+            match self.fails(assumption, middle) {
+                Some(constraint) => (high, first) = (middle, constraint),
+                None => low = middle,
             }
-            Some(Breaks { assumption, factor: libm::exp(high), first })
-        })
-        .collect();
-    found.sort_by(|a, b| a.factor.total_cmp(&b.factor));
-    found
+        }
+        Some(Breaks { assumption, factor: libm::exp(high), first })
+    }
+}
+
+/// Of the factor at the end of a step.
+fn log_of(step: u32) -> f64 {
+    libm::log(FACTOR_MAX) / f64::from(STEPS) * f64::from(step)
 }
 
 /// The question with one assumption so many times as large.

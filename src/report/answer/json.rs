@@ -10,7 +10,8 @@ use crate::tune::figures::Range;
 use crate::tune::proof::{Compared, Finding};
 use crate::tune::rare::Estimate;
 use crate::tune::simulated::Simulated;
-use crate::tune::{Answer, Point};
+use crate::tune::trace::Fit;
+use crate::tune::{Answer, Point, Trace};
 
 pub fn render(question: &Question, answer: &Answer) -> String {
     let asked: Vec<Json> = answer
@@ -70,9 +71,39 @@ pub fn render(question: &Question, answer: &Answer) -> String {
         })),
         "breaks": breaks,
         "unmet": unmet,
+        "recorded": answer.trace.as_ref().map(recorded),
         "proved": answer.proved.iter().map(finding).collect::<Vec<_>>(),
     });
     format!("{text:#}\n")
+}
+
+/// Of each thing that was recorded, `null` if it was not seen.
+fn recorded(trace: &Trace) -> Json {
+    let fit = |fit: &Option<Fit>| {
+        fit.as_ref().map(|it| {
+            json!({
+                "count": it.count,
+                "median_ms": ms(it.percentile(50)),
+                "p99_ms": ms(it.percentile(99)),
+                "max_ms": ms(it.percentile(100)),
+                "longer_at_most": it.longer_at_most(),
+                "closest": it.shape.to_string(),
+                "distance": it.distance,
+                "is_close": it.is_close(),
+            })
+        })
+    };
+    json!({
+        "runs": trace.runs,
+        "scaled": trace.scaled,
+        "worker_hours": trace.observed.as_secs_f64() / 3_600.0,
+        "lateness": fit(&trace.lateness),
+        "latency": fit(&trace.latency),
+        "delay": fit(&trace.delay),
+        "pauses": fit(&trace.pauses),
+        "pauses_apart_ms": trace.pauses_apart().map(ms),
+        "pauses_per_day_at_most": trace.pauses_per_day_at_most(),
+    })
 }
 
 fn ms(span: Span) -> f64 {

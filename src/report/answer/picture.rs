@@ -2,7 +2,7 @@
 
 use crate::report::axis::{Axis, label, nice_step};
 use crate::report::svg::{Anchor, Rect, Svg, number};
-use crate::tune::{Answer, Point};
+use crate::tune::{Answer, Point, Trace};
 
 /// A picture with what it shows.
 pub(super) struct Picture {
@@ -19,6 +19,8 @@ const TOP: f64 = 18.0;
 const BOTTOM: f64 = HEIGHT - 44.0;
 /// Below one in so many of the largest, rates are drawn at the lower edge.
 const DECADES_MAX: f64 = 12.0;
+/// Of the line of a shape.
+const SHAPE_POINTS: u32 = 100;
 
 pub(super) fn all(answer: &Answer) -> Vec<Picture> {
     let detection = |point: &Point| point.figures.detection.map(|(_, most)| most.as_secs_f64());
@@ -52,19 +54,62 @@ pub(super) fn all(answer: &Answer) -> Vec<Picture> {
         ),
     ];
     pictures.extend(pauses_seen(answer));
+    pictures.extend(answer.trace.iter().flat_map(recorded));
     pictures
 }
 
 /// One line for the present setting and one for the recommended one.
 fn pauses_seen(answer: &Answer) -> Option<Picture> {
-    const TITLE: &str = "Pauses taken for deaths";
-    let lines =
-        [(&answer.pauses_seen.present, "now", "s-now"), (&answer.pauses_seen.recommended, "take", "s-take")];
-    let longest =
-        lines.iter().flat_map(|(line, ..)| line.last()).map(|(length_s, _)| *length_s).reduce(f64::max)?;
+    let seen = &answer.pauses_seen;
+    let lines = [
+        Line { points: &seen.present, word: "now", class: "s-now", above: true },
+        Line { points: &seen.recommended, word: "take", class: "s-take", above: false },
+    ];
+    lines_of(
+        "Pauses taken for deaths",
+        "How many of the pauses of each length are taken for a death, at most.",
+        &lines,
+    )
+}
+
+/// Of each thing that was recorded, with the shape that is closest to it.
+fn recorded(trace: &Trace) -> impl Iterator<Item = Picture> {
+    let fits = [("Delays of beats, as recorded", &trace.delay), ("Pauses, as recorded", &trace.pauses)];
+    fits.into_iter().filter_map(|(title, fit)| {
+        let fit = fit.as_ref()?;
+        let samples = fit.recorded.samples();
+        let last = samples.len().saturating_sub(1).max(1) as f64;
+        let longest = fit.recorded.max().as_secs_f64();
+        let recorded: Vec<(f64, f64)> =
+            samples.iter().enumerate().map(|(number, it)| (it.as_secs_f64(), number as f64 / last)).collect();
+        let shape: Vec<(f64, f64)> = (0..=SHAPE_POINTS)
+            .map(|point| longest * f64::from(point) / f64::from(SHAPE_POINTS))
+            .map(|at| (at, 1.0 - fit.shape.above(at * 1e9)))
+            .collect();
+        let lines = [
+            Line { points: &recorded, word: "recorded", class: "s-take", above: false },
+            Line { points: &shape, word: "closest shape", class: "s-now", above: true },
+        ];
+        lines_of(title, "How many are no longer than this, in seconds.", &lines)
+    })
+}
+
+/// Shares over seconds, from where they are lowest on.
+struct Line<'a> {
+    points: &'a [(f64, f64)],
+    word: &'static str,
+    class: &'static str,
+    /// The word stands above the line, not below it.
+    above: bool,
+}
+
+/// `None` if there is no point.
+fn lines_of(title: &'static str, about: &'static str, lines: &[Line<'_>]) -> Option<Picture> {
+    let ends = lines.iter().filter_map(|line| line.points.last());
+    let longest = ends.map(|(length_s, _)| *length_s).reduce(f64::max)?;
     let across = Axis { from: 0.0, to: longest, left: LEFT, right: RIGHT };
     let up = Axis { from: 0.0, to: 1.0, left: 0.0, right: BOTTOM - TOP };
-    let mut svg = Svg::new(WIDTH, HEIGHT, "scatter", TITLE);
+    let mut svg = Svg::new(WIDTH, HEIGHT, "scatter", title);
     let y = |at: f64| BOTTOM - up.x(at);
     for (at, text) in across.ticks() {
         svg.rect(Rect { x: across.x(at), y: TOP, width: 1.0, height: BOTTOM - TOP }, "s-grid", None);
@@ -75,20 +120,19 @@ fn pauses_seen(answer: &Answer) -> Option<Picture> {
         svg.rect(Rect { x: LEFT, y: at, width: RIGHT - LEFT, height: 1.0 }, "s-grid", None);
         svg.text(LEFT - 8.0, at + 4.0, Anchor::End, "s-label", &format!("{percent} %"));
     }
-    for (line, word, class) in lines {
-        let Some((first, rest)) = line.split_first() else { continue };
+    for line in lines {
+        let Some((first, rest)) = line.points.split_first() else { continue };
         let place =
             |(length_s, share): &(f64, f64)| format!("{} {}", number(across.x(*length_s)), number(y(*share)));
         let through: String = rest.iter().map(|point| format!("L{}", place(point))).collect();
-        svg.path(&format!("M{}{through}", place(first)), &format!("s-line {class}"), Some(word));
+        svg.path(&format!("M{}{through}", place(first)), &format!("s-line {}", line.class), Some(line.word));
         // Where it has risen half-way.
-        if let Some((length_s, share)) = line.iter().find(|(_, share)| *share >= 0.5) {
-            let above = if word == "now" { -8.0 } else { 16.0 };
-            svg.text(across.x(*length_s) + 8.0, y(*share) + above, Anchor::Start, "s-mark", word);
+        if let Some((length_s, share)) = line.points.iter().find(|(_, share)| *share >= 0.5) {
+            let above = if line.above { -8.0 } else { 16.0 };
+            svg.text(across.x(*length_s) + 8.0, y(*share) + above, Anchor::Start, "s-mark", line.word);
         }
     }
-    let about = "How many of the pauses of each length are taken for a death, at most.";
-    Some(Picture { title: TITLE, about, svg: svg.finish() })
+    Some(Picture { title, about, svg: svg.finish() })
 }
 
 struct Scatter<'a> {

@@ -7,7 +7,7 @@ use crate::timing::qos::configure::{Configuration, Unmet};
 use crate::tune::figures::Range;
 use crate::tune::proof::{Compared, Finding, PAUSES};
 use crate::tune::sensitivity::Assumption;
-use crate::tune::{Answer, Asked, Constraint, Point, Sampled, Shortfall, Yardstick};
+use crate::tune::{Answer, Asked, Constraint, Point, Sampled, Shortfall, Trace, Yardstick};
 
 /// The names of what is asked and assumed, as the question's file has them.
 pub(super) const fn constraint(constraint: Constraint) -> &'static str {
@@ -90,6 +90,55 @@ pub(super) fn question(question: &Question, answer: &Answer) -> String {
     if answer.impossible > 0 {
         text.push_str(&format!("{} make no system at all\n", answer.impossible));
     }
+    if let Some(trace) = &answer.trace {
+        text.push_str(&recorded(trace));
+    }
+    text
+}
+
+/// What was recorded, and what it does not say.
+fn recorded(trace: &Trace) -> String {
+    let hours = trace.observed.as_secs_f64() / 3_600.0;
+    let plural = if trace.runs == 1 { "" } else { "s" };
+    let mut text =
+        format!("recorded: {} run{plural}, {} hours of workers, in model time\n", trace.runs, number(hours));
+    let parts = [
+        ("beats late by", &trace.lateness),
+        ("the store's answer", &trace.latency),
+        ("delay, both together", &trace.delay),
+        ("pauses", &trace.pauses),
+    ];
+    for (what, fit) in parts {
+        let Some(fit) = fit else {
+            text.push_str(&format!("  {what}: none was seen; what the question says stands\n"));
+            continue;
+        };
+        let at = |percent: usize| millis(fit.percentile(percent).as_millis_f64());
+        text.push_str(&format!(
+            "  {what}: {} seen, median {}, 99 % within {}, longest {}; at 99 % at most {} of all are longer\n",
+            fit.count,
+            at(50),
+            at(99),
+            at(100),
+            number(fit.longer_at_most())
+        ));
+        text.push_str(&format!(
+            "    closest: {}, {} from it at most{}\n",
+            fit.shape,
+            number(fit.distance),
+            if fit.is_close() { "" } else { ", which is too far to be it (99 %)" }
+        ));
+    }
+    if let Some(apart) = trace.pauses_apart() {
+        text.push_str(&format!("  a pause each {} of a worker\n", millis(apart.as_millis_f64())));
+    }
+    if let Some(most) = trace.pauses_per_day_at_most() {
+        text.push_str(&format!("  none seen: at 99 % fewer than {} a day of a worker\n", number(most)));
+    }
+    if trace.scaled {
+        text.push_str("  at another time scale than 1: the store looks slower there than it is\n");
+    }
+    text.push_str("  reckoned and simulated with what was recorded, not with the closest shape\n");
     text
 }
 
