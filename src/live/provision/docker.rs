@@ -283,10 +283,10 @@ impl DockerSite {
 
     async fn remove_all(&self) -> Vec<String> {
         let which = Which::Site { site: &self.name, owner: self.run.guard.owner() };
-        let mut cleaned = labels::remove(&self.engine.docker, which).await;
-        if !cleaned.failed.is_empty() {
+        let (mut cleaned, hung) = labels::remove(&self.engine.docker, which).await;
+        if !cleaned.failed.is_empty() && !hung {
             // A network goes only when the engine has done with its last container.
-            cleaned = labels::remove(&self.engine.docker, which).await;
+            (cleaned, _) = labels::remove(&self.engine.docker, which).await;
         }
         cleaned.add(undo::remove_directory(&self.directory));
         cleaned.failed
