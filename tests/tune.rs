@@ -1,7 +1,10 @@
 //! Questions to `syncope tune`, and their answers.
 
+use std::collections::HashMap;
 use std::num::NonZero;
 use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use syncope::cli::input;
 use syncope::dist::{Distribution, Random};
@@ -14,7 +17,9 @@ use syncope::time::Span;
 use syncope::timing::Pipeline;
 use syncope::timing::qos::configure::{Configuration, Unmet};
 use syncope::tune::figures::Figures;
+use syncope::tune::ledger::{Key, Ledger};
 use syncope::tune::sensitivity::{Assumption, Spare};
+use syncope::tune::simulated::Simulated;
 use syncope::tune::{self, Answer, Constraint, Means, Point, Trace, proof};
 
 fn shipped() -> Vec<Question> {
@@ -334,6 +339,45 @@ fn chen_s_configurations_come_out_of_an_answer() {
     assert_eq!(seconds(&heavy.moments), ["9.710", "20.290"]);
     let unasked = answer(&heartbeat("{detection: {max: 30s}}", "{}"));
     assert!(unasked.yardstick.is_none());
+}
+
+/// Remembers all that it is told.
+#[derive(Default)]
+struct Memory {
+    known: Mutex<HashMap<Key, Simulated>>,
+    recalled: AtomicUsize,
+}
+
+impl Ledger for Memory {
+    fn expect(&self, _settings: usize) {}
+
+    fn recall(&self, key: Key) -> Option<Simulated> {
+        let found = self.known.lock().unwrap().get(&key).copied();
+        self.recalled.fetch_add(usize::from(found.is_some()), Ordering::Relaxed);
+        found
+    }
+
+    fn keep(&self, key: Key, simulated: &Simulated) {
+        assert!(self.known.lock().unwrap().insert(key, *simulated).is_none(), "it was known");
+    }
+
+    fn settled(&self) {}
+}
+
+#[test]
+fn what_a_ledger_recalls_is_not_simulated_again_and_gives_the_same_answer() {
+    let question = heartbeat("{detection: {max: 40s}, mistakes_per_day: {max: 0.5}}", "{loss: 0.02}");
+    let memory = Memory::default();
+    let told = || {
+        let found = tune::answer_with(&question, &MEANS, &memory);
+        syncope::report::answer::json(&question, &found)
+    };
+    let (first, kept) = (told(), memory.known.lock().unwrap().len());
+    assert!(kept > 3 && memory.recalled.load(Ordering::Relaxed) == 0, "{kept}");
+    assert!(told() == first && memory.recalled.load(Ordering::Relaxed) == kept);
+    // With another seed nothing is known.
+    let _ = tune::answer_with(&question, &Means { seed: 2, ..MEANS }, &memory);
+    assert_eq!(memory.recalled.load(Ordering::Relaxed), kept);
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod schema;
 mod simulate;
 mod stored;
 mod tune;
+mod tune_ledger;
 mod warnings;
 
 use std::io::IsTerminal as _;

@@ -8,6 +8,7 @@ use super::exit;
 use crate::cli::ground::BackendChoice;
 use crate::cli::input::{self, Input};
 use crate::cli::stored;
+use crate::cli::tune_ledger::Journal;
 use crate::report::answer;
 use crate::report::console::{Console, Mode};
 use crate::scenario::question::{self, Question};
@@ -34,7 +35,8 @@ pub struct Args {
     /// As JSON, with the whole front.
     #[arg(long)]
     json: bool,
-    /// Write answer.html, with pictures, answer.md and answer.json into this folder too.
+    /// Write answer.html, with pictures, answer.md and answer.json into this folder too. What was simulated is
+    /// kept there as it is found: a search that was cut short is taken up again.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Take beat delays and pauses from recorded runs, in place of the question's: a run's folder, as in
@@ -65,11 +67,19 @@ pub fn run(args: &Args) -> u8 {
         }
     };
     let means = Means { events: args.events, ..Means::of_seed(args.seed) };
-    let mut found = tune::answer(&question, &means);
+    let console = Console::new(Mode::detect());
+    let mut found = match search(args, &question, &means, &console) {
+        Ok(found) => found,
+        Err(error) => {
+            let folder = args.out.as_deref().unwrap_or(Path::new(REPORTS)).display();
+            anstream::eprintln!("error: failed to write to {folder}: {error}");
+            return exit::USAGE;
+        }
+    };
     found.trace = trace;
     let mut proved = exit::PASS;
     if args.verify {
-        match verify(args, &question, &found) {
+        match verify(args, &question, &found, &console) {
             Ok((findings, code)) => (found.proved, proved) = (findings, code),
             Err(code) => return code,
         }
@@ -86,11 +96,24 @@ pub fn run(args: &Args) -> u8 {
     if found.recommended.is_some() { proved } else { exit::FAIL }
 }
 
+/// The answer; with `--out`, what was simulated is kept there as it is found.
+fn search(args: &Args, question: &Question, means: &Means, console: &Console) -> io::Result<Answer> {
+    let journal = Journal::open(args.out.as_deref(), console)?;
+    let found = tune::answer_with(question, means, &journal);
+    journal.close()?;
+    Ok(found)
+}
+
 /// Where reports go, unless `--out` says otherwise.
 const REPORTS: &str = "reports";
 
 /// What the trials found, and the exit code that this makes. The scenarios stay beside their reports.
-fn verify(args: &Args, question: &Question, answer: &Answer) -> Result<(Vec<Finding>, u8), u8> {
+fn verify(
+    args: &Args,
+    question: &Question,
+    answer: &Answer,
+    console: &Console,
+) -> Result<(Vec<Finding>, u8), u8> {
     let trials = proof::trials(question, answer).map_err(|untried| {
         anstream::eprintln!("error: {untried}");
         exit::ENVIRONMENT
@@ -107,9 +130,8 @@ fn verify(args: &Args, question: &Question, answer: &Answer) -> Result<(Vec<Find
         fs::write(&path, &trial.yaml).map_err(unwritten)?;
         paths.push(path);
     }
-    let console = Console::new(Mode::detect());
     let wanted = super::run::Args::of(paths, args.backend, args.repeat, args.seed, folder.clone());
-    let done = super::run::carry_out(&wanted, &console)?;
+    let done = super::run::carry_out(&wanted, console)?;
     console.note(&format!("tried: {}", done.paths.html.display()));
     let findings = proof::findings(question, answer, &trials, &done.summary.scenarios);
     let code = if findings.iter().any(|it| it.agrees == Some(false)) {

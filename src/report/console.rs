@@ -129,6 +129,13 @@ impl Console {
         }
     }
 
+    /// Nothing more will be told by [`Self::progress`].
+    pub fn progress_over(&self) {
+        if let Some(bar) = self.lock().suite.take() {
+            bar.finish_and_clear();
+        }
+    }
+
     /// The scenario cannot be run here.
     pub fn not_run(&self, not_run: &NotRun) {
         let line = format!("{}: not run: {}", text::clean(&not_run.name, 100), text::line(&not_run.reason));
@@ -137,10 +144,8 @@ impl Console {
 
     /// Prints the table of verdicts and where the reports are to the output stream.
     pub fn finish(&self, summary: &Summary, paths: &Paths) {
+        self.progress_over();
         let mut state = self.lock();
-        if let Some(bar) = state.suite.take() {
-            bar.finish_and_clear();
-        }
         for (_, running) in std::mem::take(&mut state.running) {
             if let Some(bar) = running.bar {
                 bar.finish_and_clear();

@@ -7,6 +7,7 @@ use std::thread;
 use super::choice;
 use super::figures::{DAY_S, Figures, resets_on_arrival};
 use super::front::{Cost, front};
+use super::ledger::{Key, Ledger, NoLedger};
 use super::proof::Finding;
 use super::rare::{Detector, Estimate};
 use super::sensitivity::{Breaks, Spare};
@@ -226,6 +227,7 @@ impl Point {
 
 /// What is asked of which settings.
 struct Search<'q> {
+    ledger: &'q dyn Ledger,
     question: &'q Question,
     means: Means,
     space: Space<'q>,
@@ -243,7 +245,14 @@ enum Tried {
 /// Every setting is looked at, spread over the processors; what is shown is simulated.
 #[must_use]
 pub fn answer(question: &Question, means: &Means) -> Answer {
+    answer_with(question, means, &NoLedger)
+}
+
+/// As [`answer`]; what the ledger recalls is not simulated again.
+#[must_use]
+pub fn answer_with(question: &Question, means: &Means, ledger: &dyn Ledger) -> Answer {
     let search = Search {
+        ledger,
         question,
         means: *means,
         space: Space::of(question),
@@ -387,20 +396,31 @@ impl Search<'_> {
             return;
         }
         let limit = self.question.hold.mistakes_per_day;
+        self.ledger.expect(points.len());
         let numbers: Vec<u64> = (0..points.len() as u64).collect();
         let tried = over_seeds(&numbers, self.means.threads, |number| {
             let pipeline = points[number as usize].pipeline(self.question)?;
-            let simulate =
-                |events| simulated::simulate(&pipeline, &self.question.bear, events, self.means.seed);
-            let first = simulate(self.means.events)?;
-            match limit.filter(|limit| first.mistakes_per_day.holds(*limit)) {
-                Some(_) => simulate(self.means.events.saturating_mul(AGAIN)),
+            let first = self.simulated(&pipeline, self.means.events)?;
+            let last = match limit.filter(|limit| first.mistakes_per_day.holds(*limit)) {
+                Some(_) => self.simulated(&pipeline, self.means.events.saturating_mul(AGAIN)),
                 None => Some(first),
-            }
+            };
+            self.ledger.settled();
+            last
         });
         for (point, tried) in points.iter_mut().zip(tried) {
             point.simulated = tried;
         }
+    }
+
+    fn simulated(&self, pipeline: &Pipeline, events: u64) -> Option<Simulated> {
+        let (bear, seed) = (&self.question.bear, self.means.seed);
+        let key = Key::of(pipeline, bear, events, seed);
+        self.ledger.recall(key).or_else(|| {
+            let found = simulated::simulate(pipeline, bear, events, seed)?;
+            self.ledger.keep(key, &found);
+            Some(found)
+        })
     }
 
     fn breaks(&self, point: &Point) -> Vec<Breaks> {

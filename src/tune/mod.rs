@@ -4,7 +4,7 @@
 //! which none is better in everything; [`choice`] those of them that are named, [`answer`] all of it, and what
 //! stands in the way where there is none. [`simulated`] tries what is shown, [`rare`] estimates mistakes that no
 //! simulation meets; [`proof`] has it tried on real stores and processes, and [`trace`] reads what recorded runs
-//! say of what has to be borne.
+//! say of what has to be borne. [`ledger`] is told what is simulated, so that a long search can be taken up again.
 //!
 //! **Invariant**: the same question gives the same answer. No I/O, no clock.
 
@@ -12,6 +12,7 @@ pub mod answer;
 pub mod choice;
 pub mod figures;
 pub mod front;
+pub mod ledger;
 pub mod proof;
 pub mod rare;
 pub mod sensitivity;
@@ -20,6 +21,6 @@ pub mod space;
 pub mod trace;
 pub mod yardstick;
 
-pub use answer::{Answer, Asked, Constraint, Means, Point, Sampled, Shortfall, answer};
+pub use answer::{Answer, Asked, Constraint, Means, Point, Sampled, Shortfall, answer, answer_with};
 pub use trace::Trace;
 pub use yardstick::Yardstick;

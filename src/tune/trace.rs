@@ -72,11 +72,11 @@ impl Fit {
         (NEVER_99 / self.count as f64).min(1.0)
     }
 
-    /// The least that so many parts of a hundred do not exceed.
+    /// So many parts of a hundred, at least, do not exceed it.
     #[must_use]
     pub fn percentile(&self, percent: usize) -> Span {
         let samples = self.recorded.samples();
-        samples[(samples.len() - 1) * percent.min(100) / 100]
+        samples[((samples.len() - 1) * percent.min(100)).div_ceil(100)]
     }
 }
 
@@ -219,7 +219,8 @@ impl<'h> Recording<'h> {
         for life in lives.into_values() {
             seen.observed = seen.observed + ran(Some(life), until, scale);
         }
-        let pauses = self.forces.values().filter(|force| force.is_pause);
+        let is_worker = |force: &Force<'_>| force.process.is_some_and(|process| workers.contains(process));
+        let pauses = self.forces.values().filter(|force| force.is_pause && is_worker(force));
         let lasted = pauses.filter_map(|force| Some(scale.to_model(force.to?.since(force.from))));
         seen.pauses.extend(lasted);
     }
