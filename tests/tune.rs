@@ -380,6 +380,29 @@ fn what_a_ledger_recalls_is_not_simulated_again_and_gives_the_same_answer() {
     assert_eq!(memory.recalled.load(Ordering::Relaxed), kept);
 }
 
+/// A pause of 10 s each 45 s, and each fiftieth beat lost: a beat each 21 s, good for 42 s, is lost with the next
+/// one late far oftener than what is reckoned, which is one of them at a time.
+#[test]
+fn where_losses_and_pauses_coincide_the_simulation_is_believed() {
+    let question = |limit: &str| {
+        question(&format!(
+            "name: a\nsystem: redis-heartbeat\nworkers: {{now: 1}}\ncurrent: {{interval: 21s, ttl: 42s, retries: 0}}\n\
+             vary: {{ttl: [42s]}}\nhold: {{detection: {{max: 45s}}, mistakes_per_day: {{max: {limit}}}}}\n\
+             bear: {{loss: 0.02, pauses: {{gap: {{exponential: 45s}}, lasting: {{constant: 10s}}}}}}\n"
+        ))
+    };
+    let found = answer(&question("1000"));
+    let (now, seen) = (&found.current, found.current.simulated.expect("it can be"));
+    let reckoned = now.figures.mistakes.total().most;
+    assert!(now.coincide() && seen.mistakes_per_day.low > reckoned, "{reckoned}, {seen:?}");
+    assert!(found.recommended.is_some());
+    let limit = f64::midpoint(reckoned, seen.mistakes_per_day.low);
+    let found = answer(&question(&limit.to_string()));
+    assert_eq!((found.front.len(), found.recommended), (1, None), "the simulation refutes it");
+    let text = syncope::report::answer::text(&question(&limit.to_string()), &found);
+    assert!(text.contains("the simulation refutes the best") && text.contains('!'), "{text}");
+}
+
 #[test]
 fn with_no_events_nothing_is_simulated() {
     let question = &shipped()[0];

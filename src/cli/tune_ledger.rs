@@ -84,7 +84,7 @@ impl<'c> Journal<'c> {
 
 impl Ledger for Journal<'_> {
     fn expect(&self, settings: usize) {
-        self.lock().expected = settings;
+        self.lock().expected += settings;
     }
 
     fn recall(&self, key: Key) -> Option<Simulated> {

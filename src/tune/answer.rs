@@ -8,6 +8,7 @@ use super::choice;
 use super::figures::{DAY_S, Figures, resets_on_arrival};
 use super::front::{Cost, front};
 use super::ledger::{Key, Ledger, NoLedger};
+use super::point::{Asked, Constraint, Point};
 use super::proof::Finding;
 use super::rare::{Detector, Estimate};
 use super::sensitivity::{Breaks, Spare};
@@ -15,8 +16,8 @@ use super::simulated::{self, Simulated};
 use super::space::Space;
 use super::trace::Trace;
 use super::yardstick::Yardstick;
-use crate::scenario::catalogue::{Quantity, Values};
-use crate::scenario::question::{Hold, Question};
+use crate::scenario::catalogue::Values;
+use crate::scenario::question::Question;
 use crate::sim::seeds::over_seeds;
 use crate::time::Span;
 use crate::timing::Pipeline;
@@ -27,6 +28,8 @@ const WINDOWS: u64 = 100_000;
 const PAUSE_LENGTHS: u32 = 80;
 /// Of a front that is longer, as many are simulated and shown, spread evenly.
 const SHOWN_MAX: usize = 24;
+/// So many settings that the simulation refutes, and there is nothing to recommend.
+const REFUTED_MAX: usize = 8;
 /// Where a simulation cannot say whether what is asked holds, another of so many times the events is made.
 const AGAIN: u64 = 8;
 
@@ -47,37 +50,6 @@ impl Means {
         let threads = thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN);
         Self { seed, threads, events: 4_000_000 }
     }
-}
-
-/// Something that is asked for, with its limit as the question has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Constraint {
-    Detection,
-    Recovery,
-    MistakesPerDay,
-    QueryAccuracy,
-    BeatsPerSecond,
-}
-
-/// What is asked for: never more than `limit`, in seconds, a day's mistakes, a share, or beats per second.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Asked {
-    pub constraint: Constraint,
-    /// Of the query accuracy, what it may lack to 1.
-    pub limit: f64,
-}
-
-/// A setting, and what it gives.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Point {
-    /// Of the parameters that move, in the question's order.
-    pub values: Vec<(String, Quantity)>,
-    pub figures: Figures,
-    /// By how much of each limit it stays below it, in the order of what is asked: 1 − value ÷ limit, so
-    /// negative where it does not hold.
-    pub margins: Vec<f64>,
-    /// Of the settings that are shown, if the simulator has such a pipeline.
-    pub simulated: Option<Simulated>,
 }
 
 /// Mistakes by lost and late beats alone, where an arrival starts the validity anew.
@@ -146,83 +118,6 @@ pub struct Answer {
     pub proved: Vec<Finding>,
     /// What the question's assumptions were replaced by, if recorded runs were given.
     pub trace: Option<Trace>,
-}
-
-impl Constraint {
-    /// What is held against the limit: the worst that the figures allow.
-    #[must_use]
-    pub fn of(self, figures: &Figures) -> f64 {
-        match self {
-            Self::Detection => figures.detection.map_or(f64::INFINITY, |(_, most)| most.as_secs_f64()),
-            Self::Recovery => figures.recovery.map_or(f64::INFINITY, |most| most.as_secs_f64()),
-            Self::MistakesPerDay => figures.mistakes.total().most,
-            Self::QueryAccuracy => figures.inaccuracy.most,
-            Self::BeatsPerSecond => figures.beats_per_second,
-        }
-    }
-}
-
-impl Asked {
-    #[must_use]
-    pub fn all(hold: &Hold) -> Vec<Self> {
-        let asked = [
-            (Constraint::Detection, hold.detection.map(|span| span.as_secs_f64())),
-            (Constraint::Recovery, hold.recovery.map(|span| span.as_secs_f64())),
-            (Constraint::MistakesPerDay, hold.mistakes_per_day),
-            (Constraint::QueryAccuracy, hold.query_accuracy.map(|share| 1.0 - share)),
-            (Constraint::BeatsPerSecond, hold.beats_per_second),
-        ];
-        let asked = asked.into_iter().filter_map(|(constraint, limit)| Some((constraint, limit?)));
-        asked.map(|(constraint, limit)| Self { constraint, limit }).collect()
-    }
-
-    #[must_use]
-    pub fn holds(&self, figures: &Figures) -> bool {
-        self.constraint.of(figures) <= self.limit
-    }
-
-    /// 1 − value ÷ limit; a limit of nothing is kept by nothing alone.
-    #[must_use]
-    pub fn margin(&self, figures: &Figures) -> f64 {
-        let value = self.constraint.of(figures);
-        if self.limit > 0.0 {
-            1.0 - value / self.limit
-        } else if value <= 0.0 {
-            0.0
-        } else {
-            f64::NEG_INFINITY
-        }
-    }
-}
-
-impl Point {
-    #[must_use]
-    pub fn holds(&self) -> bool {
-        self.margins.iter().all(|margin| *margin >= 0.0)
-    }
-
-    /// The smallest of its margins; without a limit there is none to fall short of.
-    #[must_use]
-    pub fn smallest_margin(&self) -> f64 {
-        self.margins.iter().copied().fold(1.0, f64::min)
-    }
-
-    /// Without the question's delay in it.
-    #[must_use]
-    pub fn pipeline(&self, question: &Question) -> Option<Pipeline> {
-        let mut values = question.system.values();
-        values.extend(self.values.iter().cloned());
-        question.system.pipeline_of(&values).ok()
-    }
-
-    #[must_use]
-    pub fn cost(&self) -> Cost {
-        Cost {
-            detection_s: Constraint::Detection.of(&self.figures),
-            mistakes_per_day: Constraint::MistakesPerDay.of(&self.figures),
-            beats_per_second: self.figures.beats_per_second,
-        }
-    }
 }
 
 /// What is asked of which settings.
@@ -299,7 +194,7 @@ impl Search<'_> {
             front(&costs).into_iter().map(|index| holding[index].clone()).collect();
         let mut current = self.current();
         let now = current.cost();
-        let recommended = choice::recommended(&on_front, self.question, &self.asked);
+        let recommended = self.recommended(&mut on_front);
         let faster = points.iter().filter(|point| {
             let cost = point.cost();
             cost.beats_per_second <= now.beats_per_second
@@ -390,11 +285,29 @@ impl Search<'_> {
         }
     }
 
+    /// Not one that the simulation refutes: what goes wrong is reckoned one thing at a time, and where much does,
+    /// it coincides.
+    fn recommended(&self, front: &mut [Point]) -> Option<usize> {
+        let mut refuted = Vec::new();
+        while refuted.len() < REFUTED_MAX {
+            let index = choice::recommended(front, &refuted, self.question, &self.asked)?;
+            self.simulate(&mut [&mut front[index]]);
+            let limit = self.question.hold.mistakes_per_day;
+            if !limit.is_some_and(|limit| front[index].is_refuted(limit)) {
+                return Some(index);
+            }
+            refuted.push(index);
+        }
+        None
+    }
+
     /// All with the same seed.
     fn simulate(&self, points: &mut [&mut Point]) {
         if self.means.events == 0 {
             return;
         }
+        let mut points: Vec<&mut &mut Point> =
+            points.iter_mut().filter(|point| point.simulated.is_none()).collect();
         let limit = self.question.hold.mistakes_per_day;
         self.ledger.expect(points.len());
         let numbers: Vec<u64> = (0..points.len() as u64).collect();

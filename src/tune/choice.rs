@@ -1,14 +1,19 @@
 //! Which settings of a front are named: the recommended one, the next cheaper, the next safer.
 
-use super::answer::{Asked, Point};
+use super::point::{Asked, Point};
 use super::sensitivity::Spare;
 use crate::scenario::question::Question;
 
-/// The one that is farthest from what breaks it; of those the one whose smallest margin is the largest, and of
-/// these the first. An index in `front`.
+/// The one that is farthest from what breaks it, of those that are not `refuted`; of equal ones that whose
+/// smallest margin is the largest, and of these the first. An index in `front`.
 #[must_use]
-pub fn recommended(front: &[Point], question: &Question, asked: &[Asked]) -> Option<usize> {
-    let mut order: Vec<usize> = (0..front.len()).collect();
+pub fn recommended(
+    front: &[Point],
+    refuted: &[usize],
+    question: &Question,
+    asked: &[Asked],
+) -> Option<usize> {
+    let mut order: Vec<usize> = (0..front.len()).filter(|index| !refuted.contains(index)).collect();
     order.sort_by(|a, b| front[*b].smallest_margin().total_cmp(&front[*a].smallest_margin()));
     let mut best: Option<(usize, f64)> = None;
     for index in order {

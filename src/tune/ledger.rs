@@ -22,7 +22,7 @@ impl Key {
 
 /// Called from several threads.
 pub trait Ledger: Sync {
-    /// So many settings will be simulated.
+    /// So many more settings will be simulated.
     fn expect(&self, settings: usize);
     fn recall(&self, key: Key) -> Option<Simulated>;
     fn keep(&self, key: Key, simulated: &Simulated);

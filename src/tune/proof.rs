@@ -1,8 +1,9 @@
 //! The proof of an answer: scenarios that try its settings on real stores and processes with the question's
 //! faults, and what was measured beside what was predicted.
 
-use super::answer::{Answer, Point};
+use super::answer::Answer;
 use super::figures::{DAY_S, rate};
+use super::point::Point;
 use crate::check::{Judged, Verdict};
 use crate::dist::Distribution;
 use crate::scenario::catalogue::{Quantity, Values};

@@ -1,7 +1,7 @@
 //! Which assumption breaks a setting first, and at what value.
 
-use super::answer::{Asked, Constraint};
 use super::figures::Figures;
+use super::point::{Asked, Constraint};
 use crate::dist::Distribution;
 use crate::scenario::question::{Question, Spells};
 use crate::time::Span;

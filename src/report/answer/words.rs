@@ -175,8 +175,9 @@ pub(super) fn row(mark: &str, point: &Point) -> Vec<String> {
     cells.push(typical.map_or_else(unknown, |median| millis(median.as_millis_f64())));
     cells.push(time(figures.recovery));
     cells.push(range(figures.mistakes.total()));
+    let more = if point.coincide() { "!" } else { "" };
     cells.push(simulated.map_or_else(unknown, |it| {
-        format!("{}..{}", number(it.mistakes_per_day.low), number(it.mistakes_per_day.high))
+        format!("{}..{}{more}", number(it.mistakes_per_day.low), number(it.mistakes_per_day.high))
     }));
     cells.push(range(figures.inaccuracy));
     cells.push(number(figures.beats_per_second));
@@ -219,6 +220,12 @@ pub(super) fn judgement(question: &Question, answer: &Answer) -> String {
     } else {
         ", and another is better in one thing and worse in none.\n"
     });
+    if answer.front.iter().chain([now]).any(Point::coincide) {
+        text.push_str(
+            "! the simulation sees more mistakes than are reckoned, which is one thing that goes wrong at a time: here \
+             they coincide. Believe the simulation; no setting is recommended whose limit it breaks.\n",
+        );
+    }
     if let Some(sampled) = &answer.sampled {
         text.push_str(&rare(sampled, answer.recommended.is_some()));
     }
@@ -365,6 +372,12 @@ fn rare(sampled: &Sampled, is_recommended: bool) -> String {
 }
 
 fn unmet(text: &mut String, answer: &Answer) {
+    if !answer.front.is_empty() {
+        text.push_str(
+            "\nBy what is reckoned some settings hold all that is asked; the simulation refutes the best.\n",
+        );
+        return;
+    }
     text.push_str("\nNo setting holds all that is asked. One of these must give, the others kept:\n");
     for Shortfall { constraint: which, limit: asked, must_give_to } in &answer.unmet {
         let asked = limit(Asked { constraint: *which, limit: *asked });
