@@ -19,6 +19,8 @@ const TOP: f64 = 18.0;
 const BOTTOM: f64 = HEIGHT - 44.0;
 /// Below one in so many of the largest, rates are drawn at the lower edge.
 const DECADES_MAX: f64 = 12.0;
+/// Beyond, a line's word stands to its left.
+const ROOM_UP_TO: f64 = LEFT + 0.75 * (RIGHT - LEFT);
 /// Of the line of a shape.
 const SHAPE_POINTS: u32 = 100;
 
@@ -128,8 +130,9 @@ fn lines_of(title: &'static str, about: &'static str, lines: &[Line<'_>]) -> Opt
         svg.path(&format!("M{}{through}", place(first)), &format!("s-line {}", line.class), Some(line.word));
         // Where it has risen half-way.
         if let Some((length_s, share)) = line.points.iter().find(|(_, share)| *share >= 0.5) {
-            let above = if line.above { -8.0 } else { 16.0 };
-            svg.text(across.x(*length_s) + 8.0, y(*share) + above, Anchor::Start, "s-mark", line.word);
+            let (x, above) = (across.x(*length_s), if line.above { -8.0 } else { 16.0 });
+            let (x, anchor) = if x > ROOM_UP_TO { (x - 8.0, Anchor::End) } else { (x + 8.0, Anchor::Start) };
+            svg.text(x, y(share.min(0.75)) + above, anchor, "s-mark", line.word);
         }
     }
     Some(Picture { title, about, svg: svg.finish() })
