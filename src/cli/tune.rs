@@ -70,11 +70,7 @@ pub fn run(args: &Args) -> u8 {
     let console = Console::new(Mode::detect());
     let mut found = match search(args, &question, &means, &console) {
         Ok(found) => found,
-        Err(error) => {
-            let folder = args.out.as_deref().unwrap_or(Path::new(REPORTS)).display();
-            anstream::eprintln!("error: failed to write to {folder}: {error}");
-            return exit::USAGE;
-        }
+        Err(error) => return unwritten(args.out.as_deref().unwrap_or(Path::new(REPORTS)), &error),
     };
     found.trace = trace;
     let mut proved = exit::PASS;
@@ -90,8 +86,7 @@ pub fn run(args: &Args) -> u8 {
     if let Some(folder) = &args.out
         && let Err(error) = store(folder, &question, &found)
     {
-        anstream::eprintln!("error: failed to write to {}: {error}", folder.display());
-        return exit::USAGE;
+        return unwritten(folder, &error);
     }
     if found.recommended.is_some() { proved } else { exit::FAIL }
 }
@@ -102,6 +97,11 @@ fn search(args: &Args, question: &Question, means: &Means, console: &Console) ->
     let found = tune::answer_with(question, means, &journal);
     journal.close()?;
     Ok(found)
+}
+
+fn unwritten(folder: &Path, error: &io::Error) -> u8 {
+    anstream::eprintln!("error: failed to write to {}: {error}", folder.display());
+    exit::USAGE
 }
 
 /// Where reports go, unless `--out` says otherwise.
@@ -119,15 +119,12 @@ fn verify(
         exit::ENVIRONMENT
     })?;
     let folder = args.out.clone().unwrap_or_else(|| REPORTS.into()).join("verify");
-    let unwritten = |error: io::Error| {
-        anstream::eprintln!("error: failed to write to {}: {error}", folder.display());
-        exit::USAGE
-    };
-    fs::create_dir_all(&folder).map_err(unwritten)?;
+    let failed = |error: io::Error| unwritten(&folder, &error);
+    fs::create_dir_all(&folder).map_err(failed)?;
     let mut paths = Vec::new();
     for trial in &trials {
         let path = folder.join(format!("{}.yaml", trial.name));
-        fs::write(&path, &trial.yaml).map_err(unwritten)?;
+        fs::write(&path, &trial.yaml).map_err(failed)?;
         paths.push(path);
     }
     let wanted = super::run::Args::of(paths, args.backend, args.repeat, args.seed, folder.clone());

@@ -14,7 +14,7 @@ impl Key {
     #[must_use]
     pub fn of(pipeline: &Pipeline, bear: &Bear, events: u64, seed: u64) -> Self {
         let mut hasher = DefaultHasher::new();
-        // What is borne has floating numbers in it, which have no hash; their text is exact.
+        // Neither has a hash; their text says all that is in them.
         (format!("{pipeline:?} {bear:?}"), events, seed).hash(&mut hasher);
         Self(hasher.finish())
     }
