@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::input::{self, Input};
 use crate::scenario::claims;
-use crate::scenario::{Diagnostic, FileKind, Loaded, Overrides, Scenario, catalogue, load, question, render};
+use crate::scenario::{Diagnostic, FileKind, Loaded, Overrides, Scenario, catalogue, question, render};
 use crate::time::Scale;
 
 /// Parse, resolve and lint scenarios; touches nothing.
@@ -73,7 +73,9 @@ fn good(input: &Input, overrides: &Overrides, beside: Option<&[String]>) -> Resu
         FileKind::Rules => Ok(Good::Rules),
         FileKind::Entry => catalogue::read(source).map(|entry| Good::Entry(entry.title)),
         FileKind::Question => question::read(source).map(|question| Good::Question(question.axes.len())),
-        FileKind::Scenario { .. } => load(source, overrides).map(|loaded| Good::Scenario(Box::new(loaded))),
+        FileKind::Scenario { .. } => {
+            input::load(source, overrides).map(|loaded| Good::Scenario(Box::new(loaded)))
+        }
     }
 }
 

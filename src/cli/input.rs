@@ -5,7 +5,9 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use crate::scenario::{Code, Diagnostic, FileKind, Place, RulesFile, SOURCE_BYTES_MAX, Source};
+use crate::scenario::{
+    self, Code, Diagnostic, FileKind, Loaded, Overrides, Place, RulesFile, SOURCE_BYTES_MAX, Source, recipe,
+};
 
 /// More than any sane folder of scenarios holds.
 const FILES_MAX: usize = 10_000;
@@ -75,6 +77,16 @@ pub fn read(path: &Path) -> Result<Input, Vec<Diagnostic>> {
         _ => source,
     };
     Ok(Input { source, kind })
+}
+
+/// The scenario, and what is wrong with the files that its recipes name.
+///
+/// # Errors
+/// Every mistake, if there is one.
+pub fn load(source: &Source, overrides: &Overrides) -> Result<Loaded, Vec<Diagnostic>> {
+    let loaded = scenario::load(source, overrides)?;
+    let wrong = recipe::check(source, &loaded.scenario, |path| fs::read_to_string(path));
+    if wrong.is_empty() { Ok(loaded) } else { Err(wrong) }
 }
 
 /// What cannot be read of it is told by the scenario, which has the place where it is named.

@@ -19,7 +19,7 @@ use crate::report::{self, NotRun, Paths, RunInfo, Summary};
 use crate::run::pace::SuiteProgress;
 use crate::run::suite::{Case, Outcome, Suite};
 use crate::scenario::claims::Claims;
-use crate::scenario::{Diagnostic, FileKind, Overrides, Scenario, Source, load, render};
+use crate::scenario::{Diagnostic, FileKind, Overrides, Scenario, Source, render};
 use crate::time::Scale;
 
 /// Of a suite's scenarios whose host stalled.
@@ -159,7 +159,7 @@ fn resolve_all(args: &Args) -> Result<Resolved, u8> {
             }
             FileKind::Rules | FileKind::Entry | FileKind::Question => continue,
         }
-        match load(&source, &overrides) {
+        match input::load(&source, &overrides) {
             Ok(loaded) if has_tag(&loaded.scenario) => {
                 warned.extend(loaded.warnings);
                 scenarios.push((source, loaded.scenario));

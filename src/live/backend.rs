@@ -97,10 +97,7 @@ impl Harness {
                 let engine = provision::engine::detect().await.map_err(BackendError::Failed)?;
                 provision::images::prepare_images(&engine, &self.guard, scenarios, progress).await
             }),
-            _ => {
-                let _ = (scenarios, progress);
-                Ok(())
-            }
+            _ => provision::prepare_recipes(&self.guard, scenarios, progress),
         }
     }
 

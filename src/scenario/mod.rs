@@ -17,6 +17,7 @@ mod lint;
 mod promql;
 pub mod question;
 mod raw;
+pub mod recipe;
 mod resolve;
 mod scalar;
 mod schema;
@@ -35,6 +36,7 @@ use crate::protocol::{Backoff, Tool};
 pub use crate::protocol::{TableRole, TableSettings};
 use crate::time::{Interval, Scale, Span};
 use crate::timing::Pipeline;
+use recipe::Recipe;
 
 pub use links::{EXPORTER, is_worker_role};
 
@@ -119,7 +121,13 @@ pub enum Program {
     Table { role: TableRole, settings: Box<TableSettings> },
     /// Somebody else's. The process backend needs `command`, docker needs `image` (whose own command
     /// is replaced by `command`, if that is given too).
-    External { command: Option<Vec<String>>, image: Option<String>, working_directory: Option<String> },
+    External {
+        command: Option<Vec<String>>,
+        image: Option<String>,
+        working_directory: Option<String>,
+        /// In place of an image and a directory: what the program needs, which the harness installs.
+        recipe: Option<Box<Recipe>>,
+    },
     /// It was where this one is, and is gone: the process cannot be started.
     Missing { instead_of: Box<Program> },
 }

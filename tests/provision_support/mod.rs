@@ -123,6 +123,7 @@ pub fn shell(name: &str, script: &str, image: Option<&str>) -> ProcessSpec {
             command: Some(vec!["sh".into(), "-c".into(), script.into()]),
             image: image.map(str::to_owned),
             working_directory: None,
+            recipe: None,
         },
         env: BTreeMap::new(),
         links: Vec::new(),

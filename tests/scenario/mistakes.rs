@@ -1,8 +1,9 @@
 //! One mistake at a time: its code, and the place that is underlined.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use syncope::scenario::render;
+use syncope::scenario::{Overrides, Program, Source, load, render};
 
 use super::{BASE, EXTERNAL, bad, faults, places, variant};
 
@@ -245,6 +246,30 @@ fn faults_that_cannot_be_healed_one_by_one() {
             ),
             &["overlap"],
         ),
+    ]);
+}
+
+#[test]
+fn recipes() {
+    let role = |text: &str| {
+        let role = EXTERNAL.replace("        working_directory: fleet\n", "");
+        role.replace("        grace: 3s\n", &format!("        grace: 3s\n        {text}\n"))
+    };
+    let source =
+        Source::new("scenarios/fleet.yaml", role("recipe: {npm: ./app, packages: [libpq5, ffmpeg]}"));
+    let fleet = load(&source, &Overrides::default()).expect("it is good").scenario.fleet;
+    let Program::External { recipe: Some(recipe), .. } = &fleet.processes[0].program else {
+        panic!("{:?}", fleet.processes[0].program)
+    };
+    assert_eq!(recipe.source, Path::new("scenarios/app"));
+    assert_eq!(recipe.debian_packages(), ["nodejs", "ffmpeg", "libpq5"]);
+    check_all(&[
+        (role("recipe: «{}"), &["missing-field"]),
+        (role("recipe: {npm: ., pip: «requirements.txt}"), &["one-of"]),
+        (role("recipe: {npm: .}\n        image: «\"node:18\""), &["one-of"]),
+        (role("recipe: {npm: .}\n        working_directory: «app"), &["one-of"]),
+        (role("recipe: {packages: [ruby, «-y, «a b]}"), &["name", "name"]),
+        (role("recipe: «{«yarn: .}"), &["missing-field", "unknown-field"]),
     ]);
 }
 

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use syncope::scenario::{
-    Code, Diagnostic, FileKind, Overrides, Severity, Source, catalogue, claims, load, question, render,
+    Code, Diagnostic, FileKind, Overrides, Severity, Source, catalogue, claims, load, question, recipe,
+    render,
 };
 use syncope::timing;
 
@@ -56,13 +57,14 @@ fn findings(yaml: &str, code: Code) -> Option<String> {
 /// What the page's example prints: all that it prints is of this code.
 fn printed(code: Code, page: &str) -> String {
     let yaml = match (code, block(page, "yaml")) {
-        (_, Some(yaml)) => yaml.to_owned(),
+        (_, Some(yaml)) if code != Code::NotLocked => yaml.to_owned(),
         (Code::TooLarge, None) => format!("about: {}", "x".repeat(300 << 10)),
         (Code::TooManyErrors, None) => {
             let unknown: String = (0..200).map(|number| format!("  field-{number}: 1\n")).collect();
             BASE.replace("workload:\n", &format!("workload:\n{unknown}"))
         }
         (Code::Unreadable, None) => return unreadable(),
+        (Code::NotLocked, _) => return not_locked(page),
         _ => panic!("{} has no example", code.page()),
     };
     let yaml = yaml.strip_suffix('\n').unwrap_or(&yaml);
@@ -87,6 +89,15 @@ fn unreadable() -> String {
         .expect("the program starts");
     assert_eq!(output.status.code(), Some(2));
     String::from_utf8(output.stderr).expect("text")
+}
+
+/// The file that the recipe names stands on the page too.
+fn not_locked(page: &str) -> String {
+    let yaml = block(page, "yaml").expect("a scenario");
+    let source = Source::new("example.yaml", yaml.strip_suffix('\n').unwrap_or(yaml));
+    let scenario = load(&source, &Overrides::default()).expect("in itself it is good").scenario;
+    let requirements = block(page, "requirements").expect("a requirements file");
+    render(&recipe::check(&source, &scenario, |_| Ok(requirements.to_owned())), false)
 }
 
 /// Trailing blanks are no matter of a page.

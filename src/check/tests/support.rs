@@ -327,7 +327,7 @@ fn scenario(pipeline: Pipeline, ask: Ask) -> Scenario {
         name: ProcessName::new(name),
         role: role.to_owned(),
         index,
-        program: Program::External { command: None, image: None, working_directory: None },
+        program: Program::External { command: None, image: None, working_directory: None, recipe: None },
         env: BTreeMap::new(),
         links: Vec::new(),
         serves_http,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bollard::Docker;
@@ -18,6 +18,8 @@ use super::engine::{self, Engine};
 use super::images::{self, Image};
 use super::labels::{self, OWNER_LABEL, RUN_LABEL, SCENARIO_LABEL, SITE_LABEL, Which};
 use super::output::OutputStream;
+use super::recipe;
+use super::recipe::contained::{self, Contained};
 use super::reference::{FLEET_VARIABLE, faketime_environment, fleet_settings, role_of};
 use super::undo::{self, Entry, OWNER_FILE, OWNER_VARIABLE, RUN_VARIABLE};
 use super::volume::{self, Root};
@@ -30,6 +32,7 @@ use crate::fault::OutageKind;
 use crate::history::What;
 use crate::live::environment::NO_PROGRAM;
 use crate::names::{ProcessName, Store};
+use crate::scenario::recipe::Recipe;
 use crate::scenario::{ProcessSpec, Program, Scenario, Stack};
 
 /// Every container has an address of its own, so all may listen on the same port.
@@ -49,6 +52,7 @@ pub struct DockerSite {
     libfaketime: Option<PathBuf>,
     stack: Stack,
     images: images::Resolved,
+    outfits: BTreeMap<Recipe, Contained>,
     volumes: BTreeMap<Store, PathBuf>,
     wants_another_redis: bool,
     /// The stores whose clock is to be faked.
@@ -107,6 +111,8 @@ impl DockerSite {
             let mounted = mounted.inspect_err(|_| drop(undo::remove_directory(&directory)))?;
             volumes.insert(store, mounted);
         }
+        let outfits = make_outfits(&run, scenario, &images, &directory)
+            .inspect_err(|_| drop(undo::remove_directory(&directory)))?;
         let gateway = create_network(&engine.docker, &name, &labels).await?;
         let stack = scenario.stack.clone();
         Ok(Self {
@@ -119,6 +125,7 @@ impl DockerSite {
             libfaketime,
             stack,
             images,
+            outfits,
             volumes,
             wants_another_redis: wants_another_redis(scenario),
             clocked: clocks_faked(scenario),
@@ -231,9 +238,17 @@ impl DockerSite {
             Program::Reference { .. } | Program::Table { .. } => {
                 container.command = role_of(&spec.program).map(|role| vec![role.into()]);
             }
-            Program::External { command, working_directory, .. } => {
+            Program::External { command, working_directory, recipe, .. } => {
                 container.command.clone_from(command);
                 container.working_directory.clone_from(working_directory);
+                if let Some(outfit) = recipe.as_ref().and_then(|recipe| self.outfits.get(recipe)) {
+                    container.working_directory = Some(contained::SOURCE.to_owned());
+                    container.binds.extend(outfit.binds.iter().cloned());
+                    // What the scenario says itself stands.
+                    for (name, value) in &outfit.environment {
+                        container.env.entry(name.clone()).or_insert_with(|| value.clone());
+                    }
+                }
             }
             Program::Missing { .. } => container.entrypoint = Some(vec![NO_PROGRAM.into()]),
         }
@@ -371,6 +386,20 @@ impl Site for DockerSite {
     fn tear_down(&self) -> BoxFuture<'_, Vec<String>> {
         self.remove_all().boxed()
     }
+}
+
+fn make_outfits(
+    run: &RunContext,
+    scenario: &Scenario,
+    images: &images::Resolved,
+    directory: &Path,
+) -> Result<BTreeMap<Recipe, Contained>, BackendError> {
+    let numbered = recipe::all(scenario).enumerate();
+    let made = numbered.map(|(number, recipe)| {
+        let source = directory.join(format!("source-{number}"));
+        Ok((recipe.clone(), contained::make(recipe, images.python(recipe), &source, &run.guard)?))
+    });
+    made.collect()
 }
 
 /// `internal`: no route leads from it to anywhere but this host.

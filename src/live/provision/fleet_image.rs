@@ -16,9 +16,9 @@ use tokio::task::spawn_blocking;
 
 use super::cleanup::Guard;
 use super::image_build::import;
-use super::images::{Image, Progress, find};
+use super::images::{Image, find};
 use super::undo::{self, Entry, OWNER_FILE};
-use super::{places, process};
+use super::{Progress, places, process};
 use crate::backend::BackendError;
 
 const REPOSITORY: &str = "syncope/fleet";

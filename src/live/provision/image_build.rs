@@ -1,4 +1,4 @@
-//! The servers' images, built from Debian packages where no registry can be reached.
+//! Images built from Debian packages where no registry can be reached: the servers', and those of recipes.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -41,7 +41,60 @@ pub(super) const fn reference(store: Store) -> &'static str {
 
 /// Some 15 s for Redis, 30 s for Postgres. Leaves the image under [`reference`].
 pub(super) async fn build(docker: &Docker, guard: &Guard, store: Store) -> Result<(), BackendError> {
-    let directory = places::scratch().join(format!("{}{}-image-{store}", places::PREFIX, guard.run_id()));
+    let plan = match store {
+        Store::Redis => Plan {
+            name: "redis",
+            packages: "redis-server".into(),
+            directories: &[("data/", 0o755, 0)],
+            reference: reference(store),
+            config: REDIS_CONFIG,
+            finish: None,
+        },
+        Store::Postgres => Plan {
+            name: "postgres",
+            packages: "postgresql-15".into(),
+            directories: POSTGRES_DIRECTORIES,
+            reference: reference(store),
+            config: POSTGRES_CONFIG,
+            finish: Some(Finish {
+                base: POSTGRES_BASE,
+                script: format!(
+                    "initdb --auth=trust --no-sync --encoding=UTF8 --locale=C --wal-segsize=1 \
+                     --username={POSTGRES_USER} \
+                     && echo 'host all all all trust' >> \"$PGDATA/pg_hba.conf\""
+                ),
+            }),
+        },
+    };
+    carry_out(docker, guard, &plan).await
+}
+
+/// Of what an image is made.
+pub(super) struct Plan<'a> {
+    /// For a person, and for what is made on the way.
+    pub name: &'a str,
+    /// Debian's names, separated by commas.
+    pub packages: String,
+    /// Besides `/tmp`, with mode and owner: what the packages' own scripts would have made.
+    pub directories: &'a [(&'a str, u32, u64)],
+    /// Where the image is left.
+    pub reference: &'a str,
+    /// Dockerfile instructions.
+    pub config: &'a [&'a str],
+    pub finish: Option<Finish<'a>>,
+}
+
+/// What is done once, in a container, so that it need not be done at each start.
+pub(super) struct Finish<'a> {
+    /// The image's name before.
+    pub base: &'a str,
+    pub script: String,
+}
+
+/// Unpacks, packs, imports. The packages' own scripts are not run.
+pub(super) async fn carry_out(docker: &Docker, guard: &Guard, plan: &Plan<'_>) -> Result<(), BackendError> {
+    let name = plan.name;
+    let directory = places::scratch().join(format!("{}{}-image-{name}", places::PREFIX, guard.run_id()));
     let made = guard
         .record(&Entry::Directory { path: directory.clone() })
         .and_then(|()| places::create_passable(&directory))
@@ -49,11 +102,16 @@ pub(super) async fn build(docker: &Docker, guard: &Guard, store: Store) -> Resul
     made.map_err(|error| process::failed("make a directory to build an image in", &error))?;
     let marks = [(RUN_VARIABLE, guard.run_id().to_owned()), (OWNER_VARIABLE, guard.owner().to_owned())];
     let within = directory.clone();
-    let packed = spawn_blocking(move || pack(store, &within, &marks)).await;
+    let packages = format!("{},dash,coreutils,libc-bin", plan.packages);
+    let directories: Vec<_> =
+        plan.directories.iter().map(|&(path, mode, owner)| (path.to_owned(), mode, owner)).collect();
+    let packed = spawn_blocking(move || pack(&packages, &directories, &within, &marks)).await;
     let packed = packed.map_err(|error| process::failed("build an image", &io::Error::other(error)))?;
     let built = match packed {
-        Ok(layer) if store == Store::Redis => import(docker, &layer, reference(store), REDIS_CONFIG).await,
-        Ok(layer) => build_postgres(docker, guard, &layer).await,
+        Ok(layer) => match &plan.finish {
+            None => import(docker, &layer, plan.reference, plan.config).await,
+            Some(finish) => import_and_finish(docker, guard, &layer, plan, finish).await,
+        },
         Err(error) => Err(error),
     };
     undo::remove_directory(&directory);
@@ -72,18 +130,27 @@ const POSTGRES_CONFIG: &[&str] = &[
 ];
 const POSTGRES_BASE: &str = "syncope/postgres-base:15";
 
-/// The data directory is initialised here, once, so that a container starts with it.
-async fn build_postgres(docker: &Docker, guard: &Guard, layer: &Path) -> Result<(), BackendError> {
-    import(docker, layer, POSTGRES_BASE, POSTGRES_CONFIG).await?;
-    let initialise = format!(
-        "initdb --auth=trust --no-sync --encoding=UTF8 --locale=C --wal-segsize=1 --username={POSTGRES_USER} \
-         && echo 'host all all all trust' >> \"$PGDATA/pg_hba.conf\""
-    );
-    let name = format!("{}{}-initdb", places::PREFIX, guard.run_id());
+const POSTGRES_DIRECTORIES: &[(&str, u32, u64)] = &[
+    ("data/", 0o755, 0),
+    ("var/lib/postgresql/", 0o755, POSTGRES_ID),
+    ("var/run/", 0o755, 0),
+    ("var/run/postgresql/", 0o775, POSTGRES_ID),
+];
+
+/// Postgres's data directory is initialised so, once, and a container starts with it.
+async fn import_and_finish(
+    docker: &Docker,
+    guard: &Guard,
+    layer: &Path,
+    plan: &Plan<'_>,
+    finish: &Finish<'_>,
+) -> Result<(), BackendError> {
+    import(docker, layer, finish.base, plan.config).await?;
+    let name = format!("{}{}-finish-{}", places::PREFIX, guard.run_id(), plan.name);
     let spec = ContainerSpec {
         name: name.clone(),
-        image: POSTGRES_BASE.into(),
-        command: Some(vec!["sh".into(), "-ec".into(), initialise]),
+        image: finish.base.into(),
+        command: Some(vec!["sh".into(), "-ec".into(), finish.script.clone()]),
         labels: [(RUN_LABEL, guard.run_id()), (OWNER_LABEL, guard.owner())]
             .map(|(label, value)| (label.to_owned(), value.to_owned()))
             .into(),
@@ -93,8 +160,10 @@ async fn build_postgres(docker: &Docker, guard: &Guard, layer: &Path) -> Result<
     };
     let id = container::create(docker, guard, spec).await?;
     let committed = match container::run_to_end(docker, &id).await {
-        Ok(exit) if exit.code == Some(0) => commit(docker, &id).await,
-        Ok(exit) => Err(BackendError::Failed(format!("{name} failed to initialise Postgres: {exit}"))),
+        Ok(exit) if exit.code == Some(0) => commit(docker, &id, plan).await,
+        Ok(exit) => {
+            Err(BackendError::Failed(format!("{name} failed to finish the image {}: {exit}", plan.reference)))
+        }
         Err(error) => Err(error),
     };
     let options = RemoveContainerOptionsBuilder::default().force(true).build();
@@ -105,16 +174,18 @@ async fn build_postgres(docker: &Docker, guard: &Guard, layer: &Path) -> Result<
     committed
 }
 
-async fn commit(docker: &Docker, id: &str) -> Result<(), BackendError> {
-    let (repository, tag) = split(reference(Store::Postgres));
+async fn commit(docker: &Docker, id: &str, plan: &Plan<'_>) -> Result<(), BackendError> {
+    let (repository, tag) = split(plan.reference);
     let options = CommitContainerOptionsBuilder::default()
         .container(id)
         .repo(repository)
         .tag(tag)
-        .changes(&POSTGRES_CONFIG.join("\n"))
+        .changes(&plan.config.join("\n"))
         .build();
     let committed = docker.commit_container(options, ContainerConfig::default()).await;
-    committed.map(drop).map_err(|error| container::failed("commit the Postgres image", &error))
+    committed
+        .map(drop)
+        .map_err(|error| container::failed(&format!("commit the image {}", plan.reference), &error))
 }
 
 /// A tar archive as an image with that configuration (Dockerfile instructions).
@@ -150,15 +221,18 @@ fn split(reference: &str) -> (&str, &str) {
     reference.split_once(':').unwrap_or((reference, "latest"))
 }
 
+/// What a layer begins with: path, mode, owner.
+type Directories = [(String, u32, u64)];
+
 /// Packages, unpacked and slimmed, as one tar archive in `directory`.
-fn pack(store: Store, directory: &Path, marks: &[(&str, String)]) -> Result<PathBuf, BackendError> {
-    let server = match store {
-        Store::Redis => "redis-server",
-        Store::Postgres => "postgresql-15",
-    };
-    let packages = format!("{server},dash,coreutils,libc-bin");
+fn pack(
+    packages: &str,
+    directories: &Directories,
+    directory: &Path,
+    marks: &[(&str, String)],
+) -> Result<PathBuf, BackendError> {
     let full = directory.join("full.tar");
-    let mut command = unpacker(&packages, directory, &full)?;
+    let mut command = unpacker(packages, directory, &full)?;
     command.envs(marks.iter().map(|(name, value)| (*name, value))).env("TMPDIR", directory);
     let output = command.stdin(Stdio::null()).output();
     let output = output.map_err(|error| process::failed("unpack Debian packages", &error))?;
@@ -172,9 +246,9 @@ fn pack(store: Store, directory: &Path, marks: &[(&str, String)]) -> Result<Path
     }
     let slim = directory.join("slim.tar");
     let slimmed = if full.exists() {
-        slim_archive(store, &full, &slim)
+        slim_archive(directories, &full, &slim)
     } else {
-        slim_tree(store, &directory.join("root"), &slim)
+        slim_tree(directories, &directory.join("root"), &slim)
     };
     slimmed.map_err(|error| process::failed("pack an image's layer", &error))?;
     Ok(slim)
@@ -202,9 +276,9 @@ fn unpacker(packages: &str, directory: &Path, full: &Path) -> Result<Command, Ba
     })
 }
 
-fn slim_archive(store: Store, full: &Path, slim: &Path) -> io::Result<()> {
+fn slim_archive(directories: &Directories, full: &Path, slim: &Path) -> io::Result<()> {
     let mut from = tar::Archive::new(BufReader::new(File::open(full)?));
-    let mut to = Layer::begin(store, slim)?;
+    let mut to = Layer::begin(directories, slim)?;
     for entry in from.entries()? {
         let mut entry = entry?;
         let path = entry.path()?.into_owned();
@@ -220,8 +294,8 @@ fn slim_archive(store: Store, full: &Path, slim: &Path) -> io::Result<()> {
     to.finish()
 }
 
-fn slim_tree(store: Store, root: &Path, slim: &Path) -> io::Result<()> {
-    let mut to = Layer::begin(store, slim)?;
+fn slim_tree(directories: &Directories, root: &Path, slim: &Path) -> io::Result<()> {
+    let mut to = Layer::begin(directories, slim)?;
     let mut pending = vec![PathBuf::new()];
     while let Some(directory) = pending.pop() {
         for entry in fs::read_dir(root.join(&directory))? {
@@ -246,7 +320,7 @@ struct Layer {
 
 impl Layer {
     /// Begins with the users and directories that the packages' own scripts would have made.
-    fn begin(store: Store, path: &Path) -> io::Result<Self> {
+    fn begin(directories: &Directories, path: &Path) -> io::Result<Self> {
         let tar = tar::Builder::new(BufWriter::new(File::create(path)?));
         let mut layer = Self { tar, seen: BTreeSet::new() };
         layer.tar.follow_symlinks(false);
@@ -257,13 +331,9 @@ impl Layer {
             layer.takes(Path::new(path));
             layer.tar.append_data(&mut header, path, text.as_bytes())?;
         }
-        let mut directories = vec![("tmp/", 0o1777, 0), ("data/", 0o755, 0)];
-        if store == Store::Postgres {
-            directories.push(("var/lib/postgresql/", 0o755, POSTGRES_ID));
-            directories.push(("var/run/", 0o755, 0));
-            directories.push(("var/run/postgresql/", 0o775, POSTGRES_ID));
-        }
-        for (path, mode, owner) in directories {
+        let always = [("tmp/", 0o1777, 0)].into_iter();
+        let asked = directories.iter().map(|(path, mode, owner)| (path.as_str(), *mode, *owner));
+        for (path, mode, owner) in always.chain(asked) {
             let mut header = tar::Header::new_gnu();
             header.set_entry_type(tar::EntryType::Directory);
             header.set_mode(mode);

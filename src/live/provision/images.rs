@@ -10,13 +10,13 @@ use tokio::sync::Mutex;
 
 use super::cleanup::Guard;
 use super::engine::Engine;
-use super::{fleet_image, image_build};
+use super::recipe::{self, contained};
+use super::recipe_image::Base;
+use super::{Progress, fleet_image, image_build};
 use crate::backend::BackendError;
 use crate::names::Store;
+use crate::scenario::recipe::Recipe;
 use crate::scenario::{ProcessSpec, Program, Scenario};
-
-/// Told what is being done, where it takes longer than a moment.
-pub type Progress<'a> = &'a (dyn Fn(&str) + Sync);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Image {
@@ -31,6 +31,8 @@ pub(super) struct Resolved {
     stores: BTreeMap<Store, Image>,
     fleet: Option<Image>,
     external: BTreeMap<String, Image>,
+    /// Of recipes.
+    bases: BTreeMap<Base, Image>,
 }
 
 impl Resolved {
@@ -50,13 +52,21 @@ impl Resolved {
     fn of(&self, program: &Program) -> Option<&Image> {
         match program {
             Program::Reference { .. } | Program::Table { .. } => self.fleet.as_ref(),
+            Program::External { recipe: Some(recipe), .. } => self.bases.get(&Base::of(recipe)),
             Program::External { image, .. } => image.as_ref().and_then(|image| self.external.get(image)),
             Program::Missing { instead_of } => self.of(instead_of),
         }
     }
 
+    /// Where Python is in the image of that recipe.
+    pub(super) fn python(&self, recipe: &Recipe) -> &'static str {
+        let base = Base::of(recipe);
+        base.python(self.bases.get(&base).map_or("", |image| &image.reference))
+    }
+
     pub(super) fn list(&self) -> Vec<(String, String)> {
-        let images = self.stores.values().chain(&self.fleet).chain(self.external.values());
+        let images =
+            self.stores.values().chain(&self.fleet).chain(self.external.values()).chain(self.bases.values());
         images.map(|image| (format!("image {}", image.reference), image.id.clone())).collect()
     }
 }
@@ -109,6 +119,14 @@ pub(super) async fn resolve(
             _ => {}
         }
     }
+    for recipe in recipe::all(scenario) {
+        let base = Base::of(recipe);
+        let image = resolver.base(&base).await?;
+        resolved.bases.insert(base, image);
+        let python = resolved.python(recipe);
+        // Blocks this thread, and nobody waits for another: nothing has started yet.
+        contained::install_for(recipe, python, guard, progress)?;
+    }
     Ok(resolved)
 }
 
@@ -155,6 +173,28 @@ impl Resolver<'_> {
         find(self.docker, own)
             .await?
             .ok_or_else(|| BackendError::Failed(format!("{own} was built and is not there")))
+    }
+
+    /// What a recipe's program runs in.
+    async fn base(&self, base: &Base) -> Result<Image, BackendError> {
+        for reference in std::iter::once(base.reference()).chain(base.official()) {
+            if let Some(image) = find(self.docker, reference).await? {
+                return Ok(image);
+            }
+        }
+        if let Some(official) = base.official()
+            && self.pull(official).await.is_ok()
+            && let Some(image) = find(self.docker, official).await?
+        {
+            return Ok(image);
+        }
+        let reference = base.reference();
+        (self.progress)(&format!("building the image {reference} from Debian packages: {}", base.packages()));
+        let unfinished = reference.replacen(':', "-base:", 1);
+        image_build::carry_out(self.docker, self.guard, &base.plan(&unfinished)).await?;
+        find(self.docker, reference)
+            .await?
+            .ok_or_else(|| BackendError::Failed(format!("{reference} was built and is not there")))
     }
 
     async fn external(&self, reference: &str) -> Result<Image, BackendError> {

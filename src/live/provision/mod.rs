@@ -30,6 +30,9 @@ mod ports;
 mod process;
 mod process_stores;
 pub mod prometheus;
+mod recipe;
+#[cfg(feature = "docker")]
+mod recipe_image;
 mod reference;
 mod servers;
 mod shared_memory;
@@ -59,6 +62,9 @@ use crate::live::environment::Credentials;
 use crate::live::sink::Sink;
 use crate::names::{ProcessName, Store};
 use crate::scenario::{ProcessSpec, Scenario, Stack};
+
+/// Told what is being done, where it takes longer than a moment.
+pub type Progress<'a> = &'a (dyn Fn(&str) + Sync);
 
 /// A process that was asked to end, or killed, is given this long.
 const EXIT_WITHIN: Duration = Duration::from_secs(30);
@@ -103,6 +109,18 @@ pub async fn open(
             Err(BackendError::Unsupported("this syncope was built without the container backend".into()))
         }
     }
+}
+
+/// Has what the scenarios' recipes name installed on this machine, for local processes.
+///
+/// # Errors
+/// If the cache cannot be written.
+pub fn prepare_recipes<'s>(
+    guard: &Guard,
+    scenarios: impl IntoIterator<Item = &'s Scenario>,
+    progress: Progress<'_>,
+) -> Result<(), BackendError> {
+    recipe::prepare_here(scenarios, guard, progress)
 }
 
 /// With which Postgres is spoken to, on every site: known before it runs.

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::child::{self, Child, Launch, Output};
 use super::output::OutputStream;
 use super::process_stores::{Installed, StoreServer};
+use super::recipe::{self, Outfit};
 use super::reference::{FLEET_VARIABLE, faketime_environment, fleet_settings, role_of};
 use super::tree::Identity;
 use super::undo::{self, Entry, OWNER_FILE, OWNER_VARIABLE, RUN_VARIABLE};
@@ -26,6 +27,7 @@ use crate::history::What;
 use crate::live::clock;
 use crate::live::environment::NO_PROGRAM;
 use crate::names::{ProcessName, Store};
+use crate::scenario::recipe::Recipe;
 use crate::scenario::{ProcessSpec, Program, Scenario, Stack};
 use crate::time::Instant;
 use futures_util::FutureExt;
@@ -48,6 +50,7 @@ pub struct ProcessSite {
     wants_another_redis: bool,
     /// Of the stores whose clock is faked.
     store_clocks: BTreeMap<Store, PathBuf>,
+    outfits: BTreeMap<Recipe, Outfit>,
     state: Mutex<State>,
 }
 
@@ -85,6 +88,8 @@ impl ProcessSite {
             let mounted = mounted.inspect_err(|_| drop(undo::remove_directory(&directory)))?;
             volumes.insert(store, mounted);
         }
+        let outfits = make_outfits(&run, scenario, &directory)
+            .inspect_err(|_| drop(undo::remove_directory(&directory)))?;
         let clock = |store: Store| (store, directory.join("clocks").join(store.as_str()));
         let store_clocks: BTreeMap<_, _> = clocks_faked(scenario).into_iter().map(clock).collect();
         for file in store_clocks.values() {
@@ -103,6 +108,7 @@ impl ProcessSite {
             volumes,
             wants_another_redis,
             store_clocks,
+            outfits,
             state,
         })
     }
@@ -155,8 +161,14 @@ impl ProcessSite {
         let starting = |error: io::Error| failed(&format!("start {}", spec.name), &error);
         let generation = self.process(&spec.name).map_or(1, |last| last.generation + 1);
         let (program, arguments, directory) = command_of(spec)?;
+        let outfit = recipe::of(&spec.program).and_then(|recipe| self.outfits.get(recipe));
+        let directory = outfit.map(|outfit| outfit.directory.clone()).or(directory);
+        let directory = directory.unwrap_or_else(|| self.directory.clone());
         let mut environment = self.base_environment();
         environment.extend(env.into_iter().map(|(name, value)| (name.into(), value.into())));
+        if let Some(outfit) = outfit {
+            outfit.add_to(&mut environment).map_err(starting)?;
+        }
         environment.extend(self.clock_environment(spec).map_err(starting)?);
         if let Some(settings) = fleet_settings(spec) {
             environment.insert(FLEET_VARIABLE.into(), settings.into());
@@ -167,7 +179,7 @@ impl ProcessSite {
             program,
             arguments,
             env: environment.into_iter().collect(),
-            directory: directory.unwrap_or_else(|| self.directory.clone()),
+            directory,
             user: None,
             death_signal: Signal::KILL,
             output: Output::Piped,
@@ -351,6 +363,19 @@ impl Site for ProcessSite {
     fn tear_down(&self) -> BoxFuture<'_, Vec<String>> {
         self.remove_all().boxed()
     }
+}
+
+fn make_outfits(
+    run: &RunContext,
+    scenario: &Scenario,
+    directory: &Path,
+) -> Result<BTreeMap<Recipe, Outfit>, BackendError> {
+    let numbered = recipe::all(scenario).enumerate();
+    let made = numbered.map(|(number, recipe)| {
+        let source = directory.join(format!("source-{number}"));
+        Ok((recipe.clone(), Outfit::make(recipe, source, &run.guard)?))
+    });
+    made.collect()
 }
 
 pub(super) fn libfaketime_for(scenario: &Scenario) -> Result<Option<PathBuf>, BackendError> {

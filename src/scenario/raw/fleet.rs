@@ -1,5 +1,6 @@
 //! `fleet:`: a reference system with its settings, or somebody else's processes.
 
+use super::recipe::Recipe;
 use super::{Backoff, System};
 use crate::names::Store;
 use crate::scenario::decode::{Named, Placed, record, variants};
@@ -130,7 +131,7 @@ record! {
 
 record! {
     /// Processes of one kind. `command`, `image` or both: the process backend needs `command`, the
-    /// docker backend `image`.
+    /// docker backend `image` or `recipe`.
     Role {
         /// How many; names then end in a number. One, without a number, unless given.
         optional count: Whole<1, WORKERS_MAX>,
@@ -138,6 +139,8 @@ record! {
         optional command: Vec<Placed<Word>>,
         /// The image that it runs in.
         optional image: Text,
+        /// What the program needs, for either backend, in place of an image.
+        optional recipe: Recipe,
         /// Environment variables. Values may hold `${name}`, `${index}`, `${port}`, and host, port and
         /// url of what it links to: `${redis.url}`, `${postgres.host}`, `${api.port}`.
         optional env: Named<Word>,

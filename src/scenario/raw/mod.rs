@@ -9,6 +9,7 @@ pub(crate) mod fleet;
 pub(crate) mod limit;
 pub(crate) mod misfit;
 pub(crate) mod prometheus;
+pub(crate) mod recipe;
 pub(crate) mod trouble;
 pub(crate) mod watch;
 

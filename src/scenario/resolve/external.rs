@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{Context, timing};
+use super::{Context, recipe, timing};
 use crate::names::{Endpoint, HARNESS, PRODUCER, ProcessName, Store};
 use crate::scenario::decode::{Field, Placed, list, unknown};
 use crate::scenario::diagnostic::{Code, Place, Report};
@@ -209,6 +209,7 @@ fn program(
             .working_directory
             .value()
             .map(|directory| folder.join(&directory.0).to_string_lossy().into_owned()),
+        recipe: recipe::resolve(spec, context).map(Box::new),
     }
 }
 

@@ -9,6 +9,7 @@ mod fleet;
 mod length;
 mod overlap;
 mod prometheus;
+mod recipe;
 mod timing;
 mod trouble;
 mod watch;
