@@ -1,8 +1,4 @@
-"""A Celery application as its documentation advises: settings in one place, an idempotence left to the task.
-
-It knows nothing of Syncope; all that it is told is in its environment. Its worker is Celery's own program:
-`celery -A tasks worker`. What was done is counted in Redis.
-"""
+"""A Celery application; its worker is `celery -A tasks worker`. All that it is told is in its environment."""
 import os
 import sys
 import time
@@ -51,6 +47,8 @@ def ready(**_):
 def work(self, job):
     redelivered = self.request.delivery_info.get("redelivered", False)
     say("took", job["id"], "redelivered", redelivered, "retries", self.request.retries)
+    if job["id"] == os.environ.get("CRASH_JOB") and not redelivered:
+        os.kill(os.getpid(), 9)  # As the kernel does when memory is short.
     if self.request.retries < job.get("failing_attempts", 0):
         raise self.retry(exc=RuntimeError("as told"))
     for number, nanoseconds in enumerate(job["steps"], 1):

@@ -22,6 +22,8 @@ enum Language {
 }
 
 const CONFIG: &[&str] = &["LABEL syncope.image=recipe"];
+/// What programs expect of any system: time zones (Celery asks for UTC by name), names of services.
+const SYSTEM: &str = "tzdata,netbase";
 /// Debian compiles the standard library when Python is set up, which is not done here; without it each
 /// start would take a second longer.
 const COMPILE: &str = "python3 -m compileall -q -x '/(test|lib2to3|idlelib)/' /usr/lib/python3*";
@@ -76,7 +78,7 @@ impl Base {
         let has_python = self.packages.split(',').any(|package| package == "python3");
         Plan {
             name: "recipe",
-            packages: self.packages.clone(),
+            packages: format!("{},{SYSTEM}", self.packages),
             directories: &[],
             reference: &self.reference,
             config: CONFIG,
