@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -128,7 +127,7 @@ pub(super) fn venv_for(
             }
             rename_in_programs(&programs, &tools, place)?;
             for name in ["python", "python3"] {
-                symlink(program, programs.join(name))?;
+                std::os::unix::fs::symlink(program, programs.join(name))?;
             }
             let home = Path::new(program).parent().unwrap_or(Path::new("/usr/bin")).display();
             let settings = format!("home = {home}\ninclude-system-site-packages = false\n");
@@ -222,6 +221,8 @@ fn unread(path: &Path, error: &io::Error) -> BackendError {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
 
     #[test]
