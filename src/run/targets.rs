@@ -63,8 +63,8 @@ impl Targets {
     }
 
     #[must_use]
-    pub fn of_role(&self, role: &str) -> Vec<ProcessName> {
-        self.roles.get(role).cloned().unwrap_or_default()
+    pub fn of_role(&self, role: &str) -> &[ProcessName] {
+        self.roles.get(role).map_or(&[], Vec::as_slice)
     }
 
     /// The processes that the target means now; `None` if it means nobody now (no holder).
@@ -77,14 +77,14 @@ impl Targets {
         let one = |name: &ProcessName| vec![name.clone()];
         match target {
             Target::Process(name) => Some(one(name)),
-            Target::Role(role) => Some(self.of_role(role)),
+            Target::Role(role) => Some(self.of_role(role).to_vec()),
             Target::AnyOf(role) => {
-                let running: Vec<_> = self.of_role(role).into_iter().filter(|p| self.is_up(p)).collect();
+                let running: Vec<_> = self.of_role(role).iter().filter(|p| self.is_up(p)).collect();
                 if running.is_empty() {
                     return None;
                 }
                 let index = usize::try_from(random.below(running.len() as u64)).ok()?;
-                running.get(index).map(one)
+                running.get(index).copied().map(one)
             }
             Target::HolderOf(JobRef::Job(job)) => self.holders.get(job).map(one),
             Target::HolderOf(JobRef::Any) => match trigger_job {
