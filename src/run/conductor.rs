@@ -353,6 +353,10 @@ impl<'s> Conductor<'s> {
     }
 
     fn dispatch(&mut self, orders: Vec<Dated>) {
+        // Nearly always, and with every event.
+        if orders.is_empty() {
+            return;
+        }
         for (order, at) in orders {
             self.notes.push_back(What::FaultOrdered { order: order.clone() });
             self.actions.push_back(Action::Inject { order, at });

@@ -81,11 +81,7 @@ pub fn history(scenario: &Scenario, header: Header) -> Result<History, BackendEr
     history_in(Vec::new(), scenario, header)
 }
 
-fn history_in(
-    mut events: Vec<Event>,
-    scenario: &Scenario,
-    header: Header,
-) -> Result<History, BackendError> {
+fn history_in(mut events: Vec<Event>, scenario: &Scenario, header: Header) -> Result<History, BackendError> {
     let seed = header.seed;
     let mut backend = SimBackend::open(scenario, seed)?;
     let note = |at, ev| Event { at, by: HARNESS.into(), ev };

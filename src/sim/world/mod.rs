@@ -88,7 +88,7 @@ impl Backend for SimBackend {
             Action::StartProbes => {
                 world.prober.on = true;
                 if world.prober.asks_something() {
-                    world.plan(world.now, Planned::Tick);
+                    world.plan_ask(world.now);
                 }
                 world.start_watches();
             }
@@ -135,8 +135,8 @@ enum Planned {
     Unoccupied,
     Expired { keys: Box<[String]> },
     StatementLimit,
-    Tick,
-    AskArrives { ask: usize },
+    AskArrives { asked: Instant },
+    AskIsThere { ask: usize },
     AskLimit,
     Sampled { ask: u32, saw: Saw },
     WatchTick { watch: usize },
@@ -325,8 +325,8 @@ impl World {
             Planned::Unoccupied => self.unoccupied(),
             Planned::Expired { keys } => self.expired(&keys),
             Planned::StatementLimit => self.statement_limit(),
-            Planned::Tick => self.tick(),
-            Planned::AskArrives { ask } => self.ask_arrives(ask),
+            Planned::AskArrives { asked } => self.ask_arrives(asked),
+            Planned::AskIsThere { ask } => self.ask_is_there(ask),
             Planned::AskLimit => self.ask_limit(),
             Planned::Sampled { ask, saw } => self.saw(ask as usize, saw),
             Planned::WatchTick { watch } => self.watch_tick(watch),

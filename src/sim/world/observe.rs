@@ -136,20 +136,10 @@ impl World {
         }
     }
 
-    /// Asks, and plans the next ask.
-    pub(super) fn tick(&mut self) {
-        if !self.prober.on {
-            return;
-        }
-        self.plan_after(self.prober.every, Planned::Tick);
-        if self.prober.asks.is_full() {
-            let error = format!("{ASKS_MAX} asks are unanswered already");
-            let sample = Sample::Unknown { error };
-            return self.tell(What::Probe { asked: self.now, sample });
-        }
-        let ask = self.prober.asks.ask(self.now);
-        self.plan_after_message(Planned::AskArrives { ask });
-        self.arm_asks();
+    /// Asks at `at`: no event is needed for that, since only the question's arrival changes anything.
+    pub(super) fn plan_ask(&mut self, at: Instant) {
+        let arrives = at + self.delay_of_message();
+        self.plan(arrives, Planned::AskArrives { asked: at });
     }
 
     fn arm_asks(&mut self) {
@@ -158,8 +148,22 @@ impl World {
         }
     }
 
-    /// The ask is at the process, or at the store; no link carries it.
-    pub(super) fn ask_arrives(&mut self, ask: usize) {
+    /// The question is at the process, or at the store; no link carries it.
+    pub(super) fn ask_arrives(&mut self, asked: Instant) {
+        if !self.prober.on {
+            return;
+        }
+        self.plan_ask(asked + self.prober.every);
+        if self.prober.asks.is_full() {
+            let error = format!("{ASKS_MAX} asks are unanswered already");
+            return self.tell(What::Probe { asked, sample: Sample::Unknown { error } });
+        }
+        let ask = self.prober.asks.ask(asked);
+        self.arm_asks();
+        self.ask_is_there(ask);
+    }
+
+    pub(super) fn ask_is_there(&mut self, ask: usize) {
         let Some(process) = self.prober.api else {
             let store = self.prober.store;
             return match self.health(store) {
@@ -170,7 +174,7 @@ impl World {
         };
         if !self.processes[process].listens() {
             self.ask_failed(ask, "connection refused");
-        } else if self.unless_still(Some(process), (), |()| Planned::AskArrives { ask }).is_some() {
+        } else if self.unless_still(Some(process), (), |()| Planned::AskIsThere { ask }).is_some() {
             self.request(process, Asker::Probe(ask), None);
         }
     }
