@@ -41,7 +41,7 @@ pub use links::{EXPORTER, is_worker_role};
 pub use diagnostic::{Code, Diagnostic, Place, RulesFile, Severity, Source, render};
 pub use kind::FileKind;
 pub use lint::Lint;
-pub use promql::prometheus_duration;
+pub use promql::{duration as duration_of_prometheus, prometheus_duration};
 pub use resolve::{Loaded, Overrides, load, resolve};
 pub use schema::schema;
 pub use tree::SOURCE_BYTES_MAX;
