@@ -265,6 +265,7 @@ impl World {
 fn table_of(request: &Request) -> Option<&'static str> {
     Some(match &request.ask {
         Ask::FinishedJobs | Ask::Command(Command::RecordEffect { .. }) => "effects",
+        Ask::Metrics(_) => return None,
         Ask::Command(Command::SetStatus { .. }) => "jobs",
         Ask::Command(Command::LoadSteps { .. } | Command::SaveStep { .. } | Command::DropSteps { .. }) => {
             "segments"

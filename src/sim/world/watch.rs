@@ -32,6 +32,7 @@ enum Way {
     Health { process: usize, field: HealthField },
     Pool { process: usize, pointer: String },
     Redis { command: Vec<String> },
+    Alert { name: String },
 }
 
 /// What an api's health says.
@@ -105,9 +106,7 @@ impl World {
                     let what = format!("a watch by {}, which is not modelled", command.join(" "));
                     return Err(unsupported(&what));
                 }
-                Question::Alert { .. } => {
-                    return Err(unsupported("a Prometheus, which does not run in virtual time"));
-                }
+                Question::Alert { name } => Way::Alert { name: name.clone() },
                 Question::Sql { .. } => {
                     return Err(unsupported("a watch by SQL, which is not modelled"));
                 }
@@ -159,6 +158,10 @@ impl World {
             Way::Health { process, .. } => (*process, false),
             Way::Pool { process, .. } => (*process, true),
             Way::Redis { .. } => return self.watch_arrives_at_redis(asked),
+            Way::Alert { name } => {
+                let name = name.clone();
+                return self.answer_watch_of_alert(asked, &name);
+            }
         };
         if !self.processes[process].listens() {
             self.heard(asked, Heard::Unknown { error: "connection refused".to_owned() });

@@ -41,6 +41,20 @@ pub enum ExecutionStatus {
     DeadLetter,
 }
 
+impl ExecutionStatus {
+    /// As the column has it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::DeadLetter => "dead_letter",
+        }
+    }
+}
+
 impl Execution {
     /// For good.
     #[must_use]
@@ -62,6 +76,16 @@ impl Postgres {
     #[must_use]
     pub const fn beats(&self) -> &BTreeMap<Text, Instant> {
         &self.tables.beats
+    }
+
+    /// How many jobs there are of each status that any has, by its name.
+    #[must_use]
+    pub fn statistics(&self) -> BTreeMap<&'static str, u64> {
+        let mut counts = BTreeMap::new();
+        for row in self.jobs.iter().filter_map(|job| job.execution.as_ref()) {
+            *counts.entry(row.status.as_str()).or_default() += 1;
+        }
+        counts
     }
 
     /// How often each job was taken from its worker, of those that were.
