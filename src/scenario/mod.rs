@@ -91,6 +91,23 @@ pub struct Fleet {
     pub concurrency: u32,
 }
 
+impl Fleet {
+    /// Its jobs are rows of the reference fleet's own tables.
+    #[must_use]
+    pub fn has_job_table(&self) -> bool {
+        self.processes.iter().any(|spec| matches!(spec.program, Program::Table { .. }))
+    }
+
+    /// Of those, jobs that have failed for good can be queued again.
+    #[must_use]
+    pub fn keeps_dead_letters(&self) -> bool {
+        self.processes.iter().any(|spec| {
+            matches!(&spec.program, Program::Table { settings, .. }
+                if matches!(settings.watch, crate::protocol::table::Watch::Workers(_)))
+        })
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProcessSpec {
     pub name: ProcessName,

@@ -217,7 +217,7 @@ impl World {
             self.answer_stalls(ask);
         }
         for asked in watched {
-            self.answer_from_redis(asked);
+            self.answer_watch_from_store(asked);
         }
         for _ in 0..readings {
             self.collect();
