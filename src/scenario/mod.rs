@@ -223,7 +223,7 @@ pub struct Stack {
     pub prometheus: Option<PrometheusSpec>,
 }
 
-/// A real Prometheus that scrapes the fleet. Durations are wall time.
+/// A Prometheus that scrapes the fleet. Durations are wall time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PrometheusSpec {
     pub scrape_interval: Span,

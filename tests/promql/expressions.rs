@@ -133,7 +133,10 @@ pub fn of_scenarios() -> Vec<(String, String)> {
                 continue;
             }
             let rules = path.with_extension("rules.yml");
-            let rules = RulesFile { text: fs::read_to_string(&rules).map_err(|error| error.to_string()), path: rules };
+            let rules = RulesFile {
+                text: fs::read_to_string(&rules).map_err(|error| error.to_string()),
+                path: rules,
+            };
             let source = Source::new(path, text).with_rules(rules);
             let scenario = resolve(&source, &overrides).expect("the scenarios are right");
             let groups = scenario.stack.prometheus.expect("it has one").groups;

@@ -88,9 +88,15 @@ fn alerts_fire_and_rules_record_when_prometheus_lets_them() {
 fn a_wrong_value_is_found() {
     for (right, wrong) in [
         // No extrapolation to the window's ends.
-        ("increase(steady_total[<60>])", "max_over_time(steady_total[<60>]) - min_over_time(steady_total[<60>])"),
+        (
+            "increase(steady_total[<60>])",
+            "max_over_time(steady_total[<60>]) - min_over_time(steady_total[<60>])",
+        ),
         // A counter that began again is not seen.
-        ("increase(kube_pod_container_status_restarts_total[<300>])", "delta(kube_pod_container_status_restarts_total[<300>])"),
+        (
+            "increase(kube_pod_container_status_restarts_total[<300>])",
+            "delta(kube_pod_container_status_restarts_total[<300>])",
+        ),
         // The rate is by another time than the window's.
         ("rate(steady_total[<60>])", "increase(steady_total[<60>]) / 59"),
         // The window's begin is not part of it.

@@ -65,7 +65,8 @@ pub fn judge(cases: &[Case]) -> Verdict {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut files = Vec::new();
     for (index, case) in cases.iter().enumerate() {
-        let (rules, tests) = (folder.path().join(format!("{index}.rules")), folder.path().join(format!("{index}.yml")));
+        let (rules, tests) =
+            (folder.path().join(format!("{index}.rules")), folder.path().join(format!("{index}.yml")));
         fs::write(&rules, if case.rules.is_empty() { "groups: []" } else { &case.rules }).expect("written");
         let mut text =
             format!("rule_files: [{index}.rules]\nevaluation_interval: {}ms\ntests:\n", case.evaluation);

@@ -48,7 +48,8 @@ impl Recording {
         };
         for queue in ["large", "regular"] {
             for state in ["active", "completed", "failed", "waiting"] {
-                let labels = [("__name__", "queue_jobs"), ("process", "exporter"), ("queue", queue), ("state", state)];
+                let labels =
+                    [("__name__", "queue_jobs"), ("process", "exporter"), ("queue", queue), ("state", state)];
                 add(Shape::Gauge, &labels, random);
             }
         }
@@ -62,7 +63,11 @@ impl Recording {
         add(Shape::Sparse, &[("__name__", "sparse_total")], random);
         add(Shape::Gauge, &[("__name__", "workers_active")], random);
         add(Shape::Gauge, &[("__name__", "workers:heartbeat_age:seconds")], random);
-        add(Shape::Stamp, &[("__name__", "workers_last_heartbeat_timestamp_seconds"), ("job", "fleet")], random);
+        add(
+            Shape::Stamp,
+            &[("__name__", "workers_last_heartbeat_timestamp_seconds"), ("job", "fleet")],
+            random,
+        );
         add(Shape::Flag, &[("__name__", "up"), ("job", "fleet")], random);
         series.sort_by(|(one, _), (other, _)| one.cmp(other));
         Self { interval, series }

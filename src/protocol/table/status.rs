@@ -105,8 +105,7 @@ impl FleetStatus {
     #[must_use]
     pub fn to_json(&self, rule: &StatusRule) -> Value {
         let count = |status: &str| self.jobs.get(status).copied().unwrap_or_default();
-        let letter =
-            |letter: &DeadLetter| json!({"job": letter.job, "attempts": letter.attempts, "error": letter.error});
+        let letter = |letter: &DeadLetter| json!({"job": letter.job, "attempts": letter.attempts, "error": letter.error});
         json!({
             "workers": {"count": self.workers, "status": WorkersStatus::of(self.beat_age, rule).word()},
             "jobs": {

@@ -64,7 +64,12 @@ impl Operator {
     pub const fn is_comparison(self) -> bool {
         matches!(
             self,
-            Self::Equal | Self::Unequal | Self::Greater | Self::Less | Self::GreaterOrEqual | Self::LessOrEqual
+            Self::Equal
+                | Self::Unequal
+                | Self::Greater
+                | Self::Less
+                | Self::GreaterOrEqual
+                | Self::LessOrEqual
         )
     }
 
@@ -136,7 +141,9 @@ impl Operator {
             match others.entry(matching.key(&point.labels)) {
                 Entry::Vacant(place) => drop(place.insert(point.value)),
                 Entry::Occupied(_) => {
-                    return Err("found duplicate series for the match group on the right hand-side".to_owned());
+                    return Err(
+                        "found duplicate series for the match group on the right hand-side".to_owned()
+                    );
                 }
             }
         }
@@ -182,7 +189,8 @@ impl Matching {
 
     /// What two elements must have in common.
     fn key(&self, labels: &Labels) -> Labels {
-        labels.only(|label| if self.on { self.is_named(label) } else { label != NAME && !self.is_named(label) })
+        labels
+            .only(|label| if self.on { self.is_named(label) } else { label != NAME && !self.is_named(label) })
     }
 
     fn result(&self, labels: &Labels) -> Labels {

@@ -245,7 +245,9 @@ impl Parser {
             self.expect("]")?;
             return match of {
                 Node::Instant(selector) if selector.offset == 0 => Ok(Node::Range { selector, millis }),
-                _ => Err(wrong("a range is of a metric; of anything else it has a step, `[5m:15s]`".to_owned())),
+                _ => Err(wrong(
+                    "a range is of a metric; of anything else it has a step, `[5m:15s]`".to_owned(),
+                )),
             };
         }
         let step = if self.takes_sign("]") {

@@ -6,6 +6,9 @@ use super::expression::{Binary, Expression, Match, Node, Selector, Subquery};
 use super::functions::{Function, OfRange, Window};
 use super::storage::{Labels, Point, Sample, Storage};
 
+/// The samples of each series.
+type Ranges = Vec<(Labels, Vec<Sample>)>;
+
 /// What an expression is asked of.
 #[derive(Debug, Clone, Copy)]
 pub struct Query<'s> {
@@ -18,7 +21,7 @@ pub struct Query<'s> {
 pub enum Value {
     Scalar(f64),
     Vector(Vec<Point>),
-    Range(Vec<(Labels, Vec<Sample>)>),
+    Range(Ranges),
 }
 
 impl Query<'_> {
@@ -68,7 +71,7 @@ impl Query<'_> {
     }
 
     /// The samples of each series, and the time they were asked for.
-    fn range(self, node: &Node, at: i64) -> Result<(Vec<(Labels, Vec<Sample>)>, Window), String> {
+    fn range(self, node: &Node, at: i64) -> Result<(Ranges, Window), String> {
         match node {
             Node::Range { selector, millis } => {
                 let to = at - selector.offset;
@@ -83,7 +86,7 @@ impl Query<'_> {
     }
 
     /// Its steps are at the multiples of the step, whenever it is asked.
-    fn subquery(self, subquery: &Subquery, at: i64) -> Result<(Vec<(Labels, Vec<Sample>)>, Window), String> {
+    fn subquery(self, subquery: &Subquery, at: i64) -> Result<(Ranges, Window), String> {
         let to = at - subquery.offset;
         let window = Window { from: to - subquery.millis, to, millis: subquery.millis };
         let step = subquery.step.unwrap_or(self.step).max(1);
@@ -181,8 +184,7 @@ fn labels_of_absence(argument: &Node) -> Labels {
 }
 
 fn unnamed(vector: Vec<Point>, change: impl Fn(f64) -> f64) -> Result<Vec<Point>, String> {
-    let changed =
-        |point: Point| Point { labels: point.labels.without_name(), value: change(point.value) };
+    let changed = |point: Point| Point { labels: point.labels.without_name(), value: change(point.value) };
     unique(vector.into_iter().map(changed).collect())
 }
 

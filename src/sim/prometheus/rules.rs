@@ -34,8 +34,14 @@ struct Rule {
 #[derive(Debug)]
 enum Does {
     /// The series that it recorded at its last evaluation.
-    Record { last: Vec<SeriesId> },
-    Alert { lasting: i64, keep_firing: i64, active: BTreeMap<Labels, Active> },
+    Record {
+        last: Vec<SeriesId>,
+    },
+    Alert {
+        lasting: i64,
+        keep_firing: i64,
+        active: BTreeMap<Labels, Active>,
+    },
 }
 
 /// One element of an alert's result.
@@ -72,7 +78,10 @@ impl Group {
     /// The rule's name and what it has that is wrong or not modelled.
     pub fn read(rules: &[scenario::Rule], evaluation_interval: Span) -> Result<Self, (String, Refusal)> {
         let read = |rule| Rule::read(rule).map_err(|refusal| (rule.name.clone(), refusal));
-        Ok(Self { rules: rules.iter().map(read).collect::<Result<_, _>>()?, step: millis(evaluation_interval) })
+        Ok(Self {
+            rules: rules.iter().map(read).collect::<Result<_, _>>()?,
+            step: millis(evaluation_interval),
+        })
     }
 
     /// At that time, in Unix ms; later than any before.

@@ -169,7 +169,10 @@ mod tests {
         storage.append(id, 1_000, 4.0);
         let at = |storage: &Storage, at| storage.of(id).value_at(at);
         assert_eq!(at(&storage, 999), None);
-        assert_eq!((at(&storage, 1_000), at(&storage, 301_000), at(&storage, 301_001)), (Some(3.0), Some(3.0), None));
+        assert_eq!(
+            (at(&storage, 1_000), at(&storage, 301_000), at(&storage, 301_001)),
+            (Some(3.0), Some(3.0), None)
+        );
         storage.end(id, 2_000);
         assert_eq!((at(&storage, 1_999), at(&storage, 2_000)), (Some(3.0), None));
         storage.append(id, 3_000, 5.0);

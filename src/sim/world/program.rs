@@ -15,11 +15,22 @@ const EXPORTER_GRACE: Span = Span::from_secs(1);
 /// What a process was told: its role, and the settings of its fleet.
 #[derive(Debug, Clone)]
 pub(super) enum Duty {
-    Fleet { role: FleetRole, settings: Box<FleetSettings> },
-    Table { settings: Box<TableSettings> },
-    Sweeper { settings: SweepSettings, patience: Span },
+    Fleet {
+        role: FleetRole,
+        settings: Box<FleetSettings>,
+    },
+    Table {
+        settings: Box<TableSettings>,
+    },
+    Sweeper {
+        settings: SweepSettings,
+        patience: Span,
+    },
     /// A worker is active whose beat is younger than `active`.
-    Exporter { active: Span, patience: Span },
+    Exporter {
+        active: Span,
+        patience: Span,
+    },
 }
 
 /// A program that runs.
@@ -53,8 +64,7 @@ impl Duty {
             scenario::Program::Table { role: TableRole::Exporter, settings } => {
                 Some(Self::Exporter { active: settings.watch.active_within(), patience: settings.patience })
             }
-            scenario::Program::External { .. }
-            | scenario::Program::Missing { .. } => None,
+            scenario::Program::External { .. } | scenario::Program::Missing { .. } => None,
         }
     }
 
