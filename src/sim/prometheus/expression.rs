@@ -22,14 +22,6 @@ impl Expression {
     pub fn kind(&self) -> Kind {
         self.0.kind()
     }
-
-    /// The metrics that it asks for, in the order of the text.
-    #[must_use]
-    pub fn metrics(&self) -> Vec<&str> {
-        let mut metrics = Vec::new();
-        self.0.collect_metrics(&mut metrics);
-        metrics
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,20 +124,6 @@ impl Node {
                 _ => Kind::Vector,
             },
             Self::Negated(of) => of.kind(),
-        }
-    }
-
-    fn collect_metrics<'n>(&'n self, into: &mut Vec<&'n str>) {
-        match self {
-            Self::Number(_) => {}
-            Self::Instant(selector) | Self::Range { selector, .. } => into.push(&selector.metric),
-            Self::Subquery(subquery) => subquery.of.collect_metrics(into),
-            Self::Call { arguments, .. } => arguments.iter().for_each(|node| node.collect_metrics(into)),
-            Self::Aggregate { of, .. } | Self::Negated(of) => of.collect_metrics(into),
-            Self::Binary(binary) => {
-                binary.left.collect_metrics(into);
-                binary.right.collect_metrics(into);
-            }
         }
     }
 }
