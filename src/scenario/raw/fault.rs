@@ -8,7 +8,7 @@ use super::Distribution;
 use super::clock::{ClockDrift, ClockStep};
 use super::limit::{OutOfMemory, ThrottleCpu};
 use super::misfit::Misconfigure;
-use super::trouble::{DiskFull, ExpireKeys, Lasting, LockTable, MaxMemory, OperatorSql, RedisSlow};
+use super::trouble::{DiskFull, ExpireKeys, Lasting, LockTable, MaxMemory, OperatorSql, RedisSlow, Replay};
 use crate::fault::{Direction, JobRef, OutageKind, Signal};
 use crate::names::Store;
 use crate::scenario::STEPS_MAX;
@@ -115,6 +115,9 @@ variants! {
         DiskFull "disk_full": DiskFull,
         /// What an operator does by a runbook: a statement in Postgres. Has no undo.
         OperatorSql "operator_sql": OperatorSql,
+        /// What an operator does with a reference fleet whose jobs are in Postgres: dead letters are queued
+        /// again. Has no undo.
+        Replay "replay": Replay,
     }
 }
 

@@ -193,6 +193,7 @@ fn kind_of(kind: &raw::FaultKind, world: &World<'_>, context: &mut Context<'_, '
             let statement = sql.value.statement.given()?.text().to_owned();
             trouble::at_once(Trouble::Operate { statement }, sql.place, world, context)?
         }
+        raw::FaultKind::Replay(replay) => trouble::replay(replay, world, context)?,
         raw::FaultKind::ReadOnly(fault) => {
             let (place, lasting) = (fault.place, &fault.value.lasting);
             trouble::lasting(Trouble::ReadOnly, place, lasting, world, context)?

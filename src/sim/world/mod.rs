@@ -8,6 +8,7 @@ mod delays;
 mod http;
 mod inject;
 mod limits;
+mod monitor;
 mod observe;
 mod pages;
 mod process;
@@ -24,6 +25,7 @@ use client::{Client, Owner, Request, Who};
 pub use clock::EPOCH;
 use delays::Delays;
 use http::Exchange;
+use monitor::Monitor;
 use observe::{Collector, Prober, Producer, Saw};
 use process::Process;
 use program::Duty;
@@ -61,6 +63,7 @@ impl SimBackend {
         for process in 0..world.processes.len() {
             world.start_process(process);
         }
+        world.start_monitor();
         Ok(Self(world))
     }
 
@@ -143,6 +146,11 @@ enum Planned {
     WatchArrives { asked: Asked },
     WatchLimit { watch: usize },
     WatchHeard { asked: Asked, answer: Box<Heard> },
+    Scrape { target: usize },
+    ScrapeArrives { scrape: usize, process: usize },
+    ScrapeLimit { scrape: usize },
+    Scraped { scrape: usize },
+    Evaluate { group: usize },
     Read,
 }
 
@@ -164,6 +172,7 @@ struct World {
     watchers: Vec<Watcher>,
     watching: bool,
     collector: Collector,
+    monitor: Option<Box<Monitor>>,
     /// Boxes that requests have left.
     #[expect(clippy::vec_box, reason = "it is the boxes that are kept: they travel in messages")]
     boxes: Vec<Box<Request>>,
@@ -182,9 +191,6 @@ struct World {
 
 impl World {
     fn new(scenario: &Scenario, seed: u64) -> Result<Self, BackendError> {
-        if scenario.stack.prometheus.is_some() {
-            return Err(unsupported("a Prometheus, which does not run in virtual time"));
-        }
         let fleet = &scenario.fleet;
         let mut processes = Vec::new();
         for spec in &fleet.processes {
@@ -197,10 +203,12 @@ impl World {
         }
         trouble::check(&scenario.faults)?;
         let stores = stores(scenario, &processes).ok_or_else(|| unsupported("no process"))?;
+        let mut random = Random::stream(seed, "simulator");
+        let monitor = Monitor::new(scenario, BEGIN, &mut random)?;
         let mut world = Self {
             now: BEGIN,
             agenda: Agenda::beginning_at(BEGIN),
-            random: Random::stream(seed, "simulator"),
+            random,
             delays: Delays::default(),
             wires: Vec::new(),
             conns: Vec::new(),
@@ -215,6 +223,7 @@ impl World {
             watchers: Vec::new(),
             watching: false,
             collector: Collector::default(),
+            monitor,
             boxes: Vec::new(),
             happened: 0,
             standing: 0,
@@ -333,6 +342,11 @@ impl World {
             Planned::WatchArrives { asked } => self.watch_arrives(asked),
             Planned::WatchLimit { watch } => self.watch_limit(watch),
             Planned::WatchHeard { asked, answer } => self.heard(asked, *answer),
+            Planned::Scrape { target } => self.scrape(target),
+            Planned::ScrapeArrives { scrape, process } => self.scrape_arrives(scrape, process),
+            Planned::ScrapeLimit { scrape } => self.scraped(scrape, false),
+            Planned::Scraped { scrape } => self.scraped(scrape, true),
+            Planned::Evaluate { group } => self.evaluate(group),
             Planned::Read => self.read(),
         }
     }

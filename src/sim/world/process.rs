@@ -147,6 +147,9 @@ impl World {
         it.pid = pid;
         it.state = State::Booting;
         let (life, name) = (it.life, it.name.clone());
+        if let (2.., Some(monitor)) = (life, &mut self.monitor) {
+            monitor.restarted(process);
+        }
         self.say(name, What::Started { generation: life, pid });
         let boot = self.delays.boot.sample(&mut self.random);
         self.plan_after(boot, Planned::Boot { process, life });
@@ -215,6 +218,7 @@ impl World {
             (Owner::Process(process), Who::Machine(id)) => {
                 self.input(process, Input::Reply { id, result });
             }
+            (Owner::Process(process), Who::Scrape(part)) => self.measured(process, part, &result),
             (Owner::Process(process), Who::Local(request)) => self.found_locally(process, request),
             (Owner::Process(process), Who::Enqueue(request)) => {
                 self.enqueued_by_api(process, request, &result);
@@ -352,6 +356,7 @@ impl World {
             self.close_client(client);
         }
         self.forget_exchanges_of(process);
+        self.scrapes_break(process);
         self.say(name, What::Exited { generation, code, signal });
         self.end_all_to(Peer::Process(process));
         if let Some((order, proof)) = stop {

@@ -1,5 +1,7 @@
-//! The scenario's watches, where their answers are modelled: an api's health, a worker's readiness, and
-//! keys of Redis.
+//! The scenario's watches, where their answers are modelled: an api's health, a worker's readiness, keys
+//! of Redis, alerts, and what the tables of Postgres say of workers and jobs.
+
+use serde_json::Value;
 
 use super::asks::{ASKS_MAX, Asks};
 use super::http::Asker;
@@ -10,6 +12,7 @@ use crate::fault::misfit::Misfit;
 use crate::history::{Heard, What};
 use crate::names::Store;
 use crate::protocol::Tool;
+use crate::protocol::table::StatusRule;
 use crate::scenario::{Question, Watch};
 use crate::sim::store::look;
 use crate::time::Span;
@@ -30,6 +33,8 @@ enum Way {
     Health { process: usize, field: HealthField },
     Pool { process: usize, pointer: String },
     Redis { command: Vec<String> },
+    Alert { name: String },
+    Status { pointer: String, rule: StatusRule },
 }
 
 /// What an api's health says.
@@ -97,9 +102,8 @@ impl World {
                     let what = format!("a watch by {}, which is not modelled", command.join(" "));
                     return Err(unsupported(&what));
                 }
-                Question::Alert { .. } => {
-                    return Err(unsupported("a Prometheus, which does not run in virtual time"));
-                }
+                Question::Alert { name } => Way::Alert { name: name.clone() },
+                Question::Status { pointer, rule } => Way::Status { pointer: pointer.clone(), rule: *rule },
                 Question::Sql { .. } => {
                     return Err(unsupported("a watch by SQL, which is not modelled"));
                 }
@@ -151,7 +155,12 @@ impl World {
         let (process, is_pool) = match &self.watchers[asked.watch as usize].way {
             Way::Health { process, .. } => (*process, false),
             Way::Pool { process, .. } => (*process, true),
-            Way::Redis { .. } => return self.watch_arrives_at_redis(asked),
+            Way::Redis { .. } => return self.watch_arrives_at(Store::Redis, asked),
+            Way::Status { .. } => return self.watch_arrives_at(Store::Postgres, asked),
+            Way::Alert { name } => {
+                let name = name.clone();
+                return self.answer_watch_of_alert(asked, &name);
+            }
         };
         if !self.processes[process].listens() {
             self.heard(asked, Heard::Unknown { error: "connection refused".to_owned() });
@@ -164,10 +173,10 @@ impl World {
         }
     }
 
-    fn watch_arrives_at_redis(&mut self, asked: Asked) {
-        match self.health(Store::Redis) {
-            Health::Up => self.answer_from_redis(asked),
-            Health::Hanging => self.server(Store::Redis).watched.push(asked),
+    fn watch_arrives_at(&mut self, store: Store, asked: Asked) {
+        match self.health(store) {
+            Health::Up => self.answer_watch_from_store(asked),
+            Health::Hanging => self.server(store).watched.push(asked),
             Health::Down => self.heard(asked, Heard::Unknown { error: "connection refused".to_owned() }),
         }
     }
@@ -182,7 +191,27 @@ impl World {
         self.plan_after_message(Planned::WatchHeard { asked, answer: Box::new(answer) });
     }
 
-    pub(super) fn answer_from_redis(&mut self, asked: Asked) {
+    pub(super) fn answer_watch_from_store(&mut self, asked: Asked) {
+        match &self.watchers[asked.watch as usize].way {
+            Way::Redis { .. } => self.answer_from_redis(asked),
+            Way::Status { .. } => self.answer_of_status(asked),
+            Way::Health { .. } | Way::Pool { .. } | Way::Alert { .. } => {}
+        }
+    }
+
+    fn answer_of_status(&mut self, asked: Asked) {
+        let Way::Status { pointer, rule } = &self.watchers[asked.watch as usize].way else { return };
+        let told = self.stores.postgres.status(self.postgres_time(), rule).to_json(rule);
+        let said = match told.pointer(pointer) {
+            Some(Value::String(text)) => text.clone(),
+            Some(value) => value.to_string(),
+            None => "null".to_owned(),
+        };
+        let wait = self.delays.statement.sample(&mut self.random) + self.delay_of_message();
+        self.plan_after(wait, Planned::WatchHeard { asked, answer: Box::new(Heard::Said(said)) });
+    }
+
+    fn answer_from_redis(&mut self, asked: Asked) {
         let Way::Redis { command } = &self.watchers[asked.watch as usize].way else { return };
         let said = look::read(&self.stores.redis, self.redis_time(), command);
         let answer = match said {
