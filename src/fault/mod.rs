@@ -7,6 +7,7 @@
 pub mod misfit;
 pub mod rules;
 pub mod trouble;
+pub mod wire;
 
 use serde::{Deserialize, Serialize};
 

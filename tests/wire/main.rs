@@ -1,0 +1,6 @@
+//! The wire taps: what they hear of conversations with Redis and Postgres, and that they change nothing.
+
+mod fuzz;
+mod listener;
+mod postgres;
+mod redis;
