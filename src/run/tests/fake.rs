@@ -325,6 +325,7 @@ impl Backend for Fake {
                 self.plan(self.now, Planned::Probe);
             }
             Action::StopProbes => self.probing = false,
+            Action::ArmGate { .. } | Action::OpenGate { .. } => {}
             Action::Collect => {
                 self.readings += 1;
                 let (takes, answered) = self.script.reading;
