@@ -12,6 +12,8 @@
 
 mod connection;
 mod engine;
+#[cfg(test)]
+mod gates;
 mod pipe;
 #[cfg(test)]
 mod property;

@@ -35,10 +35,7 @@ fn check(talk: &[Said], asked: &[&str], done: &[&str]) {
     assert_eq!(heard.commands(Side::Before), asked);
     assert_eq!(heard.commands(Side::After), done);
     let bytewise = listen(Store::Redis, &CommandPattern::default(), talk, |_| 1);
-    assert_eq!(bytewise.commands(Side::Before).len(), asked.len());
-    assert_eq!(bytewise.places(Side::Before), heard.places(Side::Before));
-    assert_eq!(bytewise.places(Side::After), heard.places(Side::After));
-    assert_eq!(bytewise.aside, None);
+    assert_eq!(bytewise, heard);
 }
 
 #[track_caller]
@@ -57,7 +54,7 @@ fn a_command_stands_at_the_gate_from_its_first_byte_and_its_reply_likewise() {
         [
             caught(Side::Before, 0, "PING"),
             caught(Side::After, 0, "PING"),
-            caught(Side::Before, 14, "GET"),
+            caught(Side::Before, 14, "GET a"),
             caught(Side::After, 7, "GET a"),
         ]
     );
@@ -107,7 +104,7 @@ fn replies_of_every_type_belong_to_one_command_each() {
             server(reply),
             server(":7\r\n"),
         ];
-        check(&talk, &["GET", "INCR"], &["GET a", "INCR b"]);
+        check(&talk, &["GET a", "INCR b"], &["GET a", "INCR b"]);
     }
 }
 
@@ -121,7 +118,7 @@ fn an_error_took_no_effect() {
         ask(&["GET", "c"]),
         server("$-1\r\n"),
     ];
-    check(&talk, &["GET", "GET", "GET"], &["GET c"]);
+    check(&talk, &["GET a", "GET b", "GET c"], &["GET c"]);
 }
 
 #[test]
@@ -161,7 +158,7 @@ fn messages_to_a_subscriber_are_nobodys_reply() {
         ask(&["GET", "x"]),
         server("$-1\r\n"),
     ];
-    check(&talk, &["SUBSCRIBE", "PING", "UNSUBSCRIBE", "GET"], &["GET x"]);
+    check(&talk, &["SUBSCRIBE a b", "PING", "UNSUBSCRIBE", "GET x"], &["GET x"]);
 }
 
 #[test]
@@ -175,7 +172,7 @@ fn confirmations_that_are_pushed_are_nobodys_reply() {
         server(">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$2\r\nhi\r\n"),
         server("_\r\n"),
     ];
-    check(&talk, &["HELLO", "SUBSCRIBE", "GET"], &["HELLO 3", "GET x"]);
+    check(&talk, &["HELLO 3", "SUBSCRIBE a", "GET x"], &["HELLO 3", "GET x"]);
 }
 
 #[test]
@@ -190,14 +187,22 @@ fn what_the_client_silenced_is_not_waited_for() {
         ask(&["GET", "c"]),
         server("$1\r\nx\r\n"),
     ];
-    let asked = ["CLIENT", "SET", "CLIENT", "CLIENT", "SET", "GET"];
+    let asked = [
+        "CLIENT REPLY OFF",
+        "SET a 1",
+        "CLIENT REPLY ON",
+        "CLIENT REPLY SKIP",
+        "SET b 1",
+        "GET c",
+    ];
     check(&talk, &asked, &["CLIENT REPLY ON", "GET c"]);
 }
 
 #[test]
 fn inline_commands_count() {
     let talk = [client("PING\r\n\r\nset a \"b c\"\nGET a\r\n"), server("+PONG\r\n+OK\r\n$3\r\nb c\r\n")];
-    check(&talk, &["PING", "SET", "GET"], &["PING", "SET a \"b c\"", "GET a"]);
+    let all = ["PING", "SET a \"b c\"", "GET a"];
+    check(&talk, &all, &all);
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub struct Command {
     open: Mask,
     /// Gates that it is for.
     pub sure: Mask,
+    /// Those of them that were told so.
+    told: Mask,
     /// Gates one of whose arguments has come.
     argument: Mask,
     /// Gates the text of whose script has come.
@@ -40,6 +42,7 @@ impl Default for Command {
             count: 0,
             open: 0,
             sure: 0,
+            told: 0,
             argument: 0,
             script: 0,
             study: None,
@@ -53,7 +56,7 @@ impl Command {
         self.later.clear();
         self.count = 0;
         self.open = port.before | port.after;
-        (self.sure, self.argument, self.script) = (0, 0, 0);
+        (self.sure, self.told, self.argument, self.script) = (0, 0, 0, 0);
         self.study = None;
     }
 
@@ -82,26 +85,31 @@ impl Command {
         }
     }
 
-    /// Settles what can be settled. Returns the gates that have just become sure.
+    /// Settles what can be settled. Returns the gates that are to be told that it is for them: once, and not
+    /// before the words are known that say to a reader which command it is.
     pub fn decide(&mut self, complete: bool, gates: &Gates) -> Mask {
-        let mut new = 0;
         for gate in each(self.open) {
             let Some(pattern) = gates.get(gate).map(|gate| &gate.pattern) else { continue };
             let bit = 1 << gate;
             match self.judge(pattern, bit, complete) {
-                Some(true) => new |= bit,
-                Some(false) => self.open &= !bit,
+                Some(sure) => {
+                    self.open &= !bit;
+                    self.sure |= if sure { bit } else { 0 };
+                }
                 None => {}
             }
         }
-        self.open &= !new;
-        self.sure |= new;
+        if !complete && (self.count as usize) < WORDS_KEPT {
+            return 0;
+        }
+        let new = self.sure & !self.told;
+        self.told |= new;
         new
     }
 
-    /// The gates that it may still be for.
+    /// The gates that it may still be for, or is for and were not told.
     pub fn open(&self) -> Mask {
-        self.open
+        self.open | self.sure & !self.told
     }
 
     /// It is for no other gate than those that are sure.

@@ -31,7 +31,7 @@ pub struct Resp {
     command: Command,
     /// Where the command that is being read begins; `None` between two.
     begun: Option<u64>,
-    /// A gate has held the command that is being read: its beginning has passed.
+    /// The beginning of the command that is being read has passed.
     was_held: bool,
     replies: Replies,
     reply: Reply,
@@ -126,6 +126,7 @@ impl Dialogue for Resp {
     fn give_up(&mut self, direction: usize) {
         if direction == UP {
             self.command.rule_out();
+            self.was_held = true;
         } else {
             self.reply.from = None;
         }
