@@ -187,14 +187,7 @@ fn what_the_client_silenced_is_not_waited_for() {
         ask(&["GET", "c"]),
         server("$1\r\nx\r\n"),
     ];
-    let asked = [
-        "CLIENT REPLY OFF",
-        "SET a 1",
-        "CLIENT REPLY ON",
-        "CLIENT REPLY SKIP",
-        "SET b 1",
-        "GET c",
-    ];
+    let asked = ["CLIENT REPLY OFF", "SET a 1", "CLIENT REPLY ON", "CLIENT REPLY SKIP", "SET b 1", "GET c"];
     check(&talk, &asked, &["CLIENT REPLY ON", "GET c"]);
 }
 
