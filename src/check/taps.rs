@@ -44,7 +44,7 @@ impl<'a> Taps<'a> {
         };
         let which = format!("{command}, command {nth} of its kind");
         let stood = match side {
-            Side::Before => format!("{which}, stood in the proxy on {link}, not sent"),
+            Side::Before => format!("{which}, stood in the proxy on {link} unsent"),
             Side::After => format!("{which}, was carried out; its reply stood in the proxy on {link}"),
         };
         let end = match released {

@@ -44,7 +44,7 @@ fn the_receipt_begins_with_what_the_tap_saw() {
     let before = killed(Side::Before, 23, Fate::Lost);
     assert_eq!(
         before.faults[0].proof,
-        "DONE job-7, command 3 of its kind, stood in the proxy on worker-1 -> redis, not sent for 23ms; \
+        "DONE job-7, command 3 of its kind, stood in the proxy on worker-1 -> redis unsent for 23ms; \
          its 31 bytes were lost with the connection; seen in /proc"
     );
     assert!(before.faults[0].confirmed);
