@@ -13,8 +13,15 @@ use crate::time::Instant;
 
 #[derive(Debug, Default)]
 pub(super) struct Taps<'a> {
-    caught: BTreeMap<FaultId, (&'a Wiretap, Option<(Instant, &'a Wiretap)>)>,
+    caught: BTreeMap<FaultId, Held<'a>>,
     aside: Vec<(&'a Link, &'a str)>,
+}
+
+/// That a command was caught, and that it was released.
+#[derive(Debug)]
+struct Held<'a> {
+    caught: &'a Wiretap,
+    released: Option<(Instant, &'a Wiretap)>,
 }
 
 impl<'a> Taps<'a> {
@@ -24,11 +31,11 @@ impl<'a> Taps<'a> {
             let What::Wire(heard) = &event.ev else { continue };
             match heard {
                 Wiretap::Caught { fault, .. } => {
-                    taps.caught.entry(*fault).or_insert((heard, None));
+                    taps.caught.entry(*fault).or_insert(Held { caught: heard, released: None });
                 }
                 Wiretap::Released { fault, .. } => {
-                    if let Some((_, released)) = taps.caught.get_mut(fault) {
-                        released.get_or_insert((event.at, heard));
+                    if let Some(held) = taps.caught.get_mut(fault) {
+                        held.released.get_or_insert((event.at, heard));
                     }
                 }
                 Wiretap::Aside { link, reason } => taps.aside.push((link, reason)),
@@ -39,9 +46,8 @@ impl<'a> Taps<'a> {
 
     /// What the tap says of the fault, as part of its proof.
     pub fn proof(&self, fault: FaultId) -> Option<String> {
-        let (Wiretap::Caught { link, side, nth, command, .. }, released) = self.caught.get(&fault)? else {
-            return None;
-        };
+        let Held { caught, released } = self.caught.get(&fault)?;
+        let Wiretap::Caught { link, side, nth, command, .. } = caught else { return None };
         let which = format!("{command}, command {nth} of its kind");
         let stood = match side {
             Side::Before => format!("{which}, stood in the proxy on {link} unsent"),
@@ -60,7 +66,8 @@ impl<'a> Taps<'a> {
 
     /// Why the fault did not come while its command was held, if it did not.
     pub fn doubt(&self, fault: FaultId, effective: Option<Instant>) -> Option<String> {
-        let (_, Some((at, Wiretap::Released { held, fate: Fate::Expired, .. }))) = self.caught.get(&fault)?
+        let Some((at, Wiretap::Released { held, fate: Fate::Expired, .. })) =
+            &self.caught.get(&fault)?.released
         else {
             return None;
         };

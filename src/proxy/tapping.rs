@@ -58,7 +58,7 @@ impl Engine {
     /// Puts taps on the links that the wires name, and a gate for each. A script is known by its text once
     /// any client of the store has sent it, so then all links to that store are tapped.
     pub(super) fn tap(&mut self, wires: Vec<(FaultId, Wire)>, listener: Listener) -> io::Result<()> {
-        if self.gates.len() + wires.len() > GATES_MAX {
+        if self.gates.count_all() + wires.len() > GATES_MAX {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "too many gates"));
         }
         for (fault, wire) in wires {

@@ -182,7 +182,7 @@ fn gates(random: &mut Pcg64Mcg, store: Store, patterns: &[CommandPattern]) -> Ve
     (0..random.next_u32() % 4)
         .map(|_| {
             let pattern = patterns[random.next_u32() as usize % patterns.len()].clone();
-            let side = if random.next_u32() % 2 == 0 { Side::Before } else { Side::After };
+            let side = if random.next_u32().is_multiple_of(2) { Side::Before } else { Side::After };
             wire(store, pattern, 1 + random.next_u32() % 2, side)
         })
         .collect()

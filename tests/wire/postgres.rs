@@ -57,7 +57,7 @@ fn error() -> Vec<u8> {
 fn logged_in() -> Vec<Said> {
     let greeting = [
         message(b'R', [0, 0, 0, 0]),
-        message(b'S', "server_version\017\0"),
+        message(b'S', "server_version\x0017\0"),
         message(b'K', [0; 8]),
         READY.to_vec(),
     ];

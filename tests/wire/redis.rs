@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use syncope::fault::wire::{CommandPattern, Side};
 use syncope::names::Store;
+use syncope::proxy::tap::resp::reply::{Replies, Token};
 
 use crate::listener::{Caught, Heard, Said, client, listen, run, server, wire};
 
@@ -284,8 +285,8 @@ fn a_large_argument_is_kept_only_while_it_matters() {
     }
 }
 
-/// A reply of any shape, none of them an error.
-fn reply(depth: u32) -> BoxedStrategy<Vec<u8>> {
+/// A reply of any shape, none of them an error; also such as come in parts of unknown number, if `streamed`.
+fn reply(depth: u32, streamed: bool) -> BoxedStrategy<Vec<u8>> {
     let leaf = prop_oneof![
         "[a-zA-Z ]{0,12}".prop_map(|text| format!("+{text}\r\n").into_bytes()),
         any::<i64>().prop_map(|number| format!(":{number}\r\n").into_bytes()),
@@ -300,14 +301,15 @@ fn reply(depth: u32) -> BoxedStrategy<Vec<u8>> {
         Just(b"#f\r\n".to_vec()),
         Just(b",-inf\r\n".to_vec()),
         "[a-z]{0,9}".prop_map(|text| format!("={}\r\ntxt:{text}\r\n", text.len() + 4).into_bytes()),
-        prop::collection::vec("[a-z]{1,5}", 0..4).prop_map(|parts| {
+        prop::collection::vec("[a-z]{1,5}", 0..4).prop_map(move |parts| {
             let parts: String = parts.iter().map(|part| format!(";{}\r\n{part}\r\n", part.len())).collect();
-            format!("$?\r\n{parts};0\r\n").into_bytes()
+            if streamed { format!("$?\r\n{parts};0\r\n").into_bytes() } else { b"#t\r\n".to_vec() }
         }),
     ];
-    leaf.prop_recursive(depth, 24, 5, |inner| {
+    leaf.prop_recursive(depth, 24, 5, move |inner| {
         let elements = prop::collection::vec(inner, 0..5);
-        (prop::sample::select(vec!['*', '~', '%', '|', '?']), elements).prop_map(|(kind, elements)| {
+        let kinds = if streamed { vec!['*', '~', '%', '|', '?'] } else { vec!['*', '~', '%', '|'] };
+        (prop::sample::select(kinds), elements).prop_map(|(kind, elements)| {
             let bytes: Vec<u8> = elements.concat();
             let (head, tail) = match kind {
                 '%' | '|' if elements.len() % 2 == 1 => (format!("*{}\r\n", elements.len()), ""),
@@ -327,7 +329,7 @@ proptest! {
     #[test]
     fn in_any_conversation_cut_in_any_way_each_reply_is_its_commands(
         exchanges in prop::collection::vec(
-            (prop::collection::vec("[a-zA-Z0-9]{1,20}", 1..6), reply(3), any::<bool>(), 0u8..4),
+            (prop::collection::vec("[a-zA-Z0-9]{1,20}", 1..6), reply(3, true), any::<bool>(), 0u8..4),
             1..12,
         ),
         cuts in prop::collection::vec(1usize..40, 1..20),
@@ -364,5 +366,34 @@ proptest! {
         prop_assert_eq!(&heard.aside, &None);
         prop_assert_eq!(heard.places(Side::Before), asked);
         prop_assert_eq!(heard.places(Side::After), done);
+    }
+
+    #[test]
+    fn the_redis_crate_finds_as_many_replies(replies in prop::collection::vec(reply(3, false), 1..8)) {
+        let all = replies.concat();
+        let (mut reader, mut parser, mut values) = (&all[..], redis::Parser::new(), 0);
+        // At the end there is none, which is an error.
+        while parser.parse_value(&mut reader).is_ok() {
+            values += 1;
+        }
+        let (mut ours, mut at, mut found, mut attributes) = (Replies::default(), 0, 0, false);
+        while let Some(token) = ours.next(&all, &mut at).unwrap() {
+            match token {
+                // The crate takes them for a part of the value that they are of.
+                Token::Begin(kind) => attributes = kind == b'|',
+                Token::End { .. } if !attributes => found += 1,
+                _ => {}
+            }
+        }
+        prop_assert_eq!((found, at), (values, all.len()));
+    }
+
+    #[test]
+    fn what_the_redis_crate_sends_is_understood(words in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..30), 1..8)) {
+        let mut packed = redis::cmd("XNAME");
+        packed.arg(&words);
+        let talk = [client(packed.get_packed_command()), server("+OK\r\n")];
+        let heard = listen(Store::Redis, &named("xname"), &talk, |all| all.min(5));
+        prop_assert_eq!((heard.caught.len(), heard.aside), (2, None));
     }
 }

@@ -68,7 +68,8 @@ impl Gates {
         self.tell_ports();
     }
 
-    pub fn len(&self) -> usize {
+    /// How many there are.
+    pub fn count_all(&self) -> usize {
         self.gates.len()
     }
 

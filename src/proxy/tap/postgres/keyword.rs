@@ -50,7 +50,7 @@ impl Keyword {
             (State::Slash, b'*') => State::Block { depth: 1, last: 0 },
             (State::Line, b'\n') => State::Gap,
             (State::Line, _) => State::Line,
-            (State::Block { depth, last: b'*' }, b'/') if depth == 1 => State::Gap,
+            (State::Block { depth: 1, last: b'*' }, b'/') => State::Gap,
             (State::Block { depth, last: b'*' }, b'/') => State::Block { depth: depth - 1, last: 0 },
             (State::Block { depth, last: b'/' }, b'*') => {
                 State::Block { depth: depth.saturating_add(1), last: 0 }

@@ -30,7 +30,7 @@ impl Message {
         (self.field, self.read, self.what) = (0, 0, None);
         self.names = Default::default();
         if matches!(kind, b'Q' | b'P') {
-            self.text.begin(gates.of_port(port).all, gates.len());
+            self.text.begin(gates.of_port(port).all, gates.count_all());
         }
     }
 

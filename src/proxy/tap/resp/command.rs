@@ -91,12 +91,9 @@ impl Command {
         for gate in each(self.open) {
             let Some(pattern) = gates.get(gate).map(|gate| &gate.pattern) else { continue };
             let bit = 1 << gate;
-            match self.judge(pattern, bit, complete) {
-                Some(sure) => {
-                    self.open &= !bit;
-                    self.sure |= if sure { bit } else { 0 };
-                }
-                None => {}
+            if let Some(sure) = self.judge(pattern, bit, complete) {
+                self.open &= !bit;
+                self.sure |= if sure { bit } else { 0 };
             }
         }
         if !complete && (self.count as usize) < WORDS_KEPT {
@@ -206,7 +203,7 @@ impl Command {
     }
 
     fn study(&mut self, piece: &[u8], last: bool, gates: &mut Gates, learns: Mask) {
-        let count = gates.len();
+        let count = gates.count_all();
         let study = self
             .study
             .get_or_insert_with(|| Study { sha: Sha1::new(), matched: vec![Matched::default(); count] });
