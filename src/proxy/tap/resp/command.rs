@@ -122,7 +122,9 @@ impl Command {
         for index in shown {
             if let Some(word) = self.word(index) {
                 brief.push(' ');
-                brief.push_str(&word.show(if self.runs_script() && index == 1 { 12 } else { 40 }));
+                // A SHA-1 is told by its beginning; a text wants more.
+                let sha = index == 1 && (self.is("EVALSHA") || self.is("EVALSHA_RO"));
+                brief.push_str(&word.show(if sha { 12 } else { 48 }));
             }
         }
         brief
