@@ -369,7 +369,7 @@ impl FaultRun {
                 }
                 parts
             }
-            FaultKind::ScaleToZero { role, lasting } => per_process(&targets.of_role(role), |process| {
+            FaultKind::ScaleToZero { role, lasting } => per_process(targets.of_role(role), |process| {
                 let restart = lasting.map(|lasting| (start(process), Some(lasting)));
                 part(Injection::Signal { process: process.clone(), signal: Signal::Kill }, restart)
             }),

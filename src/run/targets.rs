@@ -71,8 +71,8 @@ impl Targets {
     }
 
     #[must_use]
-    pub fn of_role(&self, role: &str) -> Vec<ProcessName> {
-        self.roles.get(role).cloned().unwrap_or_default()
+    pub fn of_role(&self, role: &str) -> &[ProcessName] {
+        self.roles.get(role).map_or(&[], Vec::as_slice)
     }
 
     /// The processes that the target means now; `None` if it means nobody now (no holder).
@@ -80,19 +80,19 @@ impl Targets {
         let one = |name: &ProcessName| vec![name.clone()];
         match target {
             Target::Process(name) => Some(one(name)),
-            Target::Role(role) => Some(self.of_role(role)),
+            Target::Role(role) => Some(self.of_role(role).to_vec()),
             Target::AnyOf(role) => {
                 if let Some(sender) = &cause.sender
                     && self.roles.get(role).is_some_and(|all| all.contains(sender))
                 {
                     return Some(one(sender));
                 }
-                let running: Vec<_> = self.of_role(role).into_iter().filter(|p| self.is_up(p)).collect();
+                let running: Vec<_> = self.of_role(role).iter().filter(|p| self.is_up(p)).collect();
                 if running.is_empty() {
                     return None;
                 }
                 let index = usize::try_from(random.below(running.len() as u64)).ok()?;
-                running.get(index).map(one)
+                running.get(index).copied().map(one)
             }
             Target::HolderOf(JobRef::Job(job)) => self.holders.get(job).map(one),
             Target::HolderOf(JobRef::Any) => match (&cause.job, &cause.sender) {

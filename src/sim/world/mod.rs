@@ -1,6 +1,7 @@
 //! The world of one scenario in virtual time: its processes on the protocol's machines, its links,
 //! its stores, its faults. It implements [`Backend`], so the same conductor drives it.
 
+mod asks;
 mod client;
 mod clock;
 mod delays;
@@ -138,11 +139,11 @@ enum Planned {
     StatementLimit,
     Tick,
     AskArrives { ask: usize },
-    AskLimit { ask: usize },
+    AskLimit,
     Sampled { ask: u32, saw: Saw },
     WatchTick { watch: usize },
     WatchArrives { asked: Asked },
-    WatchLimit { asked: Asked },
+    WatchLimit { watch: usize },
     WatchHeard { asked: Asked, answer: Box<Heard> },
     Read,
 }
@@ -331,11 +332,11 @@ impl World {
             Planned::StatementLimit => self.statement_limit(),
             Planned::Tick => self.tick(),
             Planned::AskArrives { ask } => self.ask_arrives(ask),
-            Planned::AskLimit { ask } => self.ask_limit(ask),
+            Planned::AskLimit => self.ask_limit(),
             Planned::Sampled { ask, saw } => self.saw(ask as usize, saw),
             Planned::WatchTick { watch } => self.watch_tick(watch),
             Planned::WatchArrives { asked } => self.watch_arrives(asked),
-            Planned::WatchLimit { asked } => self.watch_limit(asked),
+            Planned::WatchLimit { watch } => self.watch_limit(watch),
             Planned::WatchHeard { asked, answer } => self.heard(asked, *answer),
             Planned::Read => self.read(),
         }

@@ -1,6 +1,7 @@
 //! The scenario's watches, where their answers are modelled: an api's health, a worker's readiness, and
 //! keys of Redis.
 
+use super::asks::{ASKS_MAX, Asks};
 use super::http::Asker;
 use super::server::Health;
 use super::{Planned, World, unsupported};
@@ -11,20 +12,17 @@ use crate::names::Store;
 use crate::protocol::Tool;
 use crate::scenario::{Question, Watch};
 use crate::sim::store::look;
-use crate::time::{Instant, Span};
+use crate::time::Span;
 
 /// As the liveness probe, in `live` and here.
 const INTERVAL_MIN: Span = Span::from_millis(5);
-const ASKS_MAX: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Watcher {
     name: String,
     every: Span,
-    limit: Span,
     way: Way,
-    asks: Vec<WatchAsk>,
-    waiting: usize,
+    asks: Asks,
 }
 
 #[derive(Debug)]
@@ -48,12 +46,6 @@ enum ReadyField {
     Ok,
     Database,
     Tool(Tool),
-}
-
-#[derive(Debug)]
-struct WatchAsk {
-    asked: Instant,
-    over: bool,
 }
 
 /// One ask of one watch.
@@ -115,10 +107,8 @@ impl World {
             self.watchers.push(Watcher {
                 name: watch.name.clone(),
                 every: watch.every.max(INTERVAL_MIN),
-                limit: watch.timeout,
                 way,
-                asks: Vec::new(),
-                waiting: 0,
+                asks: Asks::given_up_after(watch.timeout),
             });
         }
         Ok(())
@@ -137,20 +127,23 @@ impl World {
             return;
         }
         let it = &mut self.watchers[watch];
-        let (every, limit) = (it.every, it.limit);
-        if it.waiting >= ASKS_MAX {
+        let every = it.every;
+        if it.asks.is_full() {
             let answer = Heard::Unknown { error: format!("{ASKS_MAX} asks are unanswered already") };
             let watch_name = it.name.clone();
             self.tell(What::Watched { watch: watch_name, asked: self.now, answer });
         } else {
-            let ask = it.asks.len();
-            it.asks.push(WatchAsk { asked: self.now, over: false });
-            it.waiting += 1;
-            let asked = Asked { watch: watch as u32, ask: ask as u32 };
+            let asked = Asked { watch: watch as u32, ask: it.asks.ask(self.now) as u32 };
             self.plan_after_message(Planned::WatchArrives { asked });
-            self.plan_after(limit, Planned::WatchLimit { asked });
+            self.arm_watch(watch);
         }
         self.plan_after(every, Planned::WatchTick { watch });
+    }
+
+    fn arm_watch(&mut self, watch: usize) {
+        if let Some(at) = self.watchers[watch].asks.arm() {
+            self.plan(at, Planned::WatchLimit { watch });
+        }
     }
 
     /// The question is at the process, or at the store; no link carries it.
@@ -221,20 +214,20 @@ impl World {
         }
     }
 
-    pub(super) fn watch_limit(&mut self, asked: Asked) {
-        let limit = self.watchers[asked.watch as usize].limit;
-        self.heard(asked, Heard::Unknown { error: format!("no answer within {limit}") });
+    pub(super) fn watch_limit(&mut self, watch: usize) {
+        let asks = &mut self.watchers[watch].asks;
+        if let Some(ask) = asks.given_up(self.now) {
+            let error = format!("no answer within {}", asks.limit());
+            self.heard(Asked { watch: watch as u32, ask: ask as u32 }, Heard::Unknown { error });
+        }
+        self.arm_watch(watch);
     }
 
     pub(super) fn heard(&mut self, asked: Asked, answer: Heard) {
         let watcher = &mut self.watchers[asked.watch as usize];
-        let ask = &mut watcher.asks[asked.ask as usize];
-        if std::mem::replace(&mut ask.over, true) {
-            return;
-        }
-        watcher.waiting -= 1;
-        let told = What::Watched { watch: watcher.name.clone(), asked: ask.asked, answer };
+        let Some(at) = watcher.asks.end(asked.ask as usize) else { return };
         if self.watching {
+            let told = What::Watched { watch: watcher.name.clone(), asked: at, answer };
             self.tell(told);
         }
     }

@@ -250,22 +250,24 @@ impl Postgres {
 
     /// Changes the row, if there is one and the change wants to; what finds rows follows it.
     fn change(&mut self, now: Instant, id: &JobId, change: impl FnOnce(&mut Execution) -> bool) -> bool {
-        let Some(place) = self.index.get(id) else { return false };
-        let Some(row) = &mut self.jobs[*place as usize].execution else { return false };
+        let Some(place) = self.index.get(id).copied() else { return false };
+        let job = &mut self.jobs[place as usize];
+        let Some(row) = &mut job.execution else { return false };
         let before = (row.status, row.run_at);
         if !change(row) {
             return false;
         }
-        self.changes += 1;
         row.updated = now;
+        let after = (row.status, row.run_at);
+        job.is_changing(place, &mut self.changed);
         let tables = &mut self.tables;
         match before.0 {
             ExecutionStatus::Queued => drop(tables.queued.remove(&(before.1, id.clone()))),
             ExecutionStatus::Running => drop(tables.running.remove(id)),
             ExecutionStatus::Completed | ExecutionStatus::Failed | ExecutionStatus::DeadLetter => {}
         }
-        match row.status {
-            ExecutionStatus::Queued => drop(tables.queued.insert((row.run_at, id.clone()))),
+        match after.0 {
+            ExecutionStatus::Queued => drop(tables.queued.insert((after.1, id.clone()))),
             ExecutionStatus::Running => drop(tables.running.insert(id.clone())),
             ExecutionStatus::Completed | ExecutionStatus::Failed | ExecutionStatus::DeadLetter => {}
         }
