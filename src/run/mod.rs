@@ -4,6 +4,7 @@ pub mod admission;
 pub mod conductor;
 pub mod ensemble;
 pub mod faults;
+pub mod gates;
 pub mod pace;
 pub mod suite;
 pub mod targets;

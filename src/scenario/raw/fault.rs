@@ -9,6 +9,7 @@ use super::clock::{ClockDrift, ClockStep};
 use super::limit::{OutOfMemory, ThrottleCpu};
 use super::misfit::Misconfigure;
 use super::trouble::{DiskFull, ExpireKeys, Lasting, LockTable, MaxMemory, OperatorSql, RedisSlow, Replay};
+use super::wire::Wire;
 use crate::fault::{Direction, JobRef, OutageKind, Signal};
 use crate::names::Store;
 use crate::scenario::STEPS_MAX;
@@ -128,7 +129,7 @@ variants! {
         Process "process": Name,
         /// Every process of a role.
         Role "role": Name,
-        /// One process of the role, by the seed.
+        /// One process of the role: with `wire`, the one whose command it is; else by the seed.
         Any "any": Name,
         /// The worker that holds the job (`job-3`) when the fault fires; `any`: the trigger's job, or
         /// some job in work.
@@ -386,6 +387,8 @@ variants! {
         Unanswered "unanswered": Unanswered,
         /// A worker's beat was written (for a queue: the lock of a job in work was renewed).
         Beat "beat": Beat,
+        /// A command on the wire: it, or its reply, is held until the fault is carried out.
+        Wire "wire": Wire,
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod misfit;
 pub(crate) mod prometheus;
 pub(crate) mod trouble;
 pub(crate) mod watch;
+pub(crate) mod wire;
 
 use schemars::JsonSchema;
 use serde::Deserialize;

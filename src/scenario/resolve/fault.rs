@@ -1,6 +1,6 @@
 //! Faults: whom they are on, and what sets them off.
 
-use super::{Context, clock, trouble};
+use super::{Context, clock, trouble, wire};
 use crate::fault::misfit::Misfit;
 use crate::fault::trouble::Trouble;
 use crate::fault::{
@@ -48,6 +48,7 @@ pub(super) fn resolve(
             faults.push(Placed { value: Fault { id, kind, when }, place: entry.place });
         }
     }
+    wire::too_many(&faults, context.report);
     faults
 }
 
@@ -446,6 +447,7 @@ fn trigger(raw: &raw::When, world: &World<'_>, context: &mut Context<'_, '_>) ->
                 after: context.span(&missing.value.after, Span::ZERO),
             }
         }
+        raw::When::Wire(it) => Trigger::Wire(wire::wire(it, world, context.report)?),
         raw::When::Beat(beat) => Trigger::Beat {
             process: match beat.value.process.given() {
                 Some(name) => Some(process(name, world, context.report)?),

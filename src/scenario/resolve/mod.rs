@@ -12,6 +12,7 @@ mod prometheus;
 mod timing;
 mod trouble;
 mod watch;
+mod wire;
 mod workload;
 
 use super::decode::{Decode, Field, Placed};

@@ -36,7 +36,7 @@ use wire::{Conn, Message, Peer, Wire};
 
 use crate::backend::{Action, Backend, BackendError};
 use crate::dist::Random;
-use crate::fault::Order;
+use crate::fault::{Order, Trigger};
 use crate::history::{Event, Heard, What};
 use crate::names::{Endpoint, HARNESS, ProcessName, Store};
 use crate::protocol::{Reply, StoreError};
@@ -100,6 +100,8 @@ impl Backend for SimBackend {
                 world.watching = false;
             }
             Action::Collect => world.collect(),
+            // A scenario with gates was not opened.
+            Action::ArmGate { .. } | Action::OpenGate { .. } => {}
         }
     }
 
@@ -191,6 +193,9 @@ struct World {
 
 impl World {
     fn new(scenario: &Scenario, seed: u64) -> Result<Self, BackendError> {
+        if scenario.faults.iter().any(|fault| matches!(fault.when, Trigger::Wire(_))) {
+            return Err(unsupported("a `wire` trigger: commands have no bytes in virtual time"));
+        }
         let fleet = &scenario.fleet;
         let mut processes = Vec::new();
         for spec in &fleet.processes {
