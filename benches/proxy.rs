@@ -1,5 +1,6 @@
 //! What a proxy costs between a client and a real Redis: directly, through a plain tokio copy, through
-//! Syncope's proxy, and through HAProxy if it is installed. `cargo bench --bench proxy`.
+//! Syncope's proxy, through it with a tap that waits for a command that does not come, and through HAProxy if
+//! it is installed. `cargo bench --bench proxy`.
 //!
 //! The hosts that this runs on are never quiet, so a figure alone says little: the ways take turns in
 //! short rounds, and what is compared is the median over the rounds of each way's ratio to direct
@@ -16,14 +17,19 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use syncope::fault::FaultId;
+use syncope::fault::wire::{CommandPattern, Side, Wire};
 use syncope::names::{Endpoint, Link, Store};
 use syncope::proxy::Proxy;
+use syncope::time::Span;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const ROUNDS: usize = 21;
 const PINGS: usize = 500;
 const CONNECTIONS: usize = 50;
+/// Requests that are sent at once, where they are pipelined.
+const PIPELINED: usize = 16;
 const REQUESTS_LASTING: Duration = Duration::from_millis(200);
 /// Values per round, each set once and got once.
 const VALUES: usize = 24;
@@ -51,18 +57,27 @@ fn bench() -> Result<()> {
     let copy = copies.block_on(plain_copy(redis))?;
 
     let proxy = Proxy::start(clock)?;
-    let link = Link { from: "bench".into(), to: Endpoint::Store(Store::Redis) };
-    let syncope = proxy.listen(link, Ipv4Addr::LOCALHOST.into(), Some(redis))?;
+    let link = |from: &str| Link { from: from.into(), to: Endpoint::Store(Store::Redis) };
+    let syncope = proxy.listen(link("bench"), Ipv4Addr::LOCALHOST.into(), Some(redis))?;
+    let tapped = proxy.listen(link("tapped"), Ipv4Addr::LOCALHOST.into(), Some(redis))?;
+    for (number, side) in [Side::Before, Side::After].into_iter().enumerate() {
+        let command = CommandPattern { name: Some("EVALSHA".into()), ..CommandPattern::default() };
+        let wire = Wire { links: vec![link("tapped")], command, nth: 1, side };
+        let fault = FaultId(number as u16);
+        proxy.tap(vec![(fault, wire)], Box::new(|_, _| {}))?;
+        proxy.arm(fault, Span::from_secs(3_600))?;
+    }
 
     let mut ways = vec![
         Way::new(0, "direct", ProxyThreads::None, redis),
         Way::new(1, "tokio copy", ProxyThreads::Named("tokio-rt-worker"), copy),
         Way::new(2, "syncope", ProxyThreads::Named("syncope-proxy"), syncope),
+        Way::new(3, "tapped", ProxyThreads::Named("syncope-proxy"), tapped),
     ];
     let haproxy = start_haproxy(dir.path(), redis);
     match &haproxy {
         Ok((server, address)) => {
-            ways.push(Way::new(3, "haproxy", ProxyThreads::Of(server.0.id()), *address));
+            ways.push(Way::new(4, "haproxy", ProxyThreads::Of(server.0.id()), *address));
         }
         Err(error) => eprintln!("without haproxy: {error}"),
     }
@@ -76,9 +91,12 @@ fn bench() -> Result<()> {
         }
         for way in &mut ways {
             let before = way.proxy.cpu_micros();
-            let (requests, per_second) = client.block_on(requests(way.address))?;
+            let (requests, per_second) = client.block_on(requests(way.address, 1))?;
             way.requests.push(per_second);
             way.cpu_micros.push((way.proxy.cpu_micros() - before) / requests);
+        }
+        for way in &mut ways {
+            way.pipelined.push(client.block_on(requests(way.address, PIPELINED))?.1);
         }
         for way in &mut ways {
             way.bandwidth.push(mebibytes_per_second(way.address)?);
@@ -98,6 +116,7 @@ struct Way {
     address: SocketAddr,
     ping_micros: Vec<f64>,
     requests: Vec<f64>,
+    pipelined: Vec<f64>,
     /// Of the proxy alone, per request.
     cpu_micros: Vec<f64>,
     bandwidth: Vec<f64>,
@@ -134,34 +153,51 @@ impl ProxyThreads {
 
 impl Way {
     fn new(place: usize, name: &'static str, proxy: ProxyThreads, address: SocketAddr) -> Self {
-        let [ping_micros, requests, cpu_micros, bandwidth] = [const { Vec::new() }; 4];
-        Self { place, name, proxy, address, ping_micros, requests, cpu_micros, bandwidth }
+        let [ping_micros, requests, pipelined, cpu_micros, bandwidth] = [const { Vec::new() }; 5];
+        Self { place, name, proxy, address, ping_micros, requests, pipelined, cpu_micros, bandwidth }
     }
 }
 
 fn print(ways: &[Way]) {
     let direct = &ways[0];
     println!(
-        "{:12} {:>16} {:>24} {:>16} {:>24}",
-        "", "PING µs (added)", "50 connections req/s", "its CPU µs/req", "1 MiB values MiB/s"
+        "{:12} {:>16} {:>24} {:>16} {:>24} {:>24}",
+        "",
+        "PING µs (added)",
+        "50 connections req/s",
+        "its CPU µs/req",
+        "16 at once req/s",
+        "1 MiB values MiB/s"
     );
     for way in ways {
         let added: Vec<f64> = paired(way, direct, |way| &way.ping_micros).map(|(a, b)| a - b).collect();
         let requests: Vec<f64> = paired(way, direct, |way| &way.requests).map(|(a, b)| a / b).collect();
+        let pipelined: Vec<f64> = paired(way, direct, |way| &way.pipelined).map(|(a, b)| a / b).collect();
         let bandwidth: Vec<f64> = paired(way, direct, |way| &way.bandwidth).map(|(a, b)| a / b).collect();
         println!(
-            "{:12} {:>8.1} ({:>+5.1}) {:>17.0} ({:.2}) {:>16.1} {:>17.0} ({:.2})",
+            "{:12} {:>8.1} ({:>+5.1}) {:>17.0} ({:.2}) {:>16.1} {:>17.0} ({:.2}) {:>17.0} ({:.2})",
             way.name,
             median(&way.ping_micros),
             median(&added),
             median(&way.requests),
             median(&requests),
             median(&way.cpu_micros),
+            median(&way.pipelined),
+            median(&pipelined),
             median(&way.bandwidth),
             median(&bandwidth),
         );
     }
     println!("medians of {ROUNDS} interleaved rounds; in brackets, against direct in the same round");
+    let ratio = |figures: fn(&Way) -> &[f64]| {
+        median(&paired(&ways[3], &ways[2], figures).map(|(a, b)| a / b).collect::<Vec<_>>())
+    };
+    println!(
+        "with a tap against without: {:.3} of the requests per second, {:.3} pipelined, {:.3} of the bandwidth",
+        ratio(|way| &way.requests),
+        ratio(|way| &way.pipelined),
+        ratio(|way| &way.bandwidth),
+    );
 }
 
 fn paired<'a>(
@@ -192,8 +228,10 @@ fn ping_micros(address: SocketAddr) -> Result<f64> {
     Ok(median(&micros))
 }
 
-/// How many PINGs many connections get answered, and how many per second, each sending the next when it has the answer.
-async fn requests(address: SocketAddr) -> Result<(f64, f64)> {
+/// How many PINGs many connections get answered, and how many per second, each sending the next when it has the
+/// answer; `depth` of them at once.
+async fn requests(address: SocketAddr, depth: usize) -> Result<(f64, f64)> {
+    let (asked, answered) = (PING.repeat(depth), PONG.len() * depth);
     let mut streams = Vec::new();
     for _ in 0..CONNECTIONS {
         let stream = tokio::net::TcpStream::connect(address).await?;
@@ -201,12 +239,13 @@ async fn requests(address: SocketAddr) -> Result<(f64, f64)> {
         streams.push(stream);
     }
     let start = Instant::now();
+    let asked = &asked;
     let clients = streams.into_iter().map(|mut stream| async move {
-        let (mut answer, mut count) = ([0; PONG.len()], 0u32);
+        let (mut answer, mut count) = (vec![0; answered], 0u32);
         while start.elapsed() < REQUESTS_LASTING {
-            stream.write_all(PING).await?;
+            stream.write_all(asked).await?;
             stream.read_exact(&mut answer).await?;
-            count += 1;
+            count += depth as u32;
         }
         io::Result::Ok(count)
     });

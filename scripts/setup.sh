@@ -41,7 +41,8 @@ missing_packages() {
     has redis-server || packages+=(redis-server)
     has postgres || has_file '/usr/lib/postgresql/*/bin/postgres' || packages+=(postgresql)
     has_file '/usr/lib/*/faketime/libfaketimeMT.so.1' || packages+=(faketime)
-    has prometheus || packages+=(prometheus)
+    # The package brings promtool, which tests ask.
+    { has prometheus && { [ "$for_what" != test ] || has promtool; }; } || packages+=(prometheus)
     has mmdebstrap || has debootstrap || packages+=(mmdebstrap)
     if [ "$engine" = no ]; then
         has dockerd || packages+=(docker.io)

@@ -4,10 +4,10 @@
 //! The conversation: the conductor (a sans-IO state machine in `run`) decides; the backend carries
 //! out and reports events. A backend's every effect comes back as an [`Event`], and nothing else does.
 
-use crate::fault::Order;
+use crate::fault::{FaultId, Order};
 use crate::history::Event;
 use crate::protocol::JobSpec;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 pub trait Backend {
     fn now(&self) -> Instant;
@@ -31,6 +31,18 @@ pub enum Action {
     Inject {
         order: Order,
         at: Instant,
+    },
+    /// The fault's gate begins to count commands, and holds what it catches for `limit` at most; comes back as
+    /// [`Wiretap`](crate::history::wire::Wiretap).
+    ArmGate {
+        fault: FaultId,
+        limit: Span,
+    },
+    /// The fault's gate waits for nothing any more, and what it holds goes on its way, or is `lost` with its
+    /// connection if the process that sent it has ended.
+    OpenGate {
+        fault: FaultId,
+        lost: bool,
     },
     /// Begin to ask what a user would ask, all the time; comes back as `Probe`.
     StartProbes,

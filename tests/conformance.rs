@@ -138,7 +138,7 @@ fn outcome(backend: &mut dyn Backend, kind: &str, text: &str, scenario: &Scenari
     let begin = backend.now();
     let note = |at, ev| Event { at, by: HARNESS.into(), ev };
     let mut events = vec![note(begin, What::Header(Box::new(header)))];
-    run::drive(backend, scenario, SEED, &|| false, &mut |event| events.push(event));
+    run::drive(backend, scenario, SEED, None, &mut |event| events.push(event));
     events.push(note(backend.now(), What::End));
     assert_eq!(backend.tear_down(), Vec::<String>::new(), "{kind}: nothing is left");
     // A fleet's own stamps may lie a little before the run's first event.

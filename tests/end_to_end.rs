@@ -97,6 +97,35 @@ fn the_same_with_an_append_only_file_passes() {
     assert_eq!(finished.scenario()["jobs"]["lost"], 0);
 }
 
+/// What the one fault's receipt says.
+fn receipt(finished: &Finished) -> &str {
+    finished.scenario()["faults"][0]["proof"].as_str().expect("a proof")
+}
+
+#[test]
+fn a_kill_before_a_completion_leaves_makes_just_that_job_be_done_twice() {
+    let finished = finish("scenarios/redis-queue/queue-kill-before-completion.yaml");
+    finished.assert_exit(0);
+    let jobs = &finished.scenario()["jobs"];
+    assert_eq!((&jobs["lost"], &jobs["duplicated"]), (&Value::from(0), &Value::from(1)));
+    let receipt = receipt(&finished);
+    assert!(receipt.starts_with("EVALSHA ") && receipt.contains(" command 4 of its kind, "), "{receipt}");
+    assert!(
+        receipt.contains(" unsent for ") && receipt.contains(" lost with the connection; pid "),
+        "{receipt}"
+    );
+}
+
+#[test]
+fn a_kill_after_a_completion_took_effect_leaves_nothing_to_be_done() {
+    let finished = finish("scenarios/redis-queue/queue-kill-after-completion.yaml");
+    finished.assert_exit(0);
+    let jobs = &finished.scenario()["jobs"];
+    assert_eq!((&jobs["completed"], &jobs["duplicated"]), (&Value::from(20), &Value::from(0)));
+    let receipt = receipt(&finished);
+    assert!(receipt.contains(" was carried out; its reply stood in the proxy on worker-"), "{receipt}");
+}
+
 #[test]
 fn without_a_planted_bug_all_checks_pass() {
     finish("tests/scenarios/no-bug.yaml").assert_exit(0);

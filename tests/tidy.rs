@@ -50,6 +50,7 @@ const PURE: &[&str] = &[
     "backend",
     "history/mod.rs",
     "sim/agenda",
+    "sim/prometheus",
 ];
 
 struct Source {

@@ -7,6 +7,7 @@ use crate::check::host::Host;
 use crate::check::life::{self, Life, Lives};
 use crate::check::measure::{Moment, overlap, union};
 use crate::check::story::{self, Stories};
+use crate::check::taps::Taps;
 use crate::history::log::History;
 use crate::history::{Heard, Phase, Sample, What};
 use crate::names::{JobId, ProcessName, Store};
@@ -17,6 +18,7 @@ use crate::timing::Subject;
 pub(super) struct Facts<'a> {
     pub scenario: &'a Scenario,
     pub faults: Faults<'a>,
+    pub taps: Taps<'a>,
     pub lives: Lives,
     pub stories: Stories<'a>,
     pub host: Host,
@@ -86,6 +88,7 @@ impl<'a> Facts<'a> {
         Self {
             scenario,
             faults,
+            taps: Taps::of(history),
             lives,
             stories,
             host: Host::of(history),

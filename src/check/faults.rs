@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::check::measure::Moment;
+use crate::check::taps::Taps;
 use crate::check::{Bound, BoundFrom, CheckResult, FaultReceipt, Verdict};
 use crate::fault::{FaultId, FaultKind, Injection, Order, Stage};
 use crate::history::What;
@@ -126,7 +127,11 @@ pub(super) const fn cuts(injection: &Injection) -> bool {
     matches!(injection, Injection::StoreDown { .. } | Injection::Toxic { .. } | Injection::Trouble { .. })
 }
 
-pub(super) fn receipts(scenario: &Scenario, faults: &Faults<'_>) -> Vec<FaultReceipt> {
+pub(super) fn receipts(scenario: &Scenario, faults: &Faults<'_>, taps: &Taps<'_>) -> Vec<FaultReceipt> {
+    let tapped = |fault, proof: &str| match taps.proof(fault) {
+        Some(tap) => format!("{tap}; {proof}"),
+        None => proof.to_owned(),
+    };
     let part_receipt = |(&(fault, part), halves): (&(FaultId, u16), &Part<'_>)| FaultReceipt {
         fault,
         part,
@@ -136,11 +141,11 @@ pub(super) fn receipts(scenario: &Scenario, faults: &Faults<'_>) -> Vec<FaultRec
         effective_ns: halves.onset.done.map(|done| done.effective.hi.as_nanos()),
         lateness_ns: halves.onset.done.map(|done| done.lateness.as_nanos()),
         healed_ns: halves.heal.done.map(|done| done.effective.hi.as_nanos()),
-        confirmed: halves.doubt().is_none(),
+        confirmed: doubt(fault, halves, taps).is_none(),
         proof: match (halves.onset.done, halves.onset.unproved) {
-            (Some(done), _) => done.proof.to_owned(),
-            (None, Some(reason)) => format!("none: {reason}"),
-            (None, None) => "none".to_owned(),
+            (Some(done), _) => tapped(fault, done.proof),
+            (None, Some(reason)) => tapped(fault, &format!("none: {reason}")),
+            (None, None) => tapped(fault, "none"),
         },
         heal_proof: match (halves.heal.done, halves.heal.unproved) {
             (Some(done), _) => Some(done.proof.to_owned()),
@@ -157,7 +162,10 @@ pub(super) fn receipts(scenario: &Scenario, faults: &Faults<'_>) -> Vec<FaultRec
         lateness_ns: None,
         healed_ns: None,
         confirmed: false,
-        proof: "none: it never fired".to_owned(),
+        proof: match taps.silence(scenario, fault) {
+            Some(silence) => format!("none: it never fired; {silence}"),
+            None => "none: it never fired".to_owned(),
+        },
         heal_proof: None,
     };
     let mut receipts: Vec<_> = faults.iter().map(part_receipt).collect();
@@ -169,19 +177,26 @@ pub(super) fn receipts(scenario: &Scenario, faults: &Faults<'_>) -> Vec<FaultRec
 /// The check's name.
 pub(super) const CONFIRMED: &str = "faults_confirmed";
 
+/// Why the part is not proved, or not to have come while its command was held, if it is not.
+fn doubt(fault: FaultId, halves: &Part<'_>, taps: &Taps<'_>) -> Option<String> {
+    let effective = halves.onset.done.map(|done| done.effective.hi);
+    halves.doubt().or_else(|| taps.doubt(fault, effective))
+}
+
 /// No proof, no pass: a fault without its receipt makes the scenario inconclusive.
-pub(super) fn check(scenario: &Scenario, faults: &Faults<'_>) -> CheckResult {
+pub(super) fn check(scenario: &Scenario, faults: &Faults<'_>, taps: &Taps<'_>) -> CheckResult {
     let mut doubts: Vec<String> = unfired(scenario, faults)
         .map(|fault| {
-            format!("fault {} ({}) never fired: its trigger did not come", fault.0, kind_of(scenario, fault))
+            let why = taps.silence(scenario, fault).unwrap_or_else(|| "its trigger did not come".to_owned());
+            format!("fault {} ({}) never fired: {why}", fault.0, kind_of(scenario, fault))
         })
         .collect();
     doubts.extend(faults.iter().filter_map(|(&(fault, part), halves)| {
-        let doubt = halves.doubt()?;
+        let doubt = doubt(fault, halves, taps)?;
         let target = halves.onset.injection.or(halves.heal.injection).map_or_else(String::new, target_of);
         Some(format!("fault {}.{part} ({} of {target}): {doubt}", fault.0, kind_of(scenario, fault)))
     }));
-    let total = receipts(scenario, faults).len();
+    let total = receipts(scenario, faults, taps).len();
     let note = match (doubts.first(), total) {
         (Some(first), _) if doubts.len() > 1 => format!("{first}; and {} more.", doubts.len() - 1),
         (Some(first), _) => format!("{first}."),

@@ -57,7 +57,7 @@ pub fn judge(scenario: &Scenario, history: &History) -> Judged {
             asked: found.asked || mistakes.count > 0,
         },
     );
-    checks.push(faults::check(scenario, &facts.faults));
+    checks.push(faults::check(scenario, &facts.faults, &facts.taps));
     checks.push(host);
 
     let broken = broken(history);
@@ -81,7 +81,7 @@ pub fn judge(scenario: &Scenario, history: &History) -> Judged {
         started_at: history.header.started_at.clone(),
         wall_s: last.since(first).as_secs_f64(),
         replay: history.header.replay.clone(),
-        faults: faults::receipts(scenario, &facts.faults),
+        faults: faults::receipts(scenario, &facts.faults, &facts.taps),
         checks,
         jobs,
         steps,

@@ -19,6 +19,7 @@ mod recovery;
 mod simulated;
 mod story;
 mod suspicion;
+mod taps;
 #[cfg(test)]
 mod tests;
 mod watched;

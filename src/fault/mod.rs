@@ -7,12 +7,14 @@
 pub mod misfit;
 pub mod rules;
 pub mod trouble;
+pub mod wire;
 
 use serde::{Deserialize, Serialize};
 
 use crate::dist::Distribution;
 use crate::fault::misfit::Misfit;
 use crate::fault::trouble::Trouble;
+use crate::fault::wire::Wire;
 use crate::names::{JobId, Link, ProcessName, Store};
 use crate::time::{SignedSpan, Span};
 
@@ -141,7 +143,7 @@ pub enum Target {
     Process(ProcessName),
     /// Every process of a role.
     Role(String),
-    /// One process of the role, by the seed.
+    /// One process of the role: the one whose command the trigger has caught, else one by the seed.
     AnyOf(String),
     /// The worker that holds the job when the fault fires; `Any` is the trigger's job, or some held job.
     HolderOf(JobRef),
@@ -200,6 +202,8 @@ pub enum Trigger {
         from: Span,
         after: Span,
     },
+    /// A command on the wire, which the proxy holds until the fault is carried out.
+    Wire(Wire),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]

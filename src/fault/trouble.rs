@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::Store;
+use crate::names::{JobId, Store};
 use crate::time::{SignedSpan, Span};
 
 /// A fault within one store. Durations are wall time.
@@ -35,6 +35,16 @@ pub enum Trouble {
     ClockDrift { store: Store, ppm: i64 },
     /// Postgres: a statement that an operator gives by a runbook. Has no undo.
     Operate { statement: String },
+    /// Postgres: an operator queues dead letters again, by the fleet's own remedy. Has no undo.
+    Replay { letters: DeadLetters },
+}
+
+/// Which jobs that have failed for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeadLetters {
+    All,
+    Job(JobId),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,7 +104,8 @@ impl Trouble {
             | Self::ExhaustConnections
             | Self::LockTable { .. }
             | Self::ReadOnly
-            | Self::Operate { .. } => Store::Postgres,
+            | Self::Operate { .. }
+            | Self::Replay { .. } => Store::Postgres,
             Self::DiskFull { store } | Self::ClockStep { store, .. } | Self::ClockDrift { store, .. } => {
                 *store
             }
@@ -105,7 +116,11 @@ impl Trouble {
     #[must_use]
     pub const fn lasts(&self) -> bool {
         match self {
-            Self::ExpireKeys { .. } | Self::Wipe | Self::TerminateBackends | Self::Operate { .. } => false,
+            Self::ExpireKeys { .. }
+            | Self::Wipe
+            | Self::TerminateBackends
+            | Self::Operate { .. }
+            | Self::Replay { .. } => false,
             Self::MaxMemory { .. }
             | Self::Slow { .. }
             | Self::ExhaustConnections
@@ -136,6 +151,7 @@ impl Trouble {
             Self::LockTable { .. } => "lock_table",
             Self::ReadOnly => "read_only",
             Self::Operate { .. } => "operator_sql",
+            Self::Replay { .. } => "replay",
             Self::DiskFull { .. } => "disk_full",
             Self::ClockStep { .. } => "clock_step",
             Self::ClockDrift { .. } => "clock_drift",

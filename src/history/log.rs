@@ -83,7 +83,10 @@ impl History {
             return Err(ReadError::Format { found: header.format });
         }
         let header = (**header).clone();
-        events.sort_by_key(|event| event.at);
+        // As a rule they are, and sorting would ask for memory all the same.
+        if !events.is_sorted_by_key(|event| event.at) {
+            events.sort_by_key(|event| event.at);
+        }
         Ok(Self { header, events, truncated })
     }
 }

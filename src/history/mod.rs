@@ -2,6 +2,7 @@
 //! nothing else.
 
 pub mod log;
+pub mod wire;
 
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +68,9 @@ pub enum What {
         asked: Instant,
         answer: Heard,
     },
+
+    /// What a tap on a link saw (`by` = the harness).
+    Wire(wire::Wiretap),
 
     FaultOrdered {
         order: Order,

@@ -12,6 +12,7 @@ use tokio::runtime::{Handle, Runtime};
 
 use crate::backend::{Action, Backend, BackendError};
 use crate::fault::misfit::Misfit;
+use crate::fault::{Fault, Trigger};
 use crate::history::{Event, What};
 use crate::live::clock;
 use crate::live::environment::{self, Credentials};
@@ -27,7 +28,7 @@ use crate::live::readings::Readings;
 use crate::live::sink::Sink;
 use crate::live::store::{Limits, PostgresStore, RedisStore};
 use crate::live::wires::Wires;
-use crate::names::{Endpoint, ProcessName, Store};
+use crate::names::{Endpoint, HARNESS, ProcessName, Store};
 use crate::protocol::{Command, JobSpec, Reply, StoreError, TableCommand};
 use crate::scenario::{Enqueue, Fleet, ProcessSpec, Scenario};
 use crate::time::{Instant, Span};
@@ -133,7 +134,7 @@ impl Harness {
         let (monitor, staged) = match Monitor::start(scenario, &context).await {
             Ok(monitor) => {
                 let monitor = monitor.map(Arc::new);
-                let staged = Stage::set(scenario, &site, monitor.clone()).await;
+                let staged = Stage::set(scenario, &site, monitor.clone(), &sink).await;
                 (monitor, staged)
             }
             Err(error) => (None, Err(error)),
@@ -173,10 +174,12 @@ impl Stage {
         scenario: &Scenario,
         site: &Arc<dyn Site>,
         monitor: Option<Arc<Monitor>>,
+        sink: &Sink,
     ) -> Result<Self, BackendError> {
         let wires = Wires::lay(scenario.fleet.links(), site.proxy_address()).map_err(|error| {
             BackendError::Failed(format!("failed to open the proxy's listeners: {error}"))
         })?;
+        listen_in(&wires, scenario, sink)?;
         let stage = Self {
             site: Arc::clone(site),
             wires: Arc::new(wires),
@@ -236,6 +239,19 @@ impl Stage {
         }
         Ok(running)
     }
+}
+
+/// Taps the links whose commands set faults off.
+fn listen_in(wires: &Wires, scenario: &Scenario, sink: &Sink) -> Result<(), BackendError> {
+    let wire = |fault: &Fault| match &fault.when {
+        Trigger::Wire(wire) => Some((fault.id, wire.clone())),
+        _ => None,
+    };
+    let sink = sink.clone();
+    let listener = Box::new(move |at, heard| sink.send(at, HARNESS.into(), What::Wire(heard)));
+    wires
+        .tap(scenario.faults.iter().filter_map(wire).collect(), listener)
+        .map_err(|error| BackendError::Failed(format!("failed to tap the links: {error}")))
 }
 
 impl Launcher for Stage {
@@ -421,6 +437,8 @@ impl Backend for LiveBackend {
         match action {
             Action::Enqueue(job) => self.producer.enqueue(*job),
             Action::Inject { order, at } => self.injector.inject(order, at),
+            Action::ArmGate { fault, limit } => self.stage.wires.arm(fault, limit),
+            Action::OpenGate { fault, lost } => self.stage.wires.open_gate(fault, lost),
             Action::StartProbes => {
                 self.prober = self.scenario.fleet.liveness.as_ref().map(|probe| {
                     Prober::start(probe, Arc::clone(&self.stage.site), self.sink.clone(), &self.runtime)

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use crate::fault::Toxic;
+use crate::fault::wire::Wire;
+use crate::fault::{FaultId, Toxic};
 use crate::live::clock;
 use crate::live::inject::{AppliedAt, Network};
 use crate::names::{Endpoint, Link, Store};
-use crate::proxy::{Applied, Proxy};
+use crate::proxy::{Applied, Listener, Proxy};
+use crate::time::Span;
 
 /// One listener per link, and where each leads.
 pub struct Wires {
@@ -29,6 +31,24 @@ impl Wires {
             listeners.insert(link, address);
         }
         Ok(Self { proxy, listeners })
+    }
+
+    /// Has the links listened to that the faults' triggers name. Before anything connects.
+    ///
+    /// # Errors
+    /// If a link is not there.
+    pub fn tap(&self, wires: Vec<(FaultId, Wire)>, listener: Listener) -> io::Result<()> {
+        if wires.is_empty() { Ok(()) } else { self.proxy.tap(wires, listener) }
+    }
+
+    pub fn arm(&self, fault: FaultId, limit: Span) {
+        // The gate exists; only a proxy that is gone could refuse, and then the run is over.
+        let _ = self.proxy.arm(fault, limit);
+    }
+
+    pub fn open_gate(&self, fault: FaultId, lost: bool) {
+        // As for `arm`.
+        let _ = self.proxy.open_gate(fault, lost);
     }
 
     #[must_use]

@@ -13,6 +13,9 @@ use crate::time::Instant;
 use super::LinkStats;
 use super::pipe::{End, Next, Pipe};
 use super::socket;
+use super::tap::gate::{Gates, Mask};
+use super::tap::{Bytes, Tap};
+use super::tapping::News;
 use crate::fault::rules::{DOWN, Flow, Gate, UP};
 
 /// Index of the side of the process, which opened the connection.
@@ -32,6 +35,7 @@ pub(super) struct Connection {
     pub wake: Option<Instant>,
     side: [Side; 2],
     way: [Way; 2],
+    tap: Option<Box<Tap>>,
 }
 
 /// A socket, and what `epoll` has said of it and has not been used up since. Edge-triggered: this
@@ -68,6 +72,8 @@ pub(super) struct Surroundings<'a> {
     pub scratch: &'a mut [u8],
     pub random: &'a mut Pcg32,
     pub clock: fn() -> Instant,
+    pub gates: &'a mut Gates,
+    pub news: &'a mut News,
 }
 
 /// How a pump left the connection.
@@ -84,9 +90,41 @@ pub(super) enum Pumped {
 }
 
 impl Connection {
-    pub(super) fn new(link: usize, client: OwnedFd) -> Self {
+    pub(super) fn new(link: usize, client: OwnedFd, tap: Option<Box<Tap>>) -> Self {
         let client = Side { socket: Some(client), ..Side::default() };
-        Self { link, wake: None, side: [client, Side::default()], way: Default::default() }
+        Self { link, wake: None, side: [client, Side::default()], way: Default::default(), tap }
+    }
+
+    /// The command that its tap has caught last.
+    pub(super) fn tap_brief(&self) -> &str {
+        self.tap.as_ref().map_or("", |tap| tap.brief())
+    }
+
+    /// How many bytes of the direction stand at a gate.
+    pub(super) fn held_bytes(&self, direction: usize) -> usize {
+        self.tap.as_ref().map_or(0, |tap| tap.held_bytes(direction))
+    }
+
+    /// Whether the peer on that side has closed or reset it.
+    pub(super) fn has_hung_up(&self, side: usize) -> bool {
+        self.side[side].hung_up
+    }
+
+    /// The gate holds nothing of this direction any more.
+    pub(super) fn open_gate(
+        &mut self,
+        direction: usize,
+        gate: Mask,
+        gates: &mut Gates,
+        now: Instant,
+        news: &mut News,
+    ) {
+        let Some(tap) = &mut self.tap else { return };
+        if let Bytes::Held(bytes) = news.note(direction, tap.open(direction, gate, gates, self.link))
+            && !self.way[direction].dead
+        {
+            self.way[direction].pipe.push(&bytes, now, 0);
+        }
     }
 
     pub(super) fn socket(&self, side: usize) -> Option<&OwnedFd> {
@@ -171,6 +209,10 @@ impl Connection {
 
     fn can_read(&self, direction: usize, flow: &Flow) -> bool {
         let way = &self.way[direction];
+        // What came before what a gate holds is on its way; what follows is not even read.
+        if self.tap.as_ref().is_some_and(|tap| tap.is_held(direction)) {
+            return false;
+        }
         // Without latency, what is read is written at once: so only if that can be.
         let has_room = way.pipe.has_room(flow) && (flow.delays() || self.side[1 - direction].writable);
         self.side[direction].readable && !way.ended && (way.dead || has_room)
@@ -178,7 +220,7 @@ impl Connection {
 
     /// Reads once, and writes it straight on if nothing forbids it.
     fn read(&mut self, direction: usize, around: &mut Surroundings<'_>) {
-        let Self { side, way, .. } = self;
+        let Self { side, way, tap, link, .. } = self;
         let flow = &around.flow[direction];
         let count = match side[direction].read(around.scratch) {
             Read::Bytes(count) => count,
@@ -187,6 +229,9 @@ impl Connection {
                 // A peer that was found dead by writing to it has nothing of a proper end.
                 let end = if way[1 - direction].dead { End::Reset } else { end };
                 way[direction].ended = true;
+                if let Some(tap) = tap {
+                    way[direction].pipe.push(&tap.end(direction), (around.clock)(), share(around.random));
+                }
                 way[direction].pipe.push_end(end, (around.clock)(), share(around.random));
                 return;
             }
@@ -196,7 +241,17 @@ impl Connection {
             return;
         }
         let mut rest = &around.scratch[..count];
-        if flow.is_clear() && way.pipe.is_empty() {
+        let kept;
+        if let Some(tap) = tap {
+            rest = match around.news.note(direction, tap.take(direction, rest, around.gates, *link)) {
+                Bytes::Chunk(flows) => &rest[..flows],
+                Bytes::Held(bytes) => {
+                    kept = bytes;
+                    &kept
+                }
+            };
+        }
+        if flow.is_clear() && way.pipe.is_empty() && !rest.is_empty() {
             match side[1 - direction].write(rest) {
                 Ok(written) => {
                     around.stats.count(direction, written);

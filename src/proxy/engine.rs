@@ -13,10 +13,13 @@ use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 
 use crate::fault::Toxic;
-use crate::names::Link;
+use crate::names::{Link, Store};
 use crate::time::{Instant, Span};
 
 use super::connection::{CLIENT, Connection, Pumped, SERVER, Surroundings};
+use super::tap::Tap;
+use super::tap::gate::Gates;
+use super::tapping::{News, Taps};
 use super::{Applied, LinkStats, socket};
 use crate::fault::rules::{Door, Gate, Rules, UP};
 
@@ -44,17 +47,17 @@ const CONNECTION_EVENTS: EventFlags =
     EventFlags::IN.union(EventFlags::OUT).union(EventFlags::RDHUP).union(EventFlags::ET);
 
 pub(super) struct Engine {
-    clock: fn() -> Instant,
+    pub(super) clock: fn() -> Instant,
     epoll: OwnedFd,
     wake: Arc<OwnedFd>,
     inbox: mpsc::Receiver<Job>,
-    index: BTreeMap<Link, usize>,
-    ports: Vec<Port>,
+    pub(super) index: BTreeMap<Link, usize>,
+    pub(super) ports: Vec<Port>,
     /// By index, which is reused.
-    connections: Vec<Option<Connection>>,
+    pub(super) connections: Vec<Option<Connection>>,
     free: Vec<usize>,
     /// Connections to pump in this turn.
-    work: Vec<usize>,
+    pub(super) work: Vec<usize>,
     /// Listeners to accept from in this turn.
     doors: Vec<usize>,
     /// Listeners that could not accept for want of file descriptors, until a connection closes.
@@ -62,17 +65,23 @@ pub(super) struct Engine {
     timers: BTreeSet<(Instant, usize)>,
     scratch: Vec<u8>,
     random: Pcg32,
+    pub(super) gates: Gates,
+    pub(super) taps: Taps,
     stopping: bool,
 }
 
 /// A link's listener.
-struct Port {
+pub(super) struct Port {
     socket: OwnedFd,
     address: SocketAddr,
     upstream: Option<SocketAddr>,
     toxics: Vec<Toxic>,
     rules: Rules,
     stats: LinkStats,
+    /// The protocol that its connections are tapped for.
+    pub(super) tap: Option<Store>,
+    /// A tap has said that it steps aside.
+    pub(super) aside: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -105,6 +114,8 @@ impl Engine {
             timers: BTreeSet::new(),
             scratch: vec![0; SCRATCH_BYTES],
             random: Pcg32::seed_from_u64(JITTER_SEED),
+            gates: Gates::default(),
+            taps: Taps::default(),
             stopping: false,
         })
     }
@@ -125,6 +136,7 @@ impl Engine {
             if asked {
                 self.do_jobs();
             }
+            self.expire();
             self.accept_all();
             self.pump_all();
         }
@@ -150,7 +162,8 @@ impl Engine {
         let flags = EventFlags::IN | EventFlags::ET;
         epoll::add(&self.epoll, &socket, EventData::new_u64(LISTENER | id as u64), flags)?;
         let (rules, stats) = (Rules::default(), LinkStats::default());
-        self.ports.push(Port { socket, address, upstream, toxics: Vec::new(), rules, stats });
+        let (toxics, tap, aside) = (Vec::new(), None, false);
+        self.ports.push(Port { socket, address, upstream, toxics, rules, stats, tap, aside });
         self.index.insert(link, id);
         Ok(address)
     }
@@ -218,7 +231,7 @@ impl Engine {
         (open, cut)
     }
 
-    fn find(&self, link: &Link) -> io::Result<usize> {
+    pub(super) fn find(&self, link: &Link) -> io::Result<usize> {
         self.index.get(link).copied().ok_or_else(|| {
             io::Error::new(io::ErrorKind::NotFound, format!("the link {link} has no listener"))
         })
@@ -227,7 +240,8 @@ impl Engine {
     /// How long the loop may sleep; `None` for until something happens.
     fn timeout(&self) -> Option<Timespec> {
         let wait = if self.work.is_empty() && self.doors.is_empty() {
-            self.timers.first()?.0.since((self.clock)())
+            let timer = self.timers.first().map(|(due, _)| *due);
+            timer.into_iter().chain(self.next_expiry()).min()?.since((self.clock)())
         } else {
             Span::ZERO
         };
@@ -302,7 +316,8 @@ impl Engine {
         if index == self.connections.len() {
             self.connections.push(None);
         }
-        self.connections[index] = Some(Connection::new(id, client));
+        let tap = port.tap.map(|store| Box::new(Tap::new(store)));
+        self.connections[index] = Some(Connection::new(id, client, tap));
         if !self.watch(index, CLIENT) {
             self.close(index, true);
         } else if connects {
@@ -350,30 +365,36 @@ impl Engine {
         let Some(connection) = &mut self.connections[index] else { return };
         let port = &mut self.ports[connection.link];
         let before = connection.wake;
+        let mut news = News::default();
         let pumped = connection.pump(&mut Surroundings {
             flow: port.rules.flow,
             stats: &mut port.stats,
             scratch: &mut self.scratch,
             random: &mut self.random,
             clock: self.clock,
+            gates: &mut self.gates,
+            news: &mut news,
         });
         if before != connection.wake {
             before.map(|due| self.timers.remove(&(due, index)));
             connection.wake.map(|due| self.timers.insert((due, index)));
         }
+        let refused = pumped == Pumped::Reset && connection.is_refused();
+        port.stats.upstream_refused += u64::from(refused);
+        if !news.is_empty() {
+            self.hear(index, &news);
+        }
         match pumped {
             Pumped::Idle => {}
             Pumped::More => self.work.push(index),
             Pumped::Finished => self.close(index, false),
-            Pumped::Reset => {
-                port.stats.upstream_refused += u64::from(connection.is_refused());
-                self.close(index, true);
-            }
+            Pumped::Reset => self.close(index, true),
         }
     }
 
-    fn close(&mut self, index: usize, reset: bool) {
+    pub(super) fn close(&mut self, index: usize, reset: bool) {
         let Some(connection) = self.connections[index].take() else { return };
+        self.lose(index, &connection);
         self.ports[connection.link].stats.open -= 1;
         connection.wake.map(|due| self.timers.remove(&(due, index)));
         if reset {

@@ -12,10 +12,14 @@
 
 mod connection;
 mod engine;
+#[cfg(test)]
+mod gates;
 mod pipe;
 #[cfg(test)]
 mod property;
 mod socket;
+pub mod tap;
+mod tapping;
 #[cfg(test)]
 mod tests;
 
@@ -29,11 +33,13 @@ use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::fault::Toxic;
+use crate::fault::wire::Wire;
+use crate::fault::{FaultId, Toxic};
 use crate::names::Link;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 use engine::{Change, Engine, Job};
+pub use tapping::Listener;
 
 /// How long [`Proxy::probe_refused`] waits for a listener to make up its mind. On one host an
 /// answer takes microseconds; this is for a host that has stalled.
@@ -161,6 +167,34 @@ impl Proxy {
     pub fn stats(&self, link: &Link) -> io::Result<LinkStats> {
         let link = link.clone();
         self.ask(move |engine| engine.stats(&link))?
+    }
+
+    /// Puts a gate for each fault on the links of its wire, and a tap on these links, for connections from
+    /// now on. A gate does nothing before [`Self::arm`].
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if a link has no listener; [`io::ErrorKind::InvalidInput`] if a link leads
+    /// to no store, or there are more gates than [`GATES_MAX`](crate::fault::wire::GATES_MAX).
+    pub fn tap(&self, wires: Vec<(FaultId, Wire)>, listener: Listener) -> io::Result<()> {
+        self.ask(move |engine| engine.tap(wires, listener))?
+    }
+
+    /// The fault's gate begins to count commands, from none. It holds the one that it waits for, or its
+    /// reply, until [`Self::open_gate`], for `limit` at most.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] if the fault has no gate.
+    pub fn arm(&self, fault: FaultId, limit: Span) -> io::Result<()> {
+        self.ask(move |engine| engine.arm(fault, limit))?
+    }
+
+    /// The fault's gate waits for nothing any more, and what it holds goes on its way. With `lost`, or if the
+    /// process has closed the connection, it is lost, and the connection closed.
+    ///
+    /// # Errors
+    /// As [`Self::arm`].
+    pub fn open_gate(&self, fault: FaultId, lost: bool) -> io::Result<()> {
+        self.ask(move |engine| engine.open_gate(fault, lost))?
     }
 
     fn change(&self, links: &[Link], change: Change) -> io::Result<Applied> {

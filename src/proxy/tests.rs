@@ -21,10 +21,10 @@ const SLOW: Toxic = Toxic::Latency { latency: HOUR, jitter: Span::ZERO, directio
 
 /// A proxy, one link through it, and the server at its end.
 pub(super) struct Rig {
-    proxy: Proxy,
+    pub proxy: Proxy,
     server: TcpListener,
-    address: SocketAddr,
-    links: Vec<Link>,
+    pub address: SocketAddr,
+    pub links: Vec<Link>,
 }
 
 impl Rig {
@@ -69,11 +69,11 @@ impl Rig {
     }
 }
 
-fn link(number: usize) -> Link {
+pub(super) fn link(number: usize) -> Link {
     Link { from: format!("worker-{number}").into(), to: Endpoint::Store(Store::Redis) }
 }
 
-fn local_listener() -> TcpListener {
+pub(super) fn local_listener() -> TcpListener {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap()
 }
 
@@ -83,25 +83,25 @@ fn patient(stream: TcpStream) -> TcpStream {
     stream
 }
 
-fn clock() -> Instant {
+pub(super) fn clock() -> Instant {
     let time = clock_gettime(ClockId::Monotonic);
     Instant::from_nanos(u64::try_from(time.tv_sec * 1_000_000_000 + time.tv_nsec).unwrap())
 }
 
-fn read(stream: &mut TcpStream, count: usize) -> Vec<u8> {
+pub(super) fn read(stream: &mut TcpStream, count: usize) -> Vec<u8> {
     let mut bytes = vec![0; count];
     stream.read_exact(&mut bytes).unwrap();
     bytes
 }
 
 #[track_caller]
-fn assert_passes(from: &mut TcpStream, to: &mut TcpStream, bytes: &[u8]) {
+pub(super) fn assert_passes(from: &mut TcpStream, to: &mut TcpStream, bytes: &[u8]) {
     from.write_all(bytes).unwrap();
     assert_eq!(read(to, bytes.len()), bytes);
 }
 
 #[track_caller]
-fn assert_silent(rig: &Rig, stream: &mut TcpStream) {
+pub(super) fn assert_silent(rig: &Rig, stream: &mut TcpStream) {
     rig.stats();
     stream.set_nonblocking(true).unwrap();
     assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
@@ -109,13 +109,13 @@ fn assert_silent(rig: &Rig, stream: &mut TcpStream) {
 }
 
 #[track_caller]
-fn assert_reset(stream: &mut TcpStream) {
+pub(super) fn assert_reset(stream: &mut TcpStream) {
     let read = stream.read(&mut [0; 64]);
     assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
 }
 
 #[track_caller]
-fn assert_end(stream: &mut TcpStream) {
+pub(super) fn assert_end(stream: &mut TcpStream) {
     assert_eq!(stream.read(&mut [0; 64]).unwrap(), 0);
 }
 

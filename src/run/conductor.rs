@@ -11,6 +11,7 @@ use crate::history::{EnqueueOutcome, Event, Phase, Sample, What};
 use crate::names::{JobId, ProcessName};
 use crate::protocol::FleetEvent;
 use crate::run::faults::{Dated, FaultRun};
+use crate::run::gates::Gates;
 use crate::run::targets::Targets;
 use crate::run::watching::Watching;
 use crate::run::workload::{Arrival, arrivals};
@@ -42,6 +43,7 @@ pub struct Conductor<'s> {
     start: Instant,
     arrivals: VecDeque<Arrival>,
     faults: Vec<FaultRun>,
+    gates: Gates,
     targets: Targets,
     watching: Watching,
     ready: BTreeSet<ProcessName>,
@@ -89,6 +91,7 @@ impl<'s> Conductor<'s> {
             start: now,
             arrivals: VecDeque::new(),
             faults: Vec::new(),
+            gates: Gates::of(scenario),
             targets: Targets::of(&scenario.fleet),
             watching: Watching::of(&scenario.expect.watched),
             ready: BTreeSet::new(),
@@ -178,6 +181,7 @@ impl<'s> Conductor<'s> {
         self.now = self.now.max(event.at);
         self.targets.observe(event);
         self.watching.observe(event, self.start);
+        self.gates.observe(event);
         match &event.ev {
             What::Fleet(FleetEvent::Ready { .. }) => {
                 self.ready.insert(event.by.clone());
@@ -258,6 +262,7 @@ impl<'s> Conductor<'s> {
             Phase::Judge => self.judge(),
             Phase::Provision | Phase::TearDown => unreachable!("the conductor is never in these phases"),
         }
+        self.actions.extend(self.gates.open(&self.faults, &self.targets));
     }
 
     fn enter(&mut self, phase: Phase) {
@@ -275,6 +280,7 @@ impl<'s> Conductor<'s> {
             self.faults =
                 self.scenario.faults.iter().map(|f| FaultRun::arm(f, self.start, self.seed)).collect();
             self.next_collect = self.now + COLLECT_EVERY;
+            self.actions.extend(self.gates.arm());
             self.enter(Phase::Inject);
             self.inject();
         } else if self.now >= self.phase_since + WARM_UP_LIMIT {
@@ -353,6 +359,10 @@ impl<'s> Conductor<'s> {
     }
 
     fn dispatch(&mut self, orders: Vec<Dated>) {
+        // Nearly always, and with every event.
+        if orders.is_empty() {
+            return;
+        }
         for (order, at) in orders {
             self.notes.push_back(What::FaultOrdered { order: order.clone() });
             self.actions.push_back(Action::Inject { order, at });

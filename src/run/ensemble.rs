@@ -32,13 +32,14 @@ pub fn simulate(
     let outcomes: Mutex<Vec<(u64, Outcome)>> = Mutex::new(Vec::new());
     let work = || {
         let mut mine = Vec::new();
+        let mut events = Vec::new();
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             if number >= runs || interrupted.load(Ordering::Relaxed) {
                 break;
             }
             let seed = header.seed.wrapping_add(number);
-            if let Ok(judged) = simulate_once(scenario, header, seed) {
+            if let Ok(judged) = simulate_once(scenario, header, seed, &mut events) {
                 mine.push((number, Outcome::from(&judged)));
             }
         }
@@ -58,9 +59,18 @@ pub fn simulate(
     Ok(Some(Simulated::of(&outcomes)))
 }
 
-fn simulate_once(scenario: &Scenario, header: &Header, seed: u64) -> Result<Judged, BackendError> {
+/// `events` is room for the run's events, which is used again and again.
+fn simulate_once(
+    scenario: &Scenario,
+    header: &Header,
+    seed: u64,
+    events: &mut Vec<Event>,
+) -> Result<Judged, BackendError> {
     let header = Header { seed, ..header.clone() };
-    Ok(check::judge(scenario, &history(scenario, header)?))
+    let history = history_in(std::mem::take(events), scenario, header)?;
+    let judged = check::judge(scenario, &history);
+    *events = history.events;
+    Ok(judged)
 }
 
 /// One run in virtual time, with the header's seed: what it was told, from the header to the end.
@@ -68,11 +78,16 @@ fn simulate_once(scenario: &Scenario, header: &Header, seed: u64) -> Result<Judg
 /// # Errors
 /// If the scenario cannot be simulated, or the header is of another format.
 pub fn history(scenario: &Scenario, header: Header) -> Result<History, BackendError> {
+    history_in(Vec::new(), scenario, header)
+}
+
+fn history_in(mut events: Vec<Event>, scenario: &Scenario, header: Header) -> Result<History, BackendError> {
     let seed = header.seed;
     let mut backend = SimBackend::open(scenario, seed)?;
     let note = |at, ev| Event { at, by: HARNESS.into(), ev };
-    let mut events = vec![note(BEGIN, What::Header(Box::new(header)))];
-    run::drive(&mut backend, scenario, seed, &|| false, &mut |event| events.push(event));
+    events.clear();
+    events.push(note(BEGIN, What::Header(Box::new(header))));
+    run::drive(&mut backend, scenario, seed, None, &mut |event| events.push(event));
     events.push(note(backend.now(), What::End));
     History::from_events(events, false).map_err(|error| BackendError::Failed(error.to_string()))
 }

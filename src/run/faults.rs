@@ -1,19 +1,20 @@
 //! The life of one fault of a scenario: armed → fired → in force → healed, as a sans-IO machine.
 
+mod parts;
+
 use crate::dist::{Distribution, Random};
-use crate::fault::{Fault, FaultKind, Injection, Order, Signal, Stage, Target, Toxic, Trigger};
+use crate::fault::{Fault, FaultId, FaultKind, Injection, Order, Signal, Stage, Target, Trigger};
+use crate::history::wire::Wiretap;
 use crate::history::{Event, Heard, What};
-use crate::names::{JobId, Link, ProcessName};
+use crate::names::ProcessName;
 use crate::protocol::FleetEvent;
-use crate::run::targets::Targets;
+use crate::run::targets::{Cause, Targets};
 use crate::time::{Instant, Span};
+use parts::{Part, Progress, network, part, pause, per_process, rounds, series, start};
 
 /// A fault whose targets are known is ordered so long before its time, so that the backend fires it
 /// on the dot. Wall time; more than a conductor's wake-up may be late.
 const ORDERED_AHEAD: Span = Span::from_millis(20);
-
-/// A fault has fewer parts than its numbers go, on as many processes as there may be.
-const ROUNDS_MAX: u32 = 200;
 
 /// Where a fault is in its life.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,41 +23,14 @@ enum State {
     Armed {
         seen: u32,
     },
-    /// The trigger has come; fires at `at`, on the trigger's job if it had one.
+    /// The trigger has come; fires at `at`, on what the trigger was about if it was about something.
     Due {
         at: Instant,
-        job: Option<JobId>,
+        cause: Cause,
     },
     Fired,
     /// The run ended without the trigger, or without a target.
     GivenUp,
-}
-
-/// One thing that the fault does, and its undoing.
-#[derive(Debug, Clone)]
-struct Part {
-    onset: Injection,
-    /// What undoes it, and how long after it took effect; `None` for the length: when the run heals.
-    heal: Option<(Injection, Option<Span>)>,
-    progress: Progress,
-    /// Begin this part so long after the part before it has healed (a series of pauses).
-    after_previous: Option<Span>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Progress {
-    Waiting,
-    Ordered {
-        due: Instant,
-    },
-    /// Carried out (proved or not); the heal, if any, is due at the instant.
-    InForce {
-        heal_at: Instant,
-    },
-    HealOrdered {
-        due: Instant,
-    },
-    Done,
 }
 
 #[derive(Debug)]
@@ -78,17 +52,42 @@ impl FaultRun {
     pub fn arm(fault: &Fault, start: Instant, seed: u64) -> Self {
         let mut random = Random::stream(seed, &format!("fault-{}", fault.id.0));
         let state = match &fault.when {
-            Trigger::At(after) => State::Due { at: start + *after, job: None },
+            Trigger::At(after) => State::Due { at: start + *after, cause: Cause::default() },
             Trigger::Within { min, max } => {
                 let after = Distribution::Uniform { min: *min, max: *max }.sample(&mut random);
-                State::Due { at: start + after, job: None }
+                State::Due { at: start + after, cause: Cause::default() }
             }
             Trigger::StepDone { .. }
             | Trigger::Claimed { .. }
             | Trigger::Unanswered { .. }
-            | Trigger::Beat { .. } => State::Armed { seen: 0 },
+            | Trigger::Beat { .. }
+            | Trigger::Wire(_) => State::Armed { seen: 0 },
         };
         Self { fault: fault.clone(), state, parts: Vec::new(), random, healing: false }
+    }
+
+    #[must_use]
+    pub fn id(&self) -> FaultId {
+        self.fault.id
+    }
+
+    /// It has taken effect as far as it does at once (proved or not), or never will.
+    #[must_use]
+    pub fn was_carried_out(&self) -> bool {
+        let ordered = |part: &Part| matches!(part.progress, Progress::Ordered { .. });
+        match self.state {
+            State::GivenUp => true,
+            State::Fired => !self.parts.iter().any(|part| part.after_previous.is_none() && ordered(part)),
+            State::Armed { .. } | State::Due { .. } => false,
+        }
+    }
+
+    /// The process is paused by it.
+    #[must_use]
+    pub fn is_pausing(&self, process: &ProcessName) -> bool {
+        let in_force = |part: &Part| !matches!(part.progress, Progress::Waiting | Progress::Done);
+        let pause = |part: &Part| matches!(&part.onset, Injection::Pause { process: it } if it == process);
+        self.parts.iter().any(|part| pause(part) && in_force(part))
     }
 
     /// Nothing more will come of it by itself.
@@ -189,6 +188,12 @@ impl FaultRun {
         match &event.ev {
             What::Fleet(fleet) => self.trigger(event, fleet, start),
             What::Watched { watch, answer, .. } => self.watched(event.at, watch, answer),
+            What::Wire(Wiretap::Caught { fault, link, .. }) if *fault == self.fault.id => {
+                if let State::Armed { .. } = self.state {
+                    let cause = Cause { job: None, sender: Some(link.from.clone()) };
+                    self.state = State::Due { at: event.at, cause };
+                }
+            }
             What::FaultDone { order, effective, .. } if order.fault == self.fault.id => {
                 self.answered(order, *effective, event.at, out);
             }
@@ -220,7 +225,8 @@ impl FaultRun {
         };
         *seen += 1;
         if *seen >= nth {
-            self.state = State::Due { at: event.at + after, job: job.cloned() };
+            let cause = Cause { job: job.cloned(), sender: None };
+            self.state = State::Due { at: event.at + after, cause };
         }
     }
 
@@ -235,7 +241,7 @@ impl FaultRun {
         }
         *seen = if matches!(answer, Heard::Unknown { .. }) { *seen + 1 } else { 0 };
         if *seen >= *times {
-            self.state = State::Due { at: at + *after, job: None };
+            self.state = State::Due { at: at + *after, cause: Cause::default() };
         }
     }
 
@@ -270,13 +276,13 @@ impl FaultRun {
 
     /// Fires if it is due and its target is there.
     pub fn advance(&mut self, now: Instant, targets: &Targets, out: &mut Vec<Dated>) {
-        let State::Due { at, job } = &self.state else { return };
+        let State::Due { at, cause } = &self.state else { return };
         if self.order_at(*at) > now {
             return;
         }
-        let (at, job) = (*at, job.clone());
+        let (at, cause) = (*at, cause.clone());
         // A target that nobody is yet (`holder_of` while no job is held) is waited for.
-        let Some(parts) = self.plan(targets, job.as_ref()) else { return };
+        let Some(parts) = self.plan(targets, &cause) else { return };
         self.parts = parts;
         self.state = State::Fired;
         for index in 0..self.parts.len() {
@@ -333,9 +339,9 @@ impl FaultRun {
     }
 
     /// The fault's parts on the targets of this moment; `None` if there is no target now.
-    fn plan(&mut self, targets: &Targets, job: Option<&JobId>) -> Option<Vec<Part>> {
+    fn plan(&mut self, targets: &Targets, cause: &Cause) -> Option<Vec<Part>> {
         let random = &mut self.random;
-        let mut on = |target: &Target| targets.resolve(target, job, random);
+        let mut on = |target: &Target| targets.resolve(target, cause, random);
         let parts = match &self.fault.kind {
             FaultKind::Kill { target, signal, restart_after } => per_process(&on(target)?, |process| {
                 let restart = restart_after.map(|after| (start(process), Some(after)));
@@ -363,7 +369,7 @@ impl FaultRun {
                 }
                 parts
             }
-            FaultKind::ScaleToZero { role, lasting } => per_process(&targets.of_role(role), |process| {
+            FaultKind::ScaleToZero { role, lasting } => per_process(targets.of_role(role), |process| {
                 let restart = lasting.map(|lasting| (start(process), Some(lasting)));
                 part(Injection::Signal { process: process.clone(), signal: Signal::Kill }, restart)
             }),
@@ -436,41 +442,4 @@ impl FaultRun {
         };
         Some(parts)
     }
-}
-
-fn per_process(processes: &[ProcessName], part: impl FnMut(&ProcessName) -> Part) -> Vec<Part> {
-    processes.iter().map(part).collect()
-}
-
-/// `count` equal parts for each process, each `gap` after the undoing of the one before.
-fn series(processes: &[ProcessName], count: u32, gap: Span, one: impl Fn(&ProcessName) -> Part) -> Vec<Part> {
-    let of = |process| {
-        let one = &one;
-        (0..count).map(move |index| Part { after_previous: (index > 0).then_some(gap), ..one(process) })
-    };
-    processes.iter().flat_map(of).collect()
-}
-
-/// Whole rounds, there and back, at least one.
-fn rounds(every: Span, lasting: Span) -> u32 {
-    let round = every.saturating_mul(2).as_nanos().max(1);
-    u32::try_from(lasting.as_nanos() / round).unwrap_or(u32::MAX).clamp(1, ROUNDS_MAX)
-}
-
-fn part(onset: Injection, heal: Option<(Injection, Option<Span>)>) -> Part {
-    Part { onset, heal, progress: Progress::Waiting, after_previous: None }
-}
-
-fn start(process: &ProcessName) -> Injection {
-    Injection::Start { process: process.clone() }
-}
-
-fn pause(process: &ProcessName, lasting: Span) -> Part {
-    let resume = Injection::Resume { process: process.clone() };
-    part(Injection::Pause { process: process.clone() }, Some((resume, Some(lasting))))
-}
-
-fn network(links: Vec<Link>, toxic: Toxic, lasting: Span) -> Part {
-    let clear = Injection::ClearToxic { links: links.clone(), toxic };
-    part(Injection::Toxic { links, toxic }, Some((clear, Some(lasting))))
 }

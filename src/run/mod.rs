@@ -4,6 +4,7 @@ pub mod admission;
 pub mod conductor;
 pub mod ensemble;
 pub mod faults;
+pub mod gates;
 pub mod pace;
 pub mod suite;
 pub mod targets;
@@ -23,12 +24,13 @@ use crate::time::{Instant, Span};
 const INTERRUPT_POLL: Span = Span::from_millis(50);
 
 /// Drives `backend` through the scenario's phases. Every event is handed to `record` as it comes.
-/// The backend has been brought up, and is not torn down here.
+/// The backend has been brought up, and is not torn down here. Without an `interrupted` nothing ends
+/// the run early, and nobody has to look.
 pub fn drive(
     backend: &mut dyn Backend,
     scenario: &Scenario,
     seed: u64,
-    interrupted: &dyn Fn() -> bool,
+    interrupted: Option<&dyn Fn() -> bool>,
     record: &mut dyn FnMut(Event),
 ) {
     let mut conductor = Conductor::new(scenario, seed, backend.now());
@@ -47,12 +49,15 @@ pub fn drive(
             }
             return;
         }
-        if interrupted() && !told {
-            told = true;
-            conductor.interrupt();
-            continue;
+        let mut until = conductor.next_timeout();
+        if let Some(interrupted) = interrupted {
+            if interrupted() && !told {
+                told = true;
+                conductor.interrupt();
+                continue;
+            }
+            until = until.min(backend.now() + INTERRUPT_POLL);
         }
-        let until = conductor.next_timeout().min(backend.now() + INTERRUPT_POLL);
         if let Some(event) = backend.next_event(until) {
             conductor.handle(&event);
             record(event);

@@ -242,7 +242,7 @@ impl Suite<'_> {
         match (self.open)(index, case) {
             Ok(mut backend) => {
                 let interrupted = || self.interrupted.load(Ordering::SeqCst);
-                run::drive(&mut *backend, &case.scenario, case.header.seed, &interrupted, &mut record);
+                run::drive(&mut *backend, &case.scenario, case.header.seed, Some(&interrupted), &mut record);
                 if !self.keep {
                     record(note(backend.now(), What::Phase(Phase::TearDown)));
                     for what in backend.tear_down() {

@@ -9,6 +9,14 @@ use crate::names::{Endpoint, JobId, Link, ProcessName};
 use crate::protocol::FleetEvent;
 use crate::scenario::Fleet;
 
+/// What the trigger was about, if about one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Cause {
+    pub job: Option<JobId>,
+    /// The process whose command stands at the gate.
+    pub sender: Option<ProcessName>,
+}
+
 #[derive(Debug)]
 pub struct Targets {
     roles: BTreeMap<String, Vec<ProcessName>>,
@@ -63,35 +71,38 @@ impl Targets {
     }
 
     #[must_use]
-    pub fn of_role(&self, role: &str) -> Vec<ProcessName> {
-        self.roles.get(role).cloned().unwrap_or_default()
+    pub fn of_role(&self, role: &str) -> &[ProcessName] {
+        self.roles.get(role).map_or(&[], Vec::as_slice)
     }
 
     /// The processes that the target means now; `None` if it means nobody now (no holder).
-    pub fn resolve(
-        &self,
-        target: &Target,
-        trigger_job: Option<&JobId>,
-        random: &mut Random,
-    ) -> Option<Vec<ProcessName>> {
+    pub fn resolve(&self, target: &Target, cause: &Cause, random: &mut Random) -> Option<Vec<ProcessName>> {
         let one = |name: &ProcessName| vec![name.clone()];
         match target {
             Target::Process(name) => Some(one(name)),
-            Target::Role(role) => Some(self.of_role(role)),
+            Target::Role(role) => Some(self.of_role(role).to_vec()),
             Target::AnyOf(role) => {
-                let running: Vec<_> = self.of_role(role).into_iter().filter(|p| self.is_up(p)).collect();
+                if let Some(sender) = &cause.sender
+                    && self.roles.get(role).is_some_and(|all| all.contains(sender))
+                {
+                    return Some(one(sender));
+                }
+                let running: Vec<_> = self.of_role(role).iter().filter(|p| self.is_up(p)).collect();
                 if running.is_empty() {
                     return None;
                 }
                 let index = usize::try_from(random.below(running.len() as u64)).ok()?;
-                running.get(index).map(one)
+                running.get(index).copied().map(one)
             }
             Target::HolderOf(JobRef::Job(job)) => self.holders.get(job).map(one),
-            Target::HolderOf(JobRef::Any) => match trigger_job {
-                Some(job) => self.holders.get(job).map(one),
+            Target::HolderOf(JobRef::Any) => match (&cause.job, &cause.sender) {
+                (Some(job), _) => self.holders.get(job).map(one),
+                (None, Some(sender)) if self.holders.values().any(|holder| holder == sender) => {
+                    Some(one(sender))
+                }
                 // Nothing is drawn in vain: the draws must not hang on how long a holder was waited for.
-                None if self.holders.is_empty() => None,
-                None => {
+                _ if self.holders.is_empty() => None,
+                _ => {
                     let index = usize::try_from(random.below(self.holders.len() as u64)).ok()?;
                     self.holders.values().nth(index).map(one)
                 }

@@ -13,6 +13,7 @@ use super::scalar::scalar;
 use super::tree::Node;
 use super::{PlantedBug, RedisDurability};
 use crate::fault::trouble::Eviction;
+use crate::fault::wire::Side;
 use crate::fault::{Direction, OutageKind, Signal};
 use crate::names::Store;
 use crate::protocol::Tool;
@@ -33,6 +34,7 @@ choices!(
     Signal,
     OutageKind,
     Direction,
+    Side,
     Store,
     RedisDurability,
     PlantedBug,

@@ -43,7 +43,7 @@ pub use links::{EXPORTER, is_worker_role};
 pub use diagnostic::{Code, Diagnostic, Place, RulesFile, Severity, Source, render};
 pub use kind::FileKind;
 pub use lint::Lint;
-pub use promql::prometheus_duration;
+pub use promql::{duration as duration_of_prometheus, prometheus_duration};
 pub use resolve::{Loaded, Overrides, load, resolve};
 pub use schema::schema;
 pub use tree::SOURCE_BYTES_MAX;
@@ -91,6 +91,23 @@ pub struct Fleet {
     pub prepare: Vec<Prepare>,
     /// Jobs that one worker works on at a time.
     pub concurrency: u32,
+}
+
+impl Fleet {
+    /// Its jobs are rows of the reference fleet's own tables.
+    #[must_use]
+    pub fn has_job_table(&self) -> bool {
+        self.processes.iter().any(|spec| matches!(spec.program, Program::Table { .. }))
+    }
+
+    /// Of those, jobs that have failed for good can be queued again.
+    #[must_use]
+    pub fn keeps_dead_letters(&self) -> bool {
+        self.processes.iter().any(|spec| {
+            matches!(&spec.program, Program::Table { settings, .. }
+                if matches!(settings.watch, crate::protocol::table::Watch::Workers(_)))
+        })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -214,7 +231,7 @@ pub struct Stack {
     pub prometheus: Option<PrometheusSpec>,
 }
 
-/// A real Prometheus that scrapes the fleet. Durations are wall time.
+/// A Prometheus that scrapes the fleet. Durations are wall time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PrometheusSpec {
     pub scrape_interval: Span,

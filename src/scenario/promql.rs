@@ -124,7 +124,8 @@ pub fn prometheus_duration(wall: Span) -> Option<String> {
 }
 
 /// As Prometheus writes them: `1h30m`, with the units `ms s m h d w y`.
-fn duration(text: &str) -> Option<Span> {
+#[must_use]
+pub fn duration(text: &str) -> Option<Span> {
     const UNITS: [(&str, u64); 7] = [
         ("ms", 1),
         ("s", 1_000),

@@ -2,6 +2,9 @@
 
 use crate::fault::FaultId;
 use crate::names::ProcessName;
+#[cfg(doc)]
+use crate::protocol::table::FleetStatus;
+use crate::protocol::table::StatusRule;
 use crate::time::{Interval, Span};
 
 /// A question that is asked all the time, beside the liveness probe. Durations are wall time.
@@ -25,6 +28,9 @@ pub enum Question {
     Redis { command: Vec<String> },
     /// The first column of the first row.
     Sql { query: String },
+    /// What the fleet's own tables say of its workers and jobs ([`FleetStatus`]); the JSON value at the
+    /// pointer. The rule's ages are wall time.
+    Status { pointer: String, rule: StatusRule },
     /// The alert's state in Prometheus: `inactive`, `pending` or `firing`.
     Alert { name: String },
 }

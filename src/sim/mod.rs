@@ -6,6 +6,7 @@
 pub mod agenda;
 pub mod detectors;
 pub mod pipeline;
+pub mod prometheus;
 pub mod seeds;
 pub mod store;
 pub mod world;

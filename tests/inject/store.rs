@@ -1,5 +1,7 @@
+use syncope::fault::trouble::{DeadLetters, Trouble};
 use syncope::fault::{Direction, Injection, OutageKind, Toxic};
-use syncope::names::Store;
+use syncope::live::store::postgres::SCHEMA;
+use syncope::names::{JobId, Store};
 
 use crate::fake::Server;
 use crate::rig::{Rig, link};
@@ -109,4 +111,36 @@ fn deleted_keys_are_counted_and_absent() {
     rig.check_unproved(delete(), "DEL: 0 of 2");
     rig.site.stores.lock().unwrap().clear();
     rig.check_unproved(delete(), "there is no Redis");
+}
+
+fn trouble(trouble: Trouble) -> Injection {
+    Injection::Trouble { trouble }
+}
+
+#[test]
+fn what_an_operators_statement_returned_is_its_proof() {
+    let server = Server::postgres();
+    let rig = rig_with(&server);
+    let operate = |statement: &str| trouble(Trouble::Operate { statement: statement.to_owned() });
+    rig.check_done(operate("SELECT n FROM generate_series(7, 9) n"), "3 rows returned, the first: 7");
+    rig.check_unproved(operate("CREATE TABLE nothing (told int)"), "the statement returned no row");
+    rig.check_unproved(operate("SELECT * FROM nowhere"), "nowhere");
+}
+
+#[test]
+fn dead_letters_are_replayed_all_or_one_and_none_is_no_proof() {
+    let server = Server::postgres();
+    let rig = rig_with(&server);
+    let operate = |statement: &str| trouble(Trouble::Operate { statement: statement.to_owned() });
+    rig.check_done(operate(SCHEMA), "1 rows returned");
+    let letters = "INSERT INTO executions (execution_id, status, spec, attempts, run_at, execution_error)
+        SELECT 'job-' || n, 'dead_letter', '{}', 1, now(), 'it broke' FROM generate_series(1, 3) n
+        RETURNING execution_id";
+    rig.check_done(operate(letters), "3 rows");
+    let replay = |letters| trouble(Trouble::Replay { letters });
+    let second = DeadLetters::Job(JobId::new("job-2"));
+    rig.check_done(replay(second.clone()), "1 dead letters queued again, the first: job-2");
+    rig.check_unproved(replay(second), "there was no such dead letter");
+    rig.check_done(replay(DeadLetters::All), "2 dead letters queued again");
+    rig.check_unproved(replay(DeadLetters::All), "there was no such dead letter");
 }

@@ -3,6 +3,7 @@
 mod claims;
 mod lints;
 mod mistakes;
+mod operator;
 mod pages;
 mod properties;
 mod rules;

@@ -201,6 +201,36 @@ fn faults_on_what_is_not_there() {
 }
 
 #[test]
+fn commands_on_the_wire() {
+    let wire =
+        |fields: &str| faults(&format!("- kill: {{target: {{any: worker}}}}\n    when: {{wire: {fields}}}"));
+    let redis = |fields: &str| wire(&format!("{{link: worker-1 -> redis, side: before, {fields}}}"));
+    let postgres = |fields: &str| wire(&format!("{{link: worker -> postgres, side: after, {fields}}}"));
+    check_all(&[
+        (redis("command: SCRIPT LOAD, nth: 2, script: x, key: y, argument: 7"), &[]),
+        (postgres("command: update, sql: jobs"), &[]),
+        (wire("{link: producer -> redis, command: EVALSHA, side: after}"), &[]),
+        (wire("{link: «worker-1, command: X, side: before}"), &["unknown-link"]),
+        (wire("{link: «worker-1 -> mongo, command: X, side: before}"), &["unknown-link"]),
+        (wire("{link: «worker-1 -> worker-2, command: X, side: before}"), &["unknown-link"]),
+        (wire("{link: «producer -> postgres, command: X, side: before}"), &["unknown-link"]),
+        (wire("{link: «worker-9 -> redis, command: X, side: before}"), &["unknown-process"]),
+        (wire("{link: worker-1 -> redis, command: X, side: «during}"), &["unknown-value"]),
+        (wire("«{link: worker-1 -> redis, command: X}"), &["missing-field"]),
+        (wire("«{link: worker-1 -> redis, side: before}"), &["missing-field"]),
+        (redis("command: X, nth: «0"), &["out-of-range"]),
+        (redis("command: «A B C"), &["unknown-value"]),
+        (redis("command: «\"\""), &["out-of-range"]),
+        (redis("sql: «UPDATE"), &["foreign-setting"]),
+        (redis(&format!("argument: «{}", "x".repeat(129))), &["out-of-range"]),
+        (postgres("command: «UPDATE jobs"), &["unknown-value"]),
+        (postgres("sql: x, script: «y"), &["foreign-setting"]),
+        (postgres("sql: x, key: «y"), &["foreign-setting"]),
+        (postgres("sql: x, argument: «y"), &["foreign-setting"]),
+    ]);
+}
+
+#[test]
 fn faults_that_cannot_be_healed_one_by_one() {
     let overlaps = |first: &str, second: &str| two(first, &format!("«{second}"));
     check_all(&[

@@ -7,9 +7,11 @@
 
 use futures_util::future::join_all;
 use syncope::dist::Random;
+use syncope::fault::trouble::DeadLetters;
+use syncope::live::store::postgres::{replay_statement, status_of, status_query};
 use syncope::live::store::{Limits, PostgresStore};
 use syncope::names::{JobId, Store, Text};
-use syncope::protocol::table::AfterFailure;
+use syncope::protocol::table::{AfterFailure, StatusRule};
 use syncope::protocol::{Backoff, Command, JobSpec, Reply, StoreError, TableCommand};
 use syncope::sim::store::Postgres;
 use syncope::sim::store::postgres::ExecutionStatus;
@@ -21,6 +23,9 @@ use crate::{seed, sequences};
 const LANES: usize = 4;
 const LENGTH: usize = 40;
 const HOUR: Span = Span::from_secs(3_600);
+
+/// Every beat is young, and every running job's is old.
+const RULE: StatusRule = StatusRule { healthy_below: HOUR, stuck_above: HOUR, stale_above: Span::ZERO };
 
 /// Job, status, worker, error, attempts, stalls; sorted by job.
 type Row = (String, String, Option<String>, Option<String>, i32, i32);
@@ -34,6 +39,9 @@ struct Outcome {
     effects: Vec<Effect>,
     /// Workers that have beaten.
     workers: Vec<String>,
+    /// What an operator is told before and after all dead letters are queued again, and which that were.
+    told: [serde_json::Value; 2],
+    replayed: Vec<String>,
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -99,8 +107,15 @@ impl Lane {
         let rows = self.raw.query(ROWS, &[]).await.expect("the executions");
         let effects = self.raw.query(EFFECTS, &[]).await.expect("the effects");
         let workers = self.raw.query(WORKERS, &[]).await.expect("the workers");
+        let before = self.told().await;
+        let replayed = self.raw.query(&replay_statement(&DeadLetters::All), &[]).await.expect("the letters");
+        let mut replayed: Vec<String> = replayed.iter().map(|row| row.get(0)).collect();
+        replayed.sort();
+        let told = [before, self.told().await];
         Outcome {
             replies,
+            told,
+            replayed,
             rows: rows
                 .iter()
                 .map(|row| (row.get(0), row.get(1), row.get(2), row.get(3), row.get(4), row.get(5)))
@@ -108,6 +123,20 @@ impl Lane {
             effects: effects.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect(),
             workers: workers.iter().map(|row| row.get(0)).collect(),
         }
+    }
+}
+
+impl Lane {
+    async fn told(&self) -> serde_json::Value {
+        let rows = self.raw.simple_query(&status_query(RULE.stale_above)).await.expect("the status");
+        let row = |message: &tokio_postgres::SimpleQueryMessage| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => {
+                Some(std::array::from_fn(|column| row.get(column).map(str::to_owned)))
+            }
+            _ => None,
+        };
+        let rows: Vec<[Option<String>; 4]> = rows.iter().filter_map(row).collect();
+        status_of(rows.iter().map(|row| row.each_ref().map(Option::as_deref))).to_json(&RULE)
     }
 }
 
@@ -181,7 +210,13 @@ fn imagine(commands: &[TableCommand], mistake: Option<Mistake>) -> Outcome {
     rows.sort();
     effects.sort();
     let workers = model.beats().keys().map(|worker| worker.as_str().to_owned()).collect();
-    Outcome { replies, rows, effects, workers }
+    let later = now + Span::from_millis(1);
+    let before = model.status(later, &RULE).to_json(&RULE);
+    let mut replayed: Vec<String> =
+        model.replay(later, &DeadLetters::All).iter().map(ToString::to_string).collect();
+    replayed.sort();
+    let told = [before, model.status(later, &RULE).to_json(&RULE)];
+    Outcome { replies, rows, effects, workers, told, replayed }
 }
 
 fn wrong(command: &TableCommand, mistake: Mistake) -> TableCommand {

@@ -3,20 +3,21 @@
 use std::collections::BTreeMap;
 use std::time::Instant as Clock;
 
+use syncope::history::FinalState;
 use syncope::live::observe::effects::collect;
 use syncope::live::provision::StoreInstance;
-use syncope::names::Store;
+use syncope::names::{JobId, Store};
 use syncope::protocol::command::JobStatus;
 use syncope::protocol::{Command, Reply, StoreError};
 use syncope::scenario::{Overrides, Source, resolve};
 use syncope::sim::store::Postgres;
 use syncope::sim::store::postgres::{Job, StatusName};
-use syncope::time::Instant;
+use syncope::time::{Instant, Span};
 
 use crate::rows::Sequence;
 use crate::servers::PostgresServer;
 use crate::shrink::shrink;
-use crate::tables::{Model, Observed, Tables, imagine, judge};
+use crate::tables::{Model, Observed, Tables, imagine, judge, perform};
 use crate::{seed, sequences};
 
 const ABREAST: usize = 256;
@@ -38,7 +39,7 @@ async fn the_modelled_postgres_store_does_what_a_real_one_does() {
                 doubted += 1;
                 confirm(&mut tables, sequence).await;
             }
-            effects.extend(model.effects());
+            effects.extend(states(&model));
             commands += sequence.ops.len();
         }
     }
@@ -48,6 +49,35 @@ async fn the_modelled_postgres_store_does_what_a_real_one_does() {
         effects.sort_by(|(one, _), (other, _)| one.cmp(other));
         let read = collect(&reference_effects(), &instance(&server)).await.expect("the effects");
         assert!(read == effects, "the final states as a run reads them are those of the model");
+    }
+}
+
+fn states(model: &Postgres) -> BTreeMap<JobId, FinalState> {
+    model.jobs().iter().filter_map(|job| Some((job.id.clone(), job.final_state()?))).collect()
+}
+
+/// Who reads after each command what has changed knows at the end what there is.
+#[test]
+fn what_changed_adds_up_to_what_there_is() {
+    for sequence in (0..300).map(random) {
+        let mut model = Postgres::new();
+        let (mut known, mut changed) = (BTreeMap::new(), Vec::new());
+        let mut now = Instant::ZERO;
+        for op in &sequence.ops {
+            now = now + Span::from_millis(1);
+            perform(&mut model, op, now);
+            model.take_changed(&mut changed);
+            let ids: Vec<_> = changed.iter().map(|place| &model.jobs()[*place as usize].id).collect();
+            assert!(ids.is_sorted(), "{ids:?}");
+            for place in &changed {
+                let job = &model.jobs()[*place as usize];
+                match job.final_state() {
+                    Some(state) => known.insert(job.id.clone(), state),
+                    None => known.remove(&job.id),
+                };
+            }
+        }
+        assert_eq!(known, states(&model), "{sequence}");
     }
 }
 

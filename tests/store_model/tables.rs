@@ -195,7 +195,7 @@ pub fn imagine(sequence: &Sequence) -> Observed {
     Observed { answers, rows: rows_of(&model, &sequence.space), slack: Span::ZERO }
 }
 
-fn perform(model: &mut impl Model, op: &Op, now: Instant) -> Answer {
+pub fn perform(model: &mut impl Model, op: &Op, now: Instant) -> Answer {
     match op {
         Op::Command(command) => Answer::Replied(model.execute(now, command)),
         Op::Finished(text, limit) => Answer::Finished(model.store().finished_jobs(text, *limit)),

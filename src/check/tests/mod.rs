@@ -8,5 +8,6 @@ mod latency;
 mod mistakes;
 mod recovery;
 mod support;
+mod taps;
 mod watched;
 mod whole;

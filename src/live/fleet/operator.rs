@@ -8,7 +8,7 @@ use super::tools::Tools;
 use super::{Environment, FleetError};
 use crate::live::store::{Limits, PostgresStore};
 use crate::names::Store;
-use crate::protocol::table::WorkersStatus;
+use crate::protocol::table::{StatusRule, WorkersStatus};
 use crate::protocol::{Command, Reply, StoreError, TableCommand, Tool};
 use crate::time::Span;
 
@@ -90,7 +90,7 @@ async fn status(store: &PostgresStore, text: &mut String) -> Result<(), StoreErr
     if let Some(age) = age {
         line(text, format_args!("last beat: {:.1} s ago", age.as_secs_f64()));
     }
-    line(text, format_args!("status: {}", WorkersStatus::of(age)));
+    line(text, format_args!("status: {}", WorkersStatus::of(age, &StatusRule::DOCUMENTED)));
     Ok(())
 }
 

@@ -13,7 +13,9 @@ use crate::history::{Heard, What};
 use crate::live::clock;
 use crate::live::provision::Site;
 use crate::live::sink::Sink;
+use crate::live::store::postgres::{status_of, status_query};
 use crate::names::{HARNESS, ProcessName, Store};
+use crate::protocol::table::StatusRule;
 use crate::scenario::{Question, Watch};
 use crate::time::Instant;
 
@@ -62,6 +64,7 @@ enum Way {
     Http { client: Result<reqwest::Client, String>, process: ProcessName, path: String, pointer: String },
     Redis { redis: Redis, command: redis::Cmd },
     Sql { postgres: Postgres, query: String },
+    Status { postgres: Postgres, query: String, pointer: String, rule: StatusRule },
     Alert { client: Result<reqwest::Client, String>, name: String },
 }
 
@@ -80,6 +83,12 @@ impl Way {
             Question::Sql { query } => {
                 Self::Sql { postgres: Postgres::new(watch.timeout), query: query.clone() }
             }
+            Question::Status { pointer, rule } => Self::Status {
+                postgres: Postgres::new(watch.timeout),
+                query: status_query(rule.stale_above),
+                pointer: pointer.clone(),
+                rule: *rule,
+            },
             Question::Alert { name } => {
                 Self::Alert { client: http_client(watch.timeout), name: name.clone() }
             }
@@ -107,6 +116,12 @@ impl Asks for Asker {
             Way::Sql { postgres, query } => {
                 let rows = postgres.query(&store(Store::Postgres)?, query, ROWS_MAX).await?;
                 Ok(rows.first().and_then(|row| row.get(0)).unwrap_or("null").to_owned())
+            }
+            Way::Status { postgres, query, pointer, rule } => {
+                let rows = postgres.query(&store(Store::Postgres)?, query, ROWS_MAX).await?;
+                let status = status_of(rows.iter().map(|row| std::array::from_fn(|column| row.get(column))));
+                let told = status.to_json(rule);
+                Ok(told.pointer(pointer).map_or_else(|| "null".to_owned(), text_of))
             }
             Way::Alert { client, name } => {
                 let address = self.prometheus.ok_or("there is no Prometheus")?;

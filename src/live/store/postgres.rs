@@ -17,7 +17,7 @@ use super::{AddressError, Limits};
 use crate::names::{JobId, Store};
 use crate::protocol::command::JobStatus;
 use crate::protocol::{Command, Reply, StoreError};
-pub use operator::{DeadLetter, JobReport};
+pub use operator::{JobReport, replay_statement, status_of, status_query};
 
 /// The tables of the reference fleet. Idempotent; may be run by several callers at once.
 pub const SCHEMA: &str = concat!(include_str!("schema.sql"), include_str!("table.sql"));

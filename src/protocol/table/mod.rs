@@ -15,6 +15,6 @@ mod worker;
 
 pub use command::{AfterFailure, TableCommand};
 pub use settings::{RescueSettings, SWEEPER_ROLE, SweepSettings, TableRole, TableSettings, Watch};
-pub use status::WorkersStatus;
+pub use status::{DeadLetter, FleetStatus, StatusRule, WorkersStatus};
 pub use sweeper::{Sweeper, WORKER_DIED};
 pub use worker::TableWorker;

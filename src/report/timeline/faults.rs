@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::check::Judged;
+use crate::check::{FaultReceipt, Judged};
 use crate::fault::{FaultId, Injection, Order, Stage};
 use crate::history::What;
 use crate::history::log::History;
@@ -36,7 +36,7 @@ pub(super) fn bands(history: &History, judged: &Judged, clock: Clock, end: Secon
             Stage::Onset => {
                 let band = bands.entry(key).or_insert_with(|| begin(judged, order, at, end));
                 band.proved &= proved;
-                band.proof = text::clean(proof, 200);
+                band.proof = text::clean(receipt_of(judged, order).map_or(proof, |it| &it.proof), 300);
                 merge_lanes(&mut band.lanes, &order.injection);
             }
             Stage::Heal => {
@@ -53,11 +53,15 @@ pub(super) fn bands(history: &History, judged: &Judged, clock: Clock, end: Secon
 }
 
 fn begin(judged: &Judged, order: &Order, at: Seconds, end: Seconds) -> Band {
-    let receipt = judged.faults.iter().find(|fault| fault.fault == order.fault && fault.part == order.part);
-    let label =
-        receipt.map_or_else(|| describe(&order.injection), |fault| text::clean(&text::fault(fault), 70));
+    let label = receipt_of(judged, order)
+        .map_or_else(|| describe(&order.injection), |fault| text::clean(&text::fault(fault), 70));
     let to = if stays(&order.injection) { end.max(at) } else { at };
     Band { label, from: at, to, lanes: Vec::new(), proved: true, proof: String::new() }
+}
+
+/// With what a tap has to say of it, too.
+fn receipt_of<'j>(judged: &'j Judged, order: &Order) -> Option<&'j FaultReceipt> {
+    judged.faults.iter().find(|fault| fault.fault == order.fault && fault.part == order.part)
 }
 
 /// Without a heal, is it still in effect at the end?

@@ -4,9 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::backend::{Action, Backend};
-use crate::fault::{Injection, Order};
+use crate::fault::wire::Side;
+use crate::fault::{FaultId, Injection, Order};
+use crate::history::wire::Wiretap;
 use crate::history::{EnqueueOutcome, Event, FinalState, Sample, What};
-use crate::names::{HARNESS, JobId, PRODUCER, ProcessName};
+use crate::names::{Endpoint, HARNESS, JobId, Link, PRODUCER, ProcessName, Store};
 use crate::protocol::{FleetEvent, JobSpec};
 use crate::scenario::Scenario;
 use crate::time::{Instant, Span};
@@ -37,6 +39,8 @@ pub(super) struct Script {
     pub says: Vec<(&'static str, Span, FleetEvent)>,
     /// The host stands still: how long, so long after the beginning.
     pub stalls: Vec<(Span, Span)>,
+    /// What a gate catches, so long after it is armed: whose command, and which fault's gate.
+    pub caught: Vec<(u16, &'static str, Span)>,
     /// Jobs that nobody ever takes.
     pub stuck: Vec<&'static str>,
     /// Jobs whose enqueue has no acknowledgement.
@@ -55,6 +59,7 @@ impl Default for Script {
             ends: Vec::new(),
             says: Vec::new(),
             stalls: Vec::new(),
+            caught: Vec::new(),
             stuck: Vec::new(),
             unacknowledged: Vec::new(),
             alive: (true, Span::ZERO, true),
@@ -282,6 +287,17 @@ impl Fake {
     }
 }
 
+impl Fake {
+    fn catch(&mut self, fault: FaultId) {
+        for (_, sender, after) in self.script.caught.clone().iter().filter(|(of, ..)| *of == fault.0) {
+            let link = Link { from: (*sender).into(), to: Endpoint::Store(Store::Redis) };
+            let (side, command) = (Side::Before, "DONE".to_owned());
+            let caught = Wiretap::Caught { fault, link, side, nth: 1, command };
+            self.plan(self.now + *after, Planned::Say(HARNESS.into(), What::Wire(caught)));
+        }
+    }
+}
+
 impl Backend for Fake {
     fn now(&self) -> Instant {
         self.now
@@ -325,6 +341,8 @@ impl Backend for Fake {
                 self.plan(self.now, Planned::Probe);
             }
             Action::StopProbes => self.probing = false,
+            Action::ArmGate { fault, .. } => self.catch(fault),
+            Action::OpenGate { .. } => {}
             Action::Collect => {
                 self.readings += 1;
                 let (takes, answered) = self.script.reading;

@@ -2,6 +2,7 @@
 
 mod fake;
 mod faults;
+mod gates;
 mod phases;
 mod scene;
 mod settling;

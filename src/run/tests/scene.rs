@@ -96,7 +96,7 @@ pub(super) fn run_of(scenario: &Scenario, scene: &Scene) -> Ran {
         assert!(last.get().since(begin) < RUN_MAX, "the run never ends");
         scene.interrupt_after.is_some_and(|after| last.get() >= begin + after)
     };
-    run::drive(&mut fake, scenario, scene.seed, &interrupted, &mut |event| {
+    run::drive(&mut fake, scenario, scene.seed, Some(&interrupted), &mut |event| {
         last.set(event.at);
         events.push(event);
     });

@@ -8,7 +8,8 @@ use super::Distribution;
 use super::clock::{ClockDrift, ClockStep};
 use super::limit::{OutOfMemory, ThrottleCpu};
 use super::misfit::Misconfigure;
-use super::trouble::{DiskFull, ExpireKeys, Lasting, LockTable, MaxMemory, OperatorSql, RedisSlow};
+use super::trouble::{DiskFull, ExpireKeys, Lasting, LockTable, MaxMemory, OperatorSql, RedisSlow, Replay};
+use super::wire::Wire;
 use crate::fault::{Direction, JobRef, OutageKind, Signal};
 use crate::names::Store;
 use crate::scenario::STEPS_MAX;
@@ -115,6 +116,9 @@ variants! {
         DiskFull "disk_full": DiskFull,
         /// What an operator does by a runbook: a statement in Postgres. Has no undo.
         OperatorSql "operator_sql": OperatorSql,
+        /// What an operator does with a reference fleet whose jobs are in Postgres: dead letters are queued
+        /// again. Has no undo.
+        Replay "replay": Replay,
     }
 }
 
@@ -125,7 +129,7 @@ variants! {
         Process "process": Name,
         /// Every process of a role.
         Role "role": Name,
-        /// One process of the role, by the seed.
+        /// One process of the role: with `wire`, the one whose command it is; else by the seed.
         Any "any": Name,
         /// The worker that holds the job (`job-3`) when the fault fires; `any`: the trigger's job, or
         /// some job in work.
@@ -383,6 +387,8 @@ variants! {
         Unanswered "unanswered": Unanswered,
         /// A worker's beat was written (for a queue: the lock of a job in work was renewed).
         Beat "beat": Beat,
+        /// A command on the wire: it, or its reply, is held until the fault is carried out.
+        Wire "wire": Wire,
     }
 }
 

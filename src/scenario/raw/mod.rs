@@ -12,6 +12,7 @@ pub(crate) mod prometheus;
 pub(crate) mod recipe;
 pub(crate) mod trouble;
 pub(crate) mod watch;
+pub(crate) mod wire;
 
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! `stack: prometheus:`: a real Prometheus that scrapes the fleet and evaluates alert rules.
+//! `stack: prometheus:`: a Prometheus that scrapes the fleet and evaluates alert rules.
 
 use std::borrow::Cow;
 

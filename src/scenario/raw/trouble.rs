@@ -1,9 +1,15 @@
 //! Faults within a store that runs and answers.
 
-use crate::fault::trouble::Eviction;
-use crate::names::Store;
-use crate::scenario::decode::{Placed, record, variants};
-use crate::scenario::scalar::{Duration, Share, Text, Whole, Word};
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+
+use crate::fault::trouble::{DeadLetters, Eviction};
+use crate::names::{JobId, Store};
+use crate::scenario::decode::{Decode, Placed, record, variants};
+use crate::scenario::diagnostic::{Code, Report};
+use crate::scenario::scalar::{Duration, Share, Text, Whole, Word, job_number, scalar};
+use crate::scenario::tree::Node;
 
 record! {
     /// Keys of Redis expire.
@@ -77,6 +83,40 @@ record! {
     OperatorSql {
         /// One statement that returns what it did: `UPDATE … RETURNING …`.
         required statement: Text,
+    }
+}
+
+record! {
+    /// What an operator does with jobs that have failed for good.
+    Replay {
+        /// `all` of them, or one job: `job-3`. They are queued again, due at once, with all of their
+        /// attempts.
+        required dead_letters: DeadLetters,
+    }
+}
+
+impl JsonSchema for DeadLetters {
+    fn schema_name() -> Cow<'static, str> {
+        "DeadLetters".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^(all|job-[1-9][0-9]*)$" })
+    }
+}
+
+impl Decode for DeadLetters {
+    fn decode(node: &Node, report: &mut Report<'_>) -> Option<Self> {
+        let (text, _) = scalar(node, "dead letters", report)?;
+        if text == "all" {
+            return Some(Self::All);
+        }
+        if job_number(text).is_none() {
+            report
+                .add(Code::UnknownJob, node.place, "these are no dead letters")
+                .hint("`all`, or a job by its number from 1: `job-3`");
+            return None;
+        }
+        Some(Self::Job(JobId::new(text)))
     }
 }
 

@@ -38,6 +38,24 @@ variants! {
         Sql "sql": Text,
         /// An alert of the stack's Prometheus: `inactive`, `pending` or `firing`.
         Alert "alert": AlertName,
+        /// What a reference fleet whose jobs are in Postgres says of its workers and jobs.
+        Status "status": Status,
+    }
+}
+
+record! {
+    /// What `syncope-fleet status`, `stats` and `dead-letters` tell, as JSON: the value at the pointer.
+    Status {
+        /// A JSON pointer (RFC 6901): `/workers/count`; `/workers/status` (`not_running`, `healthy`,
+        /// `neither`, `stuck`); `/jobs/queued`, `running`, `completed`, `failed`, `dead_letter`, `stale`;
+        /// `/dead_letters/0/job`, `attempts`, `error`.
+        required pointer: Text,
+        /// With a newest beat younger than this the workers are healthy. 300s unless given.
+        optional healthy_below: Duration,
+        /// With an older one they are stuck. 600s unless given.
+        optional stuck_above: Duration,
+        /// A running job whose own beat is older is stale. 600s unless given.
+        optional stale_above: Duration,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Faults: whom they are on, and what sets them off.
 
-use super::{Context, clock, trouble};
+use super::{Context, clock, trouble, wire};
 use crate::fault::misfit::Misfit;
 use crate::fault::trouble::Trouble;
 use crate::fault::{
@@ -48,6 +48,7 @@ pub(super) fn resolve(
             faults.push(Placed { value: Fault { id, kind, when }, place: entry.place });
         }
     }
+    wire::too_many(&faults, context.report);
     faults
 }
 
@@ -193,6 +194,7 @@ fn kind_of(kind: &raw::FaultKind, world: &World<'_>, context: &mut Context<'_, '
             let statement = sql.value.statement.given()?.text().to_owned();
             trouble::at_once(Trouble::Operate { statement }, sql.place, world, context)?
         }
+        raw::FaultKind::Replay(replay) => trouble::replay(replay, world, context)?,
         raw::FaultKind::ReadOnly(fault) => {
             let (place, lasting) = (fault.place, &fault.value.lasting);
             trouble::lasting(Trouble::ReadOnly, place, lasting, world, context)?
@@ -445,6 +447,7 @@ fn trigger(raw: &raw::When, world: &World<'_>, context: &mut Context<'_, '_>) ->
                 after: context.span(&missing.value.after, Span::ZERO),
             }
         }
+        raw::When::Wire(it) => Trigger::Wire(wire::wire(it, world, context.report)?),
         raw::When::Beat(beat) => Trigger::Beat {
             process: match beat.value.process.given() {
                 Some(name) => Some(process(name, world, context.report)?),

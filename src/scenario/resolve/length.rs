@@ -126,6 +126,7 @@ fn end_of(fault: &Fault, arrival: Span) -> Span {
         | Trigger::Claimed { after, .. }
         | Trigger::Unanswered { after, .. } => arrival + *after,
         Trigger::Beat { from, after, .. } => *from + *after,
+        Trigger::Wire(_) => arrival,
     };
     onset + lasting(&fault.kind)
 }

@@ -13,6 +13,7 @@ mod recipe;
 mod timing;
 mod trouble;
 mod watch;
+mod wire;
 mod workload;
 
 use super::decode::{Decode, Field, Placed};

@@ -8,6 +8,7 @@ use std::fmt;
 
 use super::fault::{candidates, selected};
 use crate::fault::trouble::Trouble;
+use crate::fault::wire::Wire;
 use crate::fault::{Fault, FaultKind, JobRef, LinkSelector, OutageKind, Signal, Target, Trigger};
 use crate::names::{Endpoint, JobId, ProcessName, Store};
 use crate::scenario::Fleet;
@@ -91,6 +92,7 @@ enum Origin {
     Claimed { job: JobRef, nth: u32 },
     Unanswered { watch: String, times: u32 },
     Beat { process: Option<ProcessName>, from: Span },
+    Wire(Wire),
 }
 
 impl Window {
@@ -110,6 +112,7 @@ impl Window {
             Trigger::Beat { process, from, after } => {
                 (Origin::Beat { process: process.clone(), from: *from }, *after, *after)
             }
+            Trigger::Wire(wire) => (Origin::Wire(wire.clone()), Span::ZERO, Span::ZERO),
         };
         Self { origin, start: first, end: lasting.map(|lasting| last + lasting) }
     }

@@ -3,13 +3,13 @@
 use super::Context;
 use super::fault::{World, require_store};
 use crate::fault::FaultKind;
-use crate::fault::trouble::{Eviction, MemoryLimit, Trouble};
+use crate::fault::trouble::{DeadLetters, Eviction, MemoryLimit, Trouble};
 use crate::names::Store;
 use crate::scenario::RedisDurability;
 use crate::scenario::decode::{Field, Placed};
 use crate::scenario::diagnostic::{Code, Place};
 use crate::scenario::raw::trouble as raw;
-use crate::scenario::scalar::{Duration, Word};
+use crate::scenario::scalar::{Duration, Word, job_number};
 
 /// `None` if something is wrong with it, and reported.
 pub(super) fn expire_keys(
@@ -85,6 +85,30 @@ pub(super) fn disk_full(
             .hint("`redis: {durability: aof}` in the stack");
     }
     Some(fault)
+}
+
+pub(super) fn replay(
+    raw: &Placed<raw::Replay>,
+    world: &World<'_>,
+    context: &mut Context<'_, '_>,
+) -> Option<FaultKind> {
+    let given = raw.value.dead_letters.given()?;
+    let letters = given.value.clone();
+    if let (DeadLetters::Job(job), Some(jobs)) = (&letters, world.jobs)
+        && job_number(job.as_str()).is_none_or(|number| number > jobs)
+    {
+        context
+            .report
+            .add(Code::UnknownJob, given.place, format!("there is no `{job}`"))
+            .hint(format!("the workload's jobs are `job-1` to `job-{jobs}`"));
+    }
+    if world.fleet.is_some_and(|fleet| !fleet.keeps_dead_letters()) {
+        context
+            .report
+            .add(Code::ForeignSetting, raw.place, "this fleet keeps no dead letters in Postgres")
+            .hint("of any other fleet `operator_sql` is the statement that its runbook has");
+    }
+    at_once(Trouble::Replay { letters }, raw.place, world, context)
 }
 
 /// One that has no undo.

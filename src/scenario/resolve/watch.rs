@@ -5,6 +5,7 @@ use super::expect::scaled;
 use super::external::{Stores, http_path, http_process, plain_words};
 use crate::fault::{Fault, FaultId, FaultKind};
 use crate::names::Store;
+use crate::protocol::table::StatusRule;
 use crate::scenario::PrometheusSpec;
 use crate::scenario::decode::{Field, Placed, unknown};
 use crate::scenario::diagnostic::{Code, Place, Report};
@@ -35,7 +36,7 @@ pub(super) fn watches(
                 .add(Code::Name, name.place, format!("two watches are named `{}`", name.text()))
                 .hint("choose another name for one of the two");
         }
-        let Some(ask) = watch.ask.given().and_then(|ask| question(ask, fleet, stack, context.report)) else {
+        let Some(ask) = watch.ask.given().and_then(|ask| question(ask, fleet, stack, context)) else {
             continue;
         };
         watches.push(Watch { name: name.text().to_owned(), every, timeout, ask });
@@ -53,8 +54,12 @@ fn question(
     ask: &Placed<raw::watch::Question>,
     fleet: Option<&Fleet>,
     stack: Option<&Stack>,
-    report: &mut Report<'_>,
+    context: &mut Context<'_, '_>,
 ) -> Option<Question> {
+    if let raw::watch::Question::Status(status) = &ask.value {
+        return status_question(status, fleet, stack, context);
+    }
+    let report = &mut *context.report;
     let stores = Stores { stack };
     match &ask.value {
         raw::watch::Question::Http(get) => {
@@ -83,7 +88,38 @@ fn question(
             }
             Some(Question::Alert { name: name.clone() })
         }
+        raw::watch::Question::Status(_) => None,
     }
+}
+
+fn status_question(
+    status: &Placed<raw::watch::Status>,
+    fleet: Option<&Fleet>,
+    stack: Option<&Stack>,
+    context: &mut Context<'_, '_>,
+) -> Option<Question> {
+    Stores { stack }.require(Store::Postgres, status.place, context.report);
+    if fleet.is_some_and(|fleet| !fleet.has_job_table()) {
+        context
+            .report
+            .add(Code::ForeignSetting, status.place, "this fleet's jobs are not in a table of ours")
+            .hint("`http`, `redis` or `sql` asks any fleet");
+    }
+    let documented = StatusRule::DOCUMENTED;
+    let raw::watch::Status { pointer, healthy_below, stuck_above, stale_above } = &status.value;
+    let mut age = |field, default, name| context.positive(field, default, name, status.place);
+    let rule = StatusRule {
+        healthy_below: age(healthy_below, documented.healthy_below, "healthy_below"),
+        stuck_above: age(stuck_above, documented.stuck_above, "stuck_above"),
+        stale_above: age(stale_above, documented.stale_above, "stale_above"),
+    };
+    if rule.healthy_below > rule.stuck_above {
+        context
+            .report
+            .add(Code::EmptyRange, status.place, "`healthy_below` is over `stuck_above`")
+            .hint("a beat is young, then neither, then old");
+    }
+    Some(Question::Status { pointer: http_path(pointer, context.report)?, rule })
 }
 
 /// What is expected of the watches. `faults` are the good ones of the file's.

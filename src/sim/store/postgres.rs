@@ -21,8 +21,8 @@ pub struct Postgres {
     /// In the order in which they were first named.
     jobs: Vec<Job>,
     tables: table::Tables,
-    /// Counts what may have changed a row.
-    changes: u64,
+    /// The places of the jobs that may have changed since these were last taken.
+    changed: Vec<u32>,
     running: bool,
     /// The sweeper's role may not update.
     sweeps_refused: bool,
@@ -40,6 +40,8 @@ pub struct Job {
     pub effects: Vec<EffectRow>,
     /// The row of `executions`.
     pub execution: Option<Execution>,
+    /// It is among those that may have changed.
+    is_changed: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,7 +89,7 @@ impl Postgres {
             index: Index::default(),
             jobs: Vec::new(),
             tables: table::Tables::default(),
-            changes: 0,
+            changed: Vec::new(),
             running: true,
             sweeps_refused: false,
         }
@@ -154,20 +156,15 @@ impl Postgres {
         finished.into_iter().take(limit as usize).map(|(_, id)| id.clone()).collect()
     }
 
-    /// The state of every job that the tables name, by job: what the effect queries of the reference
-    /// systems read.
-    #[must_use]
-    pub fn effects(&self) -> Vec<(JobId, FinalState)> {
-        let known = self.jobs.iter().filter(|job| job.has_rows());
-        let mut states: Vec<_> = known.map(|job| (job.id.clone(), job.final_state())).collect();
-        states.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        states
-    }
-
-    /// As long as this stays the same, so does what [`Postgres::effects`] says.
-    #[must_use]
-    pub const fn changes(&self) -> u64 {
-        self.changes
+    /// Takes the jobs that may have changed since they were last taken, by their places in
+    /// [`Postgres::jobs`]: ordered by job, as the effect queries of the reference systems read them.
+    pub fn take_changed(&mut self, into: &mut Vec<u32>) {
+        into.clear();
+        into.append(&mut self.changed);
+        for place in into.iter() {
+            self.jobs[*place as usize].is_changed = false;
+        }
+        into.sort_unstable_by(|a, b| self.jobs[*a as usize].id.cmp(&self.jobs[*b as usize].id));
     }
 
     /// Every job that was ever named, in that order; some may have no rows.
@@ -206,22 +203,33 @@ impl Postgres {
 
     /// To be changed.
     fn job(&mut self, id: &JobId) -> &mut Job {
-        self.changes += 1;
         let place = match self.index.get(id) {
-            Some(place) => *place as usize,
+            Some(place) => *place,
             None => {
-                let place = self.jobs.len();
-                self.index.insert(id.clone(), place as u32);
-                let (steps, effects) = (Vec::new(), Vec::new());
-                self.jobs.push(Job { id: id.clone(), status: None, steps, effects, execution: None });
+                let place = self.jobs.len() as u32;
+                self.index.insert(id.clone(), place);
+                self.jobs.push(Job::named(id.clone()));
                 place
             }
         };
-        &mut self.jobs[place]
+        let job = &mut self.jobs[place as usize];
+        job.is_changing(place, &mut self.changed);
+        job
     }
 }
 
 impl Job {
+    fn named(id: JobId) -> Self {
+        let (steps, effects) = (Vec::new(), Vec::new());
+        Self { id, status: None, steps, effects, execution: None, is_changed: false }
+    }
+
+    fn is_changing(&mut self, place: u32, changed: &mut Vec<u32>) {
+        if !std::mem::replace(&mut self.is_changed, true) {
+            changed.push(place);
+        }
+    }
+
     fn has_rows(&self) -> bool {
         self.status.is_some()
             || !self.steps.is_empty()
@@ -229,13 +237,15 @@ impl Job {
             || self.execution.is_some()
     }
 
-    fn final_state(&self) -> FinalState {
-        FinalState {
+    /// What the effect queries of the reference systems read of it; none, if no row names it.
+    #[must_use]
+    pub fn final_state(&self) -> Option<FinalState> {
+        self.has_rows().then(|| FinalState {
             effects: u32::try_from(self.effects.len()).unwrap_or(u32::MAX),
             failed: self.status.as_ref().is_some_and(|row| row.name == StatusName::Failed)
                 || self.execution.as_ref().is_some_and(Execution::has_failed),
             steps: self.steps.iter().map(|row| row.step).collect(),
-        }
+        })
     }
 }
 

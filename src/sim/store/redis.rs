@@ -120,6 +120,12 @@ impl Redis {
         self.keys.get(now, &self.prefix, key)
     }
 
+    /// How many of a queue's jobs are in which state.
+    #[must_use]
+    pub fn counts(&self, queue: &str) -> [(&'static str, usize); 5] {
+        self.keys.counts(queue)
+    }
+
     #[must_use]
     pub fn exists(&self, now: UnixMillis, key: &str) -> bool {
         self.get(now, key).is_some()

@@ -1,6 +1,7 @@
 //! A store's client: one connection that is made again whenever it breaks. The rules are those of
 //! the live client (`live::store::link`), which the conformance test holds it to.
 
+use super::monitor::Part;
 use super::wire::{Message, User};
 use super::{Planned, World};
 use crate::fault::rules::UP;
@@ -52,6 +53,8 @@ pub(super) enum Who {
     Local(u64),
     /// An enqueue: of the api, for its request of this number; of the producer, for the job of this number.
     Enqueue(u64),
+    /// An exporter's question, for a scrape.
+    Scrape(Part),
 }
 
 #[derive(Debug)]
@@ -67,6 +70,8 @@ pub(super) enum Ask {
     Command(Command),
     /// Jobs that are done and match a text. What it finds is not modelled, only whether it answers.
     FinishedJobs,
+    /// What an exporter tells of the store. The monitor takes what is read, where it is read.
+    Metrics(Part),
 }
 
 #[derive(Debug)]

@@ -1,12 +1,14 @@
 //! The world of one scenario in virtual time: its processes on the protocol's machines, its links,
 //! its stores, its faults. It implements [`Backend`], so the same conductor drives it.
 
+mod asks;
 mod client;
 mod clock;
 mod delays;
 mod http;
 mod inject;
 mod limits;
+mod monitor;
 mod observe;
 mod pages;
 mod process;
@@ -23,6 +25,7 @@ use client::{Client, Owner, Request, Who};
 pub use clock::EPOCH;
 use delays::Delays;
 use http::Exchange;
+use monitor::Monitor;
 use observe::{Collector, Prober, Producer, Saw};
 use process::Process;
 use program::Duty;
@@ -33,7 +36,7 @@ use wire::{Conn, Message, Peer, Wire};
 
 use crate::backend::{Action, Backend, BackendError};
 use crate::dist::Random;
-use crate::fault::Order;
+use crate::fault::{Order, Trigger};
 use crate::history::{Event, Heard, What};
 use crate::names::{Endpoint, HARNESS, ProcessName, Store};
 use crate::protocol::{Reply, StoreError};
@@ -60,6 +63,7 @@ impl SimBackend {
         for process in 0..world.processes.len() {
             world.start_process(process);
         }
+        world.start_monitor();
         Ok(Self(world))
     }
 
@@ -87,7 +91,7 @@ impl Backend for SimBackend {
             Action::StartProbes => {
                 world.prober.on = true;
                 if world.prober.asks_something() {
-                    world.plan(world.now, Planned::Tick);
+                    world.plan_ask(world.now);
                 }
                 world.start_watches();
             }
@@ -96,6 +100,8 @@ impl Backend for SimBackend {
                 world.watching = false;
             }
             Action::Collect => world.collect(),
+            // A scenario with gates was not opened.
+            Action::ArmGate { .. } | Action::OpenGate { .. } => {}
         }
     }
 
@@ -134,14 +140,19 @@ enum Planned {
     Unoccupied,
     Expired { keys: Box<[String]> },
     StatementLimit,
-    Tick,
-    AskArrives { ask: usize },
-    AskLimit { ask: usize },
+    AskArrives { asked: Instant },
+    AskIsThere { ask: usize },
+    AskLimit,
     Sampled { ask: u32, saw: Saw },
     WatchTick { watch: usize },
     WatchArrives { asked: Asked },
-    WatchLimit { asked: Asked },
+    WatchLimit { watch: usize },
     WatchHeard { asked: Asked, answer: Box<Heard> },
+    Scrape { target: usize },
+    ScrapeArrives { scrape: usize, process: usize },
+    ScrapeLimit { scrape: usize },
+    Scraped { scrape: usize },
+    Evaluate { group: usize },
     Read,
 }
 
@@ -163,6 +174,7 @@ struct World {
     watchers: Vec<Watcher>,
     watching: bool,
     collector: Collector,
+    monitor: Option<Box<Monitor>>,
     /// Boxes that requests have left.
     #[expect(clippy::vec_box, reason = "it is the boxes that are kept: they travel in messages")]
     boxes: Vec<Box<Request>>,
@@ -181,8 +193,8 @@ struct World {
 
 impl World {
     fn new(scenario: &Scenario, seed: u64) -> Result<Self, BackendError> {
-        if scenario.stack.prometheus.is_some() {
-            return Err(unsupported("a Prometheus, which does not run in virtual time"));
+        if scenario.faults.iter().any(|fault| matches!(fault.when, Trigger::Wire(_))) {
+            return Err(unsupported("a `wire` trigger: commands have no bytes in virtual time"));
         }
         let fleet = &scenario.fleet;
         let mut processes = Vec::new();
@@ -196,10 +208,12 @@ impl World {
         }
         trouble::check(&scenario.faults)?;
         let stores = stores(scenario, &processes).ok_or_else(|| unsupported("no process"))?;
+        let mut random = Random::stream(seed, "simulator");
+        let monitor = Monitor::new(scenario, BEGIN, &mut random)?;
         let mut world = Self {
             now: BEGIN,
             agenda: Agenda::beginning_at(BEGIN),
-            random: Random::stream(seed, "simulator"),
+            random,
             delays: Delays::default(),
             wires: Vec::new(),
             conns: Vec::new(),
@@ -214,6 +228,7 @@ impl World {
             watchers: Vec::new(),
             watching: false,
             collector: Collector::default(),
+            monitor,
             boxes: Vec::new(),
             happened: 0,
             standing: 0,
@@ -324,14 +339,19 @@ impl World {
             Planned::Unoccupied => self.unoccupied(),
             Planned::Expired { keys } => self.expired(&keys),
             Planned::StatementLimit => self.statement_limit(),
-            Planned::Tick => self.tick(),
-            Planned::AskArrives { ask } => self.ask_arrives(ask),
-            Planned::AskLimit { ask } => self.ask_limit(ask),
+            Planned::AskArrives { asked } => self.ask_arrives(asked),
+            Planned::AskIsThere { ask } => self.ask_is_there(ask),
+            Planned::AskLimit => self.ask_limit(),
             Planned::Sampled { ask, saw } => self.saw(ask as usize, saw),
             Planned::WatchTick { watch } => self.watch_tick(watch),
             Planned::WatchArrives { asked } => self.watch_arrives(asked),
-            Planned::WatchLimit { asked } => self.watch_limit(asked),
+            Planned::WatchLimit { watch } => self.watch_limit(watch),
             Planned::WatchHeard { asked, answer } => self.heard(asked, *answer),
+            Planned::Scrape { target } => self.scrape(target),
+            Planned::ScrapeArrives { scrape, process } => self.scrape_arrives(scrape, process),
+            Planned::ScrapeLimit { scrape } => self.scraped(scrape, false),
+            Planned::Scraped { scrape } => self.scraped(scrape, true),
+            Planned::Evaluate { group } => self.evaluate(group),
             Planned::Read => self.read(),
         }
     }

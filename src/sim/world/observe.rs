@@ -1,7 +1,6 @@
 //! What the harness itself asks and does: probes, enqueues, the final state.
 
-use std::collections::{BTreeMap, BTreeSet};
-
+use super::asks::{ASKS_MAX, Asks};
 use super::client::{Ask, Who};
 use super::http::{Asker, Body, From, HttpAnswer};
 use super::server::Health;
@@ -14,8 +13,6 @@ use crate::time::{Instant, Span};
 
 /// Probes are asked no more often than this, as in `live`.
 const PROBE_INTERVAL_MIN: Span = Span::from_millis(5);
-/// Asks without an answer at the same time; what is more is reported as unknown, unasked.
-const ASKS_MAX: usize = 64;
 /// An enqueue without an answer for so long has an unknown outcome.
 const ENQUEUE_LIMIT: Span = Span::from_secs(10);
 
@@ -31,13 +28,10 @@ pub(super) struct Producer {
 pub(super) struct Prober {
     pub on: bool,
     every: Span,
-    limit: Span,
     /// The process whose api is asked; none: the store is.
     api: Option<usize>,
     store: Store,
-    /// The asks so far, and how many wait for an answer.
-    asks: Vec<ProbeAsk>,
-    waiting: usize,
+    asks: Asks,
 }
 
 impl Prober {
@@ -46,7 +40,7 @@ impl Prober {
         let limit = probe.map_or(Span::MAX, |probe| probe.timeout);
         let in_postgres = probe.is_some_and(|probe| matches!(probe.ask, scenario::Ask::SqlStalls { .. }));
         let store = if in_postgres { Store::Postgres } else { Store::Redis };
-        Self { on: false, every, limit, api, store, asks: Vec::new(), waiting: 0 }
+        Self { on: false, every, api, store, asks: Asks::given_up_after(limit) }
     }
 
     /// The scenario has a liveness probe.
@@ -62,18 +56,29 @@ pub(super) enum Saw {
     Stalls(Box<[(JobId, u32)]>),
 }
 
-#[derive(Debug)]
-struct ProbeAsk {
-    asked: Instant,
-    over: bool,
-}
-
 /// What was read of the jobs' states, so that only changes are reported.
 #[derive(Debug, Default)]
 pub(super) struct Collector {
-    reported: BTreeMap<JobId, FinalState>,
-    /// What the store's changes were at the last reading.
-    changes: Option<u64>,
+    /// By the job's place in the store.
+    reported: Vec<Option<FinalState>>,
+    /// Empty, but for the time of a reading: it is not made anew each time.
+    changed: Vec<u32>,
+}
+
+impl Collector {
+    /// Whether the job's state is another than at the last reading. From here on it is known.
+    fn is_news(&mut self, place: u32, state: Option<&FinalState>) -> bool {
+        let place = place as usize;
+        if self.reported.len() <= place {
+            self.reported.resize(place + 1, None);
+        }
+        let known = &mut self.reported[place];
+        let is_news = known.as_ref() != state;
+        if is_news {
+            *known = state.cloned();
+        }
+        is_news
+    }
 }
 
 impl World {
@@ -131,26 +136,34 @@ impl World {
         }
     }
 
-    /// Asks, and plans the next ask.
-    pub(super) fn tick(&mut self) {
+    /// Asks at `at`: no event is needed for that, since only the question's arrival changes anything.
+    pub(super) fn plan_ask(&mut self, at: Instant) {
+        let arrives = at + self.delay_of_message();
+        self.plan(arrives, Planned::AskArrives { asked: at });
+    }
+
+    fn arm_asks(&mut self) {
+        if let Some(at) = self.prober.asks.arm() {
+            self.plan(at, Planned::AskLimit);
+        }
+    }
+
+    /// The question is at the process, or at the store; no link carries it.
+    pub(super) fn ask_arrives(&mut self, asked: Instant) {
         if !self.prober.on {
             return;
         }
-        self.plan_after(self.prober.every, Planned::Tick);
-        if self.prober.waiting >= ASKS_MAX {
+        self.plan_ask(asked + self.prober.every);
+        if self.prober.asks.is_full() {
             let error = format!("{ASKS_MAX} asks are unanswered already");
-            let sample = Sample::Unknown { error };
-            return self.tell(What::Probe { asked: self.now, sample });
+            return self.tell(What::Probe { asked, sample: Sample::Unknown { error } });
         }
-        let ask = self.prober.asks.len();
-        self.prober.asks.push(ProbeAsk { asked: self.now, over: false });
-        self.prober.waiting += 1;
-        self.plan_after_message(Planned::AskArrives { ask });
-        self.plan_after(self.prober.limit, Planned::AskLimit { ask });
+        let ask = self.prober.asks.ask(asked);
+        self.arm_asks();
+        self.ask_is_there(ask);
     }
 
-    /// The ask is at the process, or at the store; no link carries it.
-    pub(super) fn ask_arrives(&mut self, ask: usize) {
+    pub(super) fn ask_is_there(&mut self, ask: usize) {
         let Some(process) = self.prober.api else {
             let store = self.prober.store;
             return match self.health(store) {
@@ -161,7 +174,7 @@ impl World {
         };
         if !self.processes[process].listens() {
             self.ask_failed(ask, "connection refused");
-        } else if self.unless_still(Some(process), (), |()| Planned::AskArrives { ask }).is_some() {
+        } else if self.unless_still(Some(process), (), |()| Planned::AskIsThere { ask }).is_some() {
             self.request(process, Asker::Probe(ask), None);
         }
     }
@@ -192,20 +205,16 @@ impl World {
         self.sampled(ask, Sample::Unknown { error: reason.to_owned() });
     }
 
-    pub(super) fn ask_limit(&mut self, ask: usize) {
-        if !self.prober.asks[ask].over {
-            let limit = self.prober.limit;
+    pub(super) fn ask_limit(&mut self) {
+        if let Some(ask) = self.prober.asks.given_up(self.now) {
+            let limit = self.prober.asks.limit();
             self.sampled(ask, Sample::Unknown { error: format!("no answer within {limit}") });
         }
+        self.arm_asks();
     }
 
     fn sampled(&mut self, ask: usize, sample: Sample) {
-        let it = &mut self.prober.asks[ask];
-        if std::mem::replace(&mut it.over, true) {
-            return;
-        }
-        let asked = it.asked;
-        self.prober.waiting -= 1;
+        let Some(asked) = self.prober.asks.end(ask) else { return };
         if self.prober.on {
             self.tell(What::Probe { asked, sample });
         }
@@ -224,29 +233,20 @@ impl World {
     }
 
     pub(super) fn read(&mut self) {
-        let changes = Some(self.stores.postgres.changes());
-        if std::mem::replace(&mut self.collector.changes, changes) == changes {
-            return self.collected(None);
-        }
-        let mut changed = Vec::new();
-        let reported = &mut self.collector.reported;
-        let mut known = BTreeSet::new();
-        for (job, state) in self.stores.postgres.effects() {
-            if reported.get(&job) != Some(&state) {
-                reported.insert(job.clone(), state.clone());
-                changed.push((job.clone(), state));
+        let mut changed = std::mem::take(&mut self.collector.changed);
+        self.stores.postgres.take_changed(&mut changed);
+        // Those that the store knows first, then those that it knows no more.
+        for known in [true, false] {
+            for place in &changed {
+                let job = &self.stores.postgres.jobs()[*place as usize];
+                let state = job.final_state();
+                if state.is_some() == known && self.collector.is_news(*place, state.as_ref()) {
+                    let (job, state) = (job.id.clone(), state.unwrap_or_default());
+                    self.tell(What::JobState { job, state });
+                }
             }
-            known.insert(job);
         }
-        // What the stores knew and know no more.
-        let gone: Vec<JobId> = reported.keys().filter(|job| !known.contains(*job)).cloned().collect();
-        for job in gone {
-            reported.remove(&job);
-            changed.push((job, FinalState::default()));
-        }
-        for (job, state) in changed {
-            self.tell(What::JobState { job, state });
-        }
+        self.collector.changed = changed;
         self.collected(None);
     }
 

@@ -27,8 +27,8 @@ const FIRST_PID: u32 = 1_001;
 #[repr(C, align(64))]
 pub(super) struct Process {
     machine: Option<Program>,
-    /// The instant for which a wake-up is planned.
-    wakes_for: Option<Instant>,
+    /// The instants for which a wake-up is planned, the latest first. Few: each was sooner than those before.
+    wakes: Vec<Instant>,
     /// When its program began: its timers tick from here.
     booted: Instant,
     /// Counts starts, from 1.
@@ -89,7 +89,7 @@ impl Process {
             works: BTreeMap::new(),
             fetches: BTreeMap::new(),
             pages: 0,
-            wakes_for: None,
+            wakes: Vec::new(),
             api: Api::default(),
             stop: None,
             misfit: None,
@@ -147,6 +147,9 @@ impl World {
         it.pid = pid;
         it.state = State::Booting;
         let (life, name) = (it.life, it.name.clone());
+        if let (2.., Some(monitor)) = (life, &mut self.monitor) {
+            monitor.restarted(process);
+        }
         self.say(name, What::Started { generation: life, pid });
         let boot = self.delays.boot.sample(&mut self.random);
         self.plan_after(boot, Planned::Boot { process, life });
@@ -215,6 +218,7 @@ impl World {
             (Owner::Process(process), Who::Machine(id)) => {
                 self.input(process, Input::Reply { id, result });
             }
+            (Owner::Process(process), Who::Scrape(part)) => self.measured(process, part, &result),
             (Owner::Process(process), Who::Local(request)) => self.found_locally(process, request),
             (Owner::Process(process), Who::Enqueue(request)) => {
                 self.enqueued_by_api(process, request, &result);
@@ -236,10 +240,13 @@ impl World {
     /// A timer of the process, or the end of a work.
     pub(super) fn wake(&mut self, process: usize, life: u32, due: Instant) {
         let it = &mut self.processes[process];
-        if it.life != life || it.wakes_for != Some(due) {
+        if it.life != life {
             return;
         }
-        it.wakes_for = None;
+        // The soonest, as a rule; their delays may have changed their order.
+        if let Some(place) = it.wakes.iter().rposition(|planned| *planned == due) {
+            it.wakes.remove(place);
+        }
         let now = self.now;
         // The machine's own timers first: a lock that ended during the work ended before the work did.
         let timers = it.machine.as_mut().and_then(Program::machine).and_then(|m| m.next_timeout());
@@ -318,8 +325,9 @@ impl World {
         let timers = it.machine.as_mut().and_then(Program::machine).and_then(|m| m.next_timeout());
         let works = if it.works.is_empty() { None } else { it.works.values().copied().min() };
         let Some(due) = works.into_iter().chain(timers).min() else { return };
-        if it.wakes_for.is_none_or(|planned| due < planned) {
-            it.wakes_for = Some(due);
+        // One that comes too soon finds nothing to do, and plans the next.
+        if it.wakes.last().is_none_or(|planned| due < *planned) {
+            it.wakes.push(due);
             let life = it.life;
             let at = it.next_tick(due.max(self.now)) + self.delays.wake.sample(&mut self.random);
             self.plan(at, Planned::Wake { process: process as u32, life, due });
@@ -340,7 +348,7 @@ impl World {
         it.works.clear();
         it.fetches.clear();
         it.pages = 0;
-        it.wakes_for = None;
+        it.wakes.clear();
         it.api = Api::default();
         let (name, generation, clients) = (it.name.clone(), it.life, it.clients);
         let stop = it.stop.take();
@@ -348,6 +356,7 @@ impl World {
             self.close_client(client);
         }
         self.forget_exchanges_of(process);
+        self.scrapes_break(process);
         self.say(name, What::Exited { generation, code, signal });
         self.end_all_to(Peer::Process(process));
         if let Some((order, proof)) = stop {

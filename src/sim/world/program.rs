@@ -9,12 +9,28 @@ use crate::protocol::{
 use crate::scenario;
 use crate::time::{Now, Span};
 
+/// As in `live::fleet::exporter`.
+const EXPORTER_GRACE: Span = Span::from_secs(1);
+
 /// What a process was told: its role, and the settings of its fleet.
 #[derive(Debug, Clone)]
 pub(super) enum Duty {
-    Fleet { role: FleetRole, settings: Box<FleetSettings> },
-    Table { settings: Box<TableSettings> },
-    Sweeper { settings: SweepSettings, patience: Span },
+    Fleet {
+        role: FleetRole,
+        settings: Box<FleetSettings>,
+    },
+    Table {
+        settings: Box<TableSettings>,
+    },
+    Sweeper {
+        settings: SweepSettings,
+        patience: Span,
+    },
+    /// A worker is active whose beat is younger than `active`.
+    Exporter {
+        active: Span,
+        patience: Span,
+    },
 }
 
 /// A program that runs.
@@ -45,10 +61,10 @@ impl Duty {
                 }
                 Watch::Workers(_) => None,
             },
-            // Prometheus alone asks it, and that does not run here.
-            scenario::Program::Table { role: TableRole::Exporter, .. }
-            | scenario::Program::External { .. }
-            | scenario::Program::Missing { .. } => None,
+            scenario::Program::Table { role: TableRole::Exporter, settings } => {
+                Some(Self::Exporter { active: settings.watch.active_within(), patience: settings.patience })
+            }
+            scenario::Program::External { .. } | scenario::Program::Missing { .. } => None,
         }
     }
 
@@ -75,6 +91,7 @@ impl Duty {
                 Program::TableWorker(Box::new(TableWorker::new(settings, name, pid, instance)))
             }
             Self::Sweeper { settings, .. } => Program::Sweeper(Box::new(Sweeper::new(settings, pid))),
+            Self::Exporter { .. } => Program::Server,
         }
     }
 
@@ -86,7 +103,7 @@ impl Duty {
             Self::Fleet {
                 role: FleetRole::Api | FleetRole::Catalogue | FleetRole::Site | FleetRole::Exporter,
                 ..
-            }
+            } | Self::Exporter { .. }
         )
     }
 
@@ -108,7 +125,7 @@ impl Duty {
         match self {
             Self::Fleet { settings, .. } => settings.patience(),
             Self::Table { settings } => settings.patience,
-            Self::Sweeper { patience, .. } => *patience,
+            Self::Sweeper { patience, .. } | Self::Exporter { patience, .. } => *patience,
         }
     }
 
@@ -117,6 +134,7 @@ impl Duty {
             Self::Fleet { settings, .. } => settings.queue.shutdown_grace,
             Self::Table { settings } => settings.shutdown_grace,
             Self::Sweeper { .. } => Span::ZERO,
+            Self::Exporter { .. } => EXPORTER_GRACE,
         }
     }
 
@@ -124,7 +142,7 @@ impl Duty {
     pub fn keys(&self) -> (&str, Span) {
         match self {
             Self::Fleet { settings, .. } => (&settings.prefix, settings.queue.keep_failed),
-            Self::Table { .. } | Self::Sweeper { .. } => ("", Span::ZERO),
+            Self::Table { .. } | Self::Sweeper { .. } | Self::Exporter { .. } => ("", Span::ZERO),
         }
     }
 
@@ -132,13 +150,13 @@ impl Duty {
     pub fn first_queue(&self) -> &str {
         match self {
             Self::Fleet { settings, .. } => settings.queue.queues.first().map_or("", String::as_str),
-            Self::Table { .. } | Self::Sweeper { .. } => "",
+            Self::Table { .. } | Self::Sweeper { .. } | Self::Exporter { .. } => "",
         }
     }
 
     pub fn sweeps_are_refused(&self) -> bool {
         match self {
-            Self::Fleet { .. } | Self::Table { .. } => false,
+            Self::Fleet { .. } | Self::Table { .. } | Self::Exporter { .. } => false,
             Self::Sweeper { settings, .. } => !settings.may_update,
         }
     }

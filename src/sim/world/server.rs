@@ -1,6 +1,7 @@
 //! The modelled stores as servers: up, down, or hanging.
 
 use super::client::{Ask, Request};
+use super::monitor::Part;
 use super::watch::Asked;
 use super::wire::{Message, Peer, User};
 use super::{Planned, World};
@@ -63,7 +64,7 @@ impl World {
     }
 
     /// The time that Postgres stamps rows with.
-    fn postgres_time(&self) -> Instant {
+    pub(super) fn postgres_time(&self) -> Instant {
         let offset = self.clock_of(Store::Postgres).offset(self.now);
         Instant::from_nanos(self.now.as_nanos().saturating_add_signed(offset))
     }
@@ -106,6 +107,7 @@ impl World {
         let (wall, now) = (self.redis_time(), self.postgres_time());
         match &request.ask {
             Ask::FinishedJobs => Ok(Reply::Done),
+            Ask::Metrics(part) => self.execute_metrics(conn, *part),
             Ask::Command(Command::AwaitReady { .. }) => {
                 if store == Store::Redis {
                     self.stores.redis.answers_ping()?;
@@ -121,6 +123,15 @@ impl World {
                 },
             },
         }
+    }
+
+    fn execute_metrics(&mut self, conn: usize, part: Part) -> Result<Reply, StoreError> {
+        let User::Client(client) = self.conns[conn].user else { return Ok(Reply::Done) };
+        if let Some(process) = self.clients[client].owner.process() {
+            let is_elsewhere = self.is_elsewhere(conn);
+            self.measure(process, part, is_elsewhere);
+        }
+        Ok(Reply::Done)
     }
 
     /// Whether who asks knows other keys than everybody else.
@@ -206,7 +217,7 @@ impl World {
             self.answer_stalls(ask);
         }
         for asked in watched {
-            self.answer_from_redis(asked);
+            self.answer_watch_from_store(asked);
         }
         for _ in 0..readings {
             self.collect();

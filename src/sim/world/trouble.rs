@@ -6,7 +6,7 @@ use super::wire::{Message, Peer};
 use super::{Planned, World, unsupported};
 use crate::backend::BackendError;
 use crate::fault::rules::DOWN;
-use crate::fault::trouble::{Eviction, MemoryLimit, Trouble};
+use crate::fault::trouble::{DeadLetters, Eviction, MemoryLimit, Trouble};
 use crate::fault::{Fault, FaultKind, OutageKind};
 use crate::names::Store;
 use crate::protocol::{Command, StoreError};
@@ -90,6 +90,7 @@ impl World {
                 Ok(format!("virtual time: {table} is locked"))
             }
             Trouble::Operate { .. } => Err("what a statement does is not modelled".to_owned()),
+            Trouble::Replay { letters } => self.replay(letters),
             Trouble::ClockStep { store, by } => {
                 self.stores.clocks[*store as usize].step(self.now, *by);
                 Ok(format!("virtual time: the clock of {store} was moved by {by}"))
@@ -118,7 +119,8 @@ impl World {
             Trouble::ExpireKeys { .. }
             | Trouble::Wipe
             | Trouble::TerminateBackends
-            | Trouble::Operate { .. } => {
+            | Trouble::Operate { .. }
+            | Trouble::Replay { .. } => {
                 return Err(format!("{} has no undo", trouble.name()));
             }
             Trouble::MaxMemory { .. } => {
@@ -170,6 +172,16 @@ impl World {
             _ => format!("; {evicted} keys are gone ({})", policy.as_str()),
         };
         Ok(format!("virtual time: redis is over its limit and refuses what needs memory{how}"))
+    }
+
+    fn replay(&mut self, letters: &DeadLetters) -> Result<String, String> {
+        if self.troubles.read_only {
+            return Err("postgres takes no writes".to_owned());
+        }
+        let now = self.postgres_time();
+        let replayed = self.stores.postgres.replay(now, letters);
+        let first = replayed.first().ok_or("there was no such dead letter")?;
+        Ok(format!("virtual time: {} dead letters queued again, the first: {first}", replayed.len()))
     }
 
     fn expire_keys(&mut self, patterns: &[String], after: Span) -> Result<String, String> {
@@ -265,6 +277,7 @@ impl World {
 fn table_of(request: &Request) -> Option<&'static str> {
     Some(match &request.ask {
         Ask::FinishedJobs | Ask::Command(Command::RecordEffect { .. }) => "effects",
+        Ask::Metrics(_) => return None,
         Ask::Command(Command::SetStatus { .. }) => "jobs",
         Ask::Command(Command::LoadSteps { .. } | Command::SaveStep { .. } | Command::DropSteps { .. }) => {
             "segments"

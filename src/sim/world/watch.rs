@@ -1,6 +1,9 @@
-//! The scenario's watches, where their answers are modelled: an api's health, a worker's readiness, and
-//! keys of Redis.
+//! The scenario's watches, where their answers are modelled: an api's health, a worker's readiness, keys
+//! of Redis, alerts, and what the tables of Postgres say of workers and jobs.
 
+use serde_json::Value;
+
+use super::asks::{ASKS_MAX, Asks};
 use super::http::Asker;
 use super::server::Health;
 use super::{Planned, World, unsupported};
@@ -9,22 +12,20 @@ use crate::fault::misfit::Misfit;
 use crate::history::{Heard, What};
 use crate::names::Store;
 use crate::protocol::Tool;
+use crate::protocol::table::StatusRule;
 use crate::scenario::{Question, Watch};
 use crate::sim::store::look;
-use crate::time::{Instant, Span};
+use crate::time::Span;
 
 /// As the liveness probe, in `live` and here.
 const INTERVAL_MIN: Span = Span::from_millis(5);
-const ASKS_MAX: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Watcher {
     name: String,
     every: Span,
-    limit: Span,
     way: Way,
-    asks: Vec<WatchAsk>,
-    waiting: usize,
+    asks: Asks,
 }
 
 #[derive(Debug)]
@@ -32,6 +33,8 @@ enum Way {
     Health { process: usize, field: HealthField },
     Pool { process: usize, pointer: String },
     Redis { command: Vec<String> },
+    Alert { name: String },
+    Status { pointer: String, rule: StatusRule },
 }
 
 /// What an api's health says.
@@ -48,12 +51,6 @@ enum ReadyField {
     Ok,
     Database,
     Tool(Tool),
-}
-
-#[derive(Debug)]
-struct WatchAsk {
-    asked: Instant,
-    over: bool,
 }
 
 /// One ask of one watch.
@@ -105,9 +102,8 @@ impl World {
                     let what = format!("a watch by {}, which is not modelled", command.join(" "));
                     return Err(unsupported(&what));
                 }
-                Question::Alert { .. } => {
-                    return Err(unsupported("a Prometheus, which does not run in virtual time"));
-                }
+                Question::Alert { name } => Way::Alert { name: name.clone() },
+                Question::Status { pointer, rule } => Way::Status { pointer: pointer.clone(), rule: *rule },
                 Question::Sql { .. } => {
                     return Err(unsupported("a watch by SQL, which is not modelled"));
                 }
@@ -115,10 +111,8 @@ impl World {
             self.watchers.push(Watcher {
                 name: watch.name.clone(),
                 every: watch.every.max(INTERVAL_MIN),
-                limit: watch.timeout,
                 way,
-                asks: Vec::new(),
-                waiting: 0,
+                asks: Asks::given_up_after(watch.timeout),
             });
         }
         Ok(())
@@ -137,20 +131,23 @@ impl World {
             return;
         }
         let it = &mut self.watchers[watch];
-        let (every, limit) = (it.every, it.limit);
-        if it.waiting >= ASKS_MAX {
+        let every = it.every;
+        if it.asks.is_full() {
             let answer = Heard::Unknown { error: format!("{ASKS_MAX} asks are unanswered already") };
             let watch_name = it.name.clone();
             self.tell(What::Watched { watch: watch_name, asked: self.now, answer });
         } else {
-            let ask = it.asks.len();
-            it.asks.push(WatchAsk { asked: self.now, over: false });
-            it.waiting += 1;
-            let asked = Asked { watch: watch as u32, ask: ask as u32 };
+            let asked = Asked { watch: watch as u32, ask: it.asks.ask(self.now) as u32 };
             self.plan_after_message(Planned::WatchArrives { asked });
-            self.plan_after(limit, Planned::WatchLimit { asked });
+            self.arm_watch(watch);
         }
         self.plan_after(every, Planned::WatchTick { watch });
+    }
+
+    fn arm_watch(&mut self, watch: usize) {
+        if let Some(at) = self.watchers[watch].asks.arm() {
+            self.plan(at, Planned::WatchLimit { watch });
+        }
     }
 
     /// The question is at the process, or at the store; no link carries it.
@@ -158,7 +155,12 @@ impl World {
         let (process, is_pool) = match &self.watchers[asked.watch as usize].way {
             Way::Health { process, .. } => (*process, false),
             Way::Pool { process, .. } => (*process, true),
-            Way::Redis { .. } => return self.watch_arrives_at_redis(asked),
+            Way::Redis { .. } => return self.watch_arrives_at(Store::Redis, asked),
+            Way::Status { .. } => return self.watch_arrives_at(Store::Postgres, asked),
+            Way::Alert { name } => {
+                let name = name.clone();
+                return self.answer_watch_of_alert(asked, &name);
+            }
         };
         if !self.processes[process].listens() {
             self.heard(asked, Heard::Unknown { error: "connection refused".to_owned() });
@@ -171,10 +173,10 @@ impl World {
         }
     }
 
-    fn watch_arrives_at_redis(&mut self, asked: Asked) {
-        match self.health(Store::Redis) {
-            Health::Up => self.answer_from_redis(asked),
-            Health::Hanging => self.server(Store::Redis).watched.push(asked),
+    fn watch_arrives_at(&mut self, store: Store, asked: Asked) {
+        match self.health(store) {
+            Health::Up => self.answer_watch_from_store(asked),
+            Health::Hanging => self.server(store).watched.push(asked),
             Health::Down => self.heard(asked, Heard::Unknown { error: "connection refused".to_owned() }),
         }
     }
@@ -189,7 +191,27 @@ impl World {
         self.plan_after_message(Planned::WatchHeard { asked, answer: Box::new(answer) });
     }
 
-    pub(super) fn answer_from_redis(&mut self, asked: Asked) {
+    pub(super) fn answer_watch_from_store(&mut self, asked: Asked) {
+        match &self.watchers[asked.watch as usize].way {
+            Way::Redis { .. } => self.answer_from_redis(asked),
+            Way::Status { .. } => self.answer_of_status(asked),
+            Way::Health { .. } | Way::Pool { .. } | Way::Alert { .. } => {}
+        }
+    }
+
+    fn answer_of_status(&mut self, asked: Asked) {
+        let Way::Status { pointer, rule } = &self.watchers[asked.watch as usize].way else { return };
+        let told = self.stores.postgres.status(self.postgres_time(), rule).to_json(rule);
+        let said = match told.pointer(pointer) {
+            Some(Value::String(text)) => text.clone(),
+            Some(value) => value.to_string(),
+            None => "null".to_owned(),
+        };
+        let wait = self.delays.statement.sample(&mut self.random) + self.delay_of_message();
+        self.plan_after(wait, Planned::WatchHeard { asked, answer: Box::new(Heard::Said(said)) });
+    }
+
+    fn answer_from_redis(&mut self, asked: Asked) {
         let Way::Redis { command } = &self.watchers[asked.watch as usize].way else { return };
         let said = look::read(&self.stores.redis, self.redis_time(), command);
         let answer = match said {
@@ -221,20 +243,20 @@ impl World {
         }
     }
 
-    pub(super) fn watch_limit(&mut self, asked: Asked) {
-        let limit = self.watchers[asked.watch as usize].limit;
-        self.heard(asked, Heard::Unknown { error: format!("no answer within {limit}") });
+    pub(super) fn watch_limit(&mut self, watch: usize) {
+        let asks = &mut self.watchers[watch].asks;
+        if let Some(ask) = asks.given_up(self.now) {
+            let error = format!("no answer within {}", asks.limit());
+            self.heard(Asked { watch: watch as u32, ask: ask as u32 }, Heard::Unknown { error });
+        }
+        self.arm_watch(watch);
     }
 
     pub(super) fn heard(&mut self, asked: Asked, answer: Heard) {
         let watcher = &mut self.watchers[asked.watch as usize];
-        let ask = &mut watcher.asks[asked.ask as usize];
-        if std::mem::replace(&mut ask.over, true) {
-            return;
-        }
-        watcher.waiting -= 1;
-        let told = What::Watched { watch: watcher.name.clone(), asked: ask.asked, answer };
+        let Some(at) = watcher.asks.end(asked.ask as usize) else { return };
         if self.watching {
+            let told = What::Watched { watch: watcher.name.clone(), asked: at, answer };
             self.tell(told);
         }
     }

@@ -121,6 +121,7 @@ async fn begin(
             (effect, Some(Held::Disk(full)))
         }
         Trouble::Operate { statement } => (postgres::operate(store, statement).await?, None),
+        Trouble::Replay { letters } => (postgres::replay(store, letters).await?, None),
         Trouble::ReadOnly => (postgres::read_only(store).await?, Some(Held::Nothing)),
     })
 }

@@ -7,10 +7,12 @@ use futures_util::future::join_all;
 use tokio::task::JoinHandle;
 
 use super::{COMMAND_LIMIT, LOOK_AGAIN, seen};
+use crate::fault::trouble::DeadLetters;
 use crate::live::clock;
 use crate::live::inject::Effect;
 use crate::live::observe::connection::Postgres;
 use crate::live::provision::StoreInstance;
+use crate::live::store::postgres::replay_statement;
 use crate::time::Span;
 
 const ROWS_MAX: usize = 100_000;
@@ -47,6 +49,20 @@ pub(super) async fn operate(store: &StoreInstance, statement: &str) -> Result<Ef
             Ok(Effect { from, until, proof: format!("{} rows returned, the first: {first}", rows.len()) })
         }
         None => Err("the statement returned no row".to_owned()),
+    }
+}
+
+/// The rows that it returns are the letters.
+pub(super) async fn replay(store: &StoreInstance, letters: &DeadLetters) -> Result<Effect, String> {
+    let from = clock::monotonic();
+    let rows = column(&Postgres::new(COMMAND_LIMIT), store, &replay_statement(letters)).await?;
+    let until = clock::monotonic();
+    match rows.first() {
+        Some(first) => {
+            let proof = format!("{} dead letters queued again, the first: {first}", rows.len());
+            Ok(Effect { from, until, proof })
+        }
+        None => Err("there was no such dead letter".to_owned()),
     }
 }
 

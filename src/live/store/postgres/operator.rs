@@ -3,16 +3,10 @@
 use tokio_postgres::types::Type;
 
 use super::{PostgresStore, Values, classify};
+use crate::fault::trouble::DeadLetters;
 use crate::protocol::StoreError;
+use crate::protocol::table::{DeadLetter, FleetStatus};
 use crate::time::Span;
-
-/// A job that has failed for good.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadLetter {
-    pub job: String,
-    pub attempts: String,
-    pub error: String,
-}
 
 /// One job as the table has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +37,66 @@ const DEAD_LETTERS: &str = "SELECT execution_id, attempts::text, coalesce(execut
 /// Beats younger than `$1` microseconds, and the newest in seconds since 1970.
 const BEATS: &str = "SELECT count(*) FILTER (WHERE clock_timestamp() - last_heartbeat_at < $1 * interval '1 microsecond')::text,
     extract(epoch FROM max(last_heartbeat_at))::text FROM worker_heartbeats";
+
+/// All that [`status_of`] reads, at one moment: a word for what the row is of, and two or three texts.
+#[must_use]
+pub fn status_query(stale_above: Span) -> String {
+    let stale_micros = stale_above.as_nanos() / 1_000;
+    let letters_max = FleetStatus::LETTERS_MAX;
+    format!(
+        "SELECT 'workers', count(*)::text,
+            (extract(epoch FROM clock_timestamp() - max(last_heartbeat_at)) * 1000000)::bigint::text, NULL
+            FROM worker_heartbeats
+        UNION ALL SELECT 'jobs', status, count(*)::text, NULL FROM executions GROUP BY status
+        UNION ALL SELECT 'stale', count(*)::text, NULL, NULL FROM executions WHERE status = 'running'
+            AND clock_timestamp() - heartbeat_at > {stale_micros} * interval '1 microsecond'
+        UNION ALL (SELECT 'dead_letter', execution_id, attempts::text, coalesce(execution_error, '')
+            FROM executions WHERE status = 'dead_letter'
+            ORDER BY updated_at DESC, execution_id LIMIT {letters_max})"
+    )
+}
+
+/// The answer to [`status_query`], row by row; what is no such row says nothing.
+#[must_use]
+pub fn status_of<'r>(rows: impl IntoIterator<Item = [Option<&'r str>; 4]>) -> FleetStatus {
+    let mut status = FleetStatus::default();
+    let number = |text: Option<&str>| text.and_then(|text| text.parse::<u64>().ok());
+    for row in rows {
+        match row {
+            [Some("workers"), count, age, _] => {
+                status.workers = number(count).unwrap_or_default();
+                // A beat of a clock that was ahead is of now.
+                status.beat_age = age.map(|age| Span::from_micros(age.parse().unwrap_or_default()));
+            }
+            [Some("jobs"), Some(name), count, _] => {
+                status.jobs.insert(name.to_owned(), number(count).unwrap_or_default());
+            }
+            [Some("stale"), count, ..] => status.stale = number(count).unwrap_or_default(),
+            [Some("dead_letter"), Some(job), attempts, error] => status.dead_letters.push(DeadLetter {
+                job: job.to_owned(),
+                attempts: attempts.unwrap_or_default().to_owned(),
+                error: error.unwrap_or_default().to_owned(),
+            }),
+            _ => {}
+        }
+    }
+    status
+}
+
+/// Queues dead letters again, due at once, with all of their attempts; returns which.
+#[must_use]
+pub fn replay_statement(letters: &DeadLetters) -> String {
+    let which = match letters {
+        DeadLetters::All => String::new(),
+        // A job's name has no quotes: it is `job-` and digits.
+        DeadLetters::Job(job) => format!(" AND execution_id = '{job}'"),
+    };
+    format!(
+        "UPDATE executions SET status = 'queued', worker_id = NULL, execution_error = NULL,
+            attempts = 0, run_at = now(), updated_at = now()
+        WHERE status = 'dead_letter'{which} RETURNING execution_id"
+    )
+}
 
 impl PostgresStore {
     /// How many workers have beaten within the span, and when the newest beat was (seconds since 1970).

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{EffectRow, Postgres, integer};
+use crate::fault::trouble::DeadLetters;
 use crate::names::{JobId, Text};
 use crate::protocol::command::StalledReport;
-use crate::protocol::table::{AfterFailure, WORKER_DIED};
+use crate::protocol::table::{AfterFailure, DeadLetter, FleetStatus, StatusRule, WORKER_DIED};
 use crate::protocol::{ClaimedJob, JobSpec, Reply, StoreError, TableCommand};
 use crate::time::{Instant, Span};
 
@@ -41,6 +42,20 @@ pub enum ExecutionStatus {
     DeadLetter,
 }
 
+impl ExecutionStatus {
+    /// As the column has it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::DeadLetter => "dead_letter",
+        }
+    }
+}
+
 impl Execution {
     /// For good.
     #[must_use]
@@ -62,6 +77,63 @@ impl Postgres {
     #[must_use]
     pub const fn beats(&self) -> &BTreeMap<Text, Instant> {
         &self.tables.beats
+    }
+
+    /// How many jobs there are of each status that any has, by its name.
+    #[must_use]
+    pub fn statistics(&self) -> BTreeMap<&'static str, u64> {
+        let mut counts = BTreeMap::new();
+        for row in self.jobs.iter().filter_map(|job| job.execution.as_ref()) {
+            *counts.entry(row.status.as_str()).or_default() += 1;
+        }
+        counts
+    }
+
+    /// What an operator is told of the workers and the jobs.
+    #[must_use]
+    pub fn status(&self, now: Instant, rule: &StatusRule) -> FleetStatus {
+        let rows = || self.jobs.iter().filter_map(|job| Some((&job.id, job.execution.as_ref()?)));
+        let is_stale = |row: &Execution| {
+            row.status == ExecutionStatus::Running
+                && row.beat.is_some_and(|beat| now.since(beat) > rule.stale_above)
+        };
+        let mut letters: Vec<_> =
+            rows().filter(|(_, row)| row.status == ExecutionStatus::DeadLetter).collect();
+        letters.sort_by(|(one, a), (other, b)| b.updated.cmp(&a.updated).then(one.cmp(other)));
+        letters.truncate(FleetStatus::LETTERS_MAX);
+        let letter = |(id, row): (&JobId, &Execution)| DeadLetter {
+            job: id.to_string(),
+            attempts: row.attempts.to_string(),
+            error: row.error.as_deref().unwrap_or_default().to_owned(),
+        };
+        FleetStatus {
+            workers: self.tables.beats.len() as u64,
+            beat_age: self.tables.beats.values().max().map(|beat| now.since(*beat)),
+            jobs: self.statistics().into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
+            stale: rows().filter(|(_, row)| is_stale(row)).count() as u64,
+            dead_letters: letters.into_iter().map(letter).collect(),
+        }
+    }
+
+    /// Queues dead letters again; which.
+    pub fn replay(&mut self, now: Instant, letters: &DeadLetters) -> Vec<JobId> {
+        let ids = self.jobs.iter().map(|job| &job.id);
+        let ids: Vec<JobId> = match letters {
+            DeadLetters::All => ids.cloned().collect(),
+            DeadLetters::Job(only) => ids.filter(|id| *id == only).cloned().collect(),
+        };
+        ids.into_iter().filter(|id| self.replay_one(now, id)).collect()
+    }
+
+    fn replay_one(&mut self, now: Instant, id: &JobId) -> bool {
+        self.change(now, id, |row| {
+            let is_dead = row.status == ExecutionStatus::DeadLetter;
+            if is_dead {
+                row.requeue(now);
+                (row.attempts, row.error) = (0, None);
+            }
+            is_dead
+        })
     }
 
     /// How often each job was taken from its worker, of those that were.
@@ -125,14 +197,7 @@ impl Postgres {
                 Reply::StalledCheck(StalledReport { ran: true, requeued: Vec::new(), failed })
             }
             TableCommand::Rescue { stale } => Reply::StalledCheck(self.rescue(now, *stale)),
-            TableCommand::Replay { job } => Reply::Held(self.change(now, job, |row| {
-                let is_dead = row.status == ExecutionStatus::DeadLetter;
-                if is_dead {
-                    row.requeue(now);
-                    (row.attempts, row.error) = (0, None);
-                }
-                is_dead
-            })),
+            TableCommand::Replay { job } => Reply::Held(self.replay_one(now, job)),
         })
     }
 
@@ -250,22 +315,24 @@ impl Postgres {
 
     /// Changes the row, if there is one and the change wants to; what finds rows follows it.
     fn change(&mut self, now: Instant, id: &JobId, change: impl FnOnce(&mut Execution) -> bool) -> bool {
-        let Some(place) = self.index.get(id) else { return false };
-        let Some(row) = &mut self.jobs[*place as usize].execution else { return false };
+        let Some(place) = self.index.get(id).copied() else { return false };
+        let job = &mut self.jobs[place as usize];
+        let Some(row) = &mut job.execution else { return false };
         let before = (row.status, row.run_at);
         if !change(row) {
             return false;
         }
-        self.changes += 1;
         row.updated = now;
+        let after = (row.status, row.run_at);
+        job.is_changing(place, &mut self.changed);
         let tables = &mut self.tables;
         match before.0 {
             ExecutionStatus::Queued => drop(tables.queued.remove(&(before.1, id.clone()))),
             ExecutionStatus::Running => drop(tables.running.remove(id)),
             ExecutionStatus::Completed | ExecutionStatus::Failed | ExecutionStatus::DeadLetter => {}
         }
-        match row.status {
-            ExecutionStatus::Queued => drop(tables.queued.insert((row.run_at, id.clone()))),
+        match after.0 {
+            ExecutionStatus::Queued => drop(tables.queued.insert((after.1, id.clone()))),
             ExecutionStatus::Running => drop(tables.running.insert(id.clone())),
             ExecutionStatus::Completed | ExecutionStatus::Failed | ExecutionStatus::DeadLetter => {}
         }

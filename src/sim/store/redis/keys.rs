@@ -76,6 +76,19 @@ impl Keyspace {
         (&mut self.queues[place].1, &mut self.stalls)
     }
 
+    /// How many jobs of the queue are in which state; none if nobody has named it.
+    pub fn counts(&self, name: &str) -> [(&'static str, usize); 5] {
+        let queue = self.queues.iter().find(|(known, _)| **known == *name).map(|(_, queue)| queue);
+        let count = |count: fn(&Queue) -> usize| queue.map_or(0, count);
+        [
+            ("waiting", count(|queue| queue.waiting.len())),
+            ("active", count(|queue| queue.active.len())),
+            ("delayed", count(|queue| queue.delayed.len())),
+            ("completed", count(|queue| queue.completed.len())),
+            ("failed", count(|queue| queue.failed.len())),
+        ]
+    }
+
     /// Changes since the keyspace was empty, as the server counts them for its snapshots.
     pub fn changes(&self) -> u64 {
         self.changes + self.queues.iter().map(|(_, queue)| queue.changes).sum::<u64>()

@@ -41,6 +41,10 @@ impl Sorted {
         Some(slot)
     }
 
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
     pub fn clear(&mut self) {
         self.order.clear();
         self.scores.clear();
