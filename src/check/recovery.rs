@@ -329,7 +329,10 @@ fn model_limits(
     let workload = &facts.scenario.workload;
     // Per step what the workload or this run's longest job says; one more for taking up and ending.
     let steps = u64::from(workload.steps);
-    let left = steps.saturating_sub(story.steps_by(blow.effect.lo));
+    // A step that is not saved is done again.
+    let saves_steps = facts.scenario.fleet.effects.steps_sql.is_some();
+    let saved = if saves_steps { story.steps_by(blow.effect.lo) } else { 0 };
+    let left = steps.saturating_sub(saved);
     let per_step = Span::from_nanos(longest_job.as_nanos().div_ceil(steps.max(1)));
     let most = per_step.saturating_mul(left + 1);
     // A step may have been saved and never acknowledged; and a holder that lives may go on by itself.

@@ -226,10 +226,11 @@ impl Stage {
     }
 
     async fn launch(&self, spec: ProcessSpec) -> Result<Arc<RunningProcess>, BackendError> {
+        let port = self.site.http_port(&spec.name);
+        let failed = format!("environment of {}", spec.name);
+        let (spec, env) = environment::resolve(spec, self.wires.listeners(), port, &self.credentials)
+            .map_err(|error| BackendError::Failed(format!("{failed}: {error}")))?;
         let process = &spec.name;
-        let port = self.site.http_port(process);
-        let env = environment::of(&spec, self.wires.listeners(), port, &self.credentials)
-            .map_err(|error| BackendError::Failed(format!("environment of {process}: {error}")))?;
         let running = self.site.start_process(&spec, env).await?;
         if let Some(address) = self.site.http_address(process) {
             if let Some(monitor) = &self.monitor {

@@ -17,25 +17,31 @@ pub struct Credentials {
     pub database: String,
 }
 
-/// The process's environment as the scenario has it; a site adds what it must.
+/// The process with its command's templates resolved, and its environment as the scenario has it; a site
+/// adds what it must.
 ///
 /// `links` holds the proxy's listener of each link; `port` is what `${port}` stands for.
 ///
 /// # Errors
 /// If a template names something that the process is not linked to. `scenario::resolve` has refused
 /// that before; an error here is a defect of the harness, and says which template.
-pub fn of(
-    spec: &ProcessSpec,
+pub fn resolve(
+    mut spec: ProcessSpec,
     links: &BTreeMap<Link, SocketAddr>,
     port: u16,
     postgres: &Credentials,
-) -> Result<BTreeMap<String, String>, String> {
-    let values = values(spec, links, port, postgres);
+) -> Result<(ProcessSpec, BTreeMap<String, String>), String> {
+    let values = values(&spec, links, port, postgres);
     let mut environment = BTreeMap::new();
     for (name, text) in &spec.env {
         environment.insert(name.clone(), expand(text, &values)?);
     }
-    Ok(environment)
+    if let Program::External { command: Some(command), .. } = &mut spec.program {
+        for word in command {
+            *word = expand(word, &values)?;
+        }
+    }
+    Ok((spec, environment))
 }
 
 /// A program that no machine and no image has.
@@ -136,7 +142,7 @@ pub fn postgres_url(address: SocketAddr, credentials: &Credentials) -> String {
 }
 
 /// Replaces each `${name}`; `$${` stands for a literal `${`.
-fn expand(text: &str, values: &BTreeMap<String, String>) -> Result<String, String> {
+pub(super) fn expand(text: &str, values: &BTreeMap<String, String>) -> Result<String, String> {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("${") {
@@ -160,6 +166,37 @@ fn expand(text: &str, values: &BTreeMap<String, String>) -> Result<String, Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_is_told_what_the_environment_is_told() {
+        let spec = ProcessSpec {
+            name: "worker-2".into(),
+            role: "worker".into(),
+            index: 2,
+            program: Program::External {
+                command: Some(vec!["work".into(), "--of=${name}".into(), "${redis.port}".into()]),
+                image: None,
+                working_directory: None,
+                recipe: None,
+            },
+            env: BTreeMap::from([("INDEX".to_owned(), "${index}".to_owned())]),
+            links: vec![Endpoint::Store(Store::Redis)],
+            serves_http: false,
+            grace: crate::time::Span::ZERO,
+            fake_clock: false,
+            lines: Vec::new(),
+        };
+        let link = |from: &str| Link { from: from.into(), to: Endpoint::Store(Store::Redis) };
+        let links = BTreeMap::from([
+            (link("worker-1"), SocketAddr::from(([127, 0, 0, 1], 1001))),
+            (link("worker-2"), SocketAddr::from(([127, 0, 0, 1], 1002))),
+        ]);
+        let credentials = Credentials { user: "u".into(), password: None, database: "d".into() };
+        let (told, environment) = resolve(spec, &links, 0, &credentials).unwrap();
+        let Program::External { command: Some(command), .. } = told.program else { panic!("a command") };
+        assert_eq!(command, ["work", "--of=worker-2", "1002"]);
+        assert_eq!(environment, BTreeMap::from([("INDEX".to_owned(), "2".to_owned())]));
+    }
 
     #[test]
     fn templates_are_expanded_and_unknown_ones_named() {

@@ -9,7 +9,7 @@ use crate::time::{Instant, Span, UnixMillis};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FleetEvent {
-    /// Started, connected, and about to do its work.
+    /// Started, connected, and about to do its work. `pid` is 0 where a foreign line says so.
     Ready {
         pid: u32,
     },
@@ -25,6 +25,7 @@ pub enum FleetEvent {
     Operational {
         holding: bool,
     },
+    /// `attempt` (from 1) and `stalls` are 0 where a foreign line does not say them.
     Claimed {
         job: JobId,
         attempt: u32,

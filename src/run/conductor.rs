@@ -247,7 +247,7 @@ impl<'s> Conductor<'s> {
     }
 
     fn reports_ready(&self, process: &ProcessName) -> bool {
-        self.scenario.fleet.processes.iter().any(|spec| spec.name == *process && spec.program.is_reference())
+        self.scenario.fleet.processes.iter().any(|spec| spec.name == *process && spec.reports_ready())
     }
 
     fn advance(&mut self) {

@@ -389,6 +389,11 @@ macro_rules! record {
                 stringify!($name).into()
             }
 
+            // Records of two modules may have one name.
+            fn schema_id() -> std::borrow::Cow<'static, str> {
+                concat!(module_path!(), "::", stringify!($name)).into()
+            }
+
             fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
                 use $crate::scenario::decode::{Property, doc, key, object_schema};
                 object_schema(doc(&[$($about),*]), vec![$(Property {
@@ -457,6 +462,11 @@ macro_rules! variants {
         impl schemars::JsonSchema for $name {
             fn schema_name() -> std::borrow::Cow<'static, str> {
                 stringify!($name).into()
+            }
+
+            // Records of two modules may have one name.
+            fn schema_id() -> std::borrow::Cow<'static, str> {
+                concat!(module_path!(), "::", stringify!($name)).into()
             }
 
             fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {

@@ -127,6 +127,8 @@ codes! {
         /// An expectation that the fleet cannot be judged by.
         Unjudgeable "scenario::unjudgeable",
         Template "scenario::template",
+        /// Of a line of output: no regular expression, or not the groups that it needs.
+        Pattern "scenario::pattern",
         /// Of a recipe: what is to be installed is not of one version.
         NotLocked "scenario::not-locked",
         /// A value of the catalogue, or a formula over its parameters.

@@ -12,6 +12,7 @@ pub mod claims;
 mod decode;
 mod diagnostic;
 mod kind;
+pub mod lines;
 mod links;
 mod lint;
 mod promql;
@@ -42,6 +43,7 @@ pub use links::{EXPORTER, is_worker_role};
 
 pub use diagnostic::{Code, Diagnostic, Place, RulesFile, Severity, Source, render};
 pub use kind::FileKind;
+pub use lines::{LineRule, Says};
 pub use lint::Lint;
 pub use promql::{duration as duration_of_prometheus, prometheus_duration};
 pub use resolve::{Loaded, Overrides, load, resolve};
@@ -128,6 +130,8 @@ pub struct ProcessSpec {
     pub grace: Span,
     /// Its clock is to be faked in this scenario: started under libfaketime.
     pub fake_clock: bool,
+    /// What lines of its output say, where it is not ours.
+    pub lines: Vec<LineRule>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -153,6 +157,14 @@ pub enum Program {
 pub enum Prepare {
     Sql(String),
     Redis(Vec<String>),
+}
+
+impl ProcessSpec {
+    /// It says so itself when it is ready.
+    #[must_use]
+    pub fn reports_ready(&self) -> bool {
+        self.program.is_reference() || self.lines.iter().any(|rule| rule.says == Says::Ready)
+    }
 }
 
 impl Program {

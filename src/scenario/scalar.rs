@@ -349,7 +349,7 @@ impl Decode for Duration {
     }
 }
 
-fn parse_span(text: &str, place: Place, report: &mut Report<'_>) -> Option<Span> {
+pub(crate) fn parse_span(text: &str, place: Place, report: &mut Report<'_>) -> Option<Span> {
     let (code, hint) = match text.parse::<Span>() {
         Ok(span) => return Some(span),
         Err(SpanError::Negative) => (Code::NegativeDuration, "a duration is zero or more".into()),

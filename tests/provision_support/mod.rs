@@ -130,6 +130,7 @@ pub fn shell(name: &str, script: &str, image: Option<&str>) -> ProcessSpec {
         serves_http: false,
         grace: Span::ZERO,
         fake_clock: false,
+        lines: Vec::new(),
     }
 }
 

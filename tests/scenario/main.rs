@@ -1,6 +1,7 @@
 //! Scenario files: what is read, and how mistakes are told.
 
 mod claims;
+mod foreign;
 mod lints;
 mod mistakes;
 mod operator;

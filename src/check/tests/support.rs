@@ -333,6 +333,7 @@ fn scenario(pipeline: Pipeline, ask: Ask) -> Scenario {
         serves_http,
         grace: Span::from_secs(5),
         fake_clock: false,
+        lines: Vec::new(),
     };
     Scenario {
         name: "one".to_owned(),

@@ -1,5 +1,6 @@
 //! The producer: hands jobs to the system as its users do, and records what it was answered.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use super::connection::{Postgres, Redis};
 use super::probe::{cmd, http_client, read_body};
 use crate::history::{EnqueueOutcome, What};
 use crate::live::clock;
+use crate::live::environment;
 use crate::live::provision::StoreInstance;
 use crate::live::sink::Sink;
 use crate::live::web::causes;
@@ -185,8 +187,9 @@ fn fill_sql(template: &str, spec: &JobSpec) -> Result<String, String> {
 
 fn fill_with(template: &str, spec: &JobSpec, escape: fn(String) -> String) -> Result<String, String> {
     let json = serde_json::to_string(spec).map_err(|error| format!("the job is no JSON: {error}"))?;
-    // The id first: it cannot hold `${spec}`, while the job as JSON holds the id.
-    Ok(template.replace("${job}", &escape(spec.id.as_str().to_owned())).replace("${spec}", &escape(json)))
+    let values = [("job", spec.id.as_str().to_owned()), ("spec", json)];
+    let values = values.map(|(name, text)| (name.to_owned(), escape(text)));
+    environment::expand(template, &BTreeMap::from(values))
 }
 
 #[cfg(test)]
@@ -225,6 +228,7 @@ mod tests {
     fn templates_are_filled_and_quotes_doubled_in_sql() {
         assert_eq!(fill("a ${job} b ${job}", &job("job-1", &[])).unwrap(), "a job-1 b job-1");
         assert!(fill("${spec}", &job("job-1", &[5])).unwrap().contains(r#""id":"job-1""#));
+        assert_eq!(fill("$${job} ${job}", &job("${spec}", &[])).unwrap(), "${job} ${spec}");
         assert_eq!(fill_sql("values ('${job}')", &job("o'clock", &[])).unwrap(), "values ('o''clock')");
     }
 }

@@ -197,8 +197,8 @@ impl DockerSite {
             None => self.create_for(spec, told.clone(), generation).await?,
         };
         let (sink, by) = (self.run.sink.clone(), spec.name.clone());
-        let stdout = OutputStream::stdout(sink.clone(), by.clone());
-        let stderr = OutputStream::stderr(sink.clone(), by.clone());
+        let stdout = OutputStream::stdout(sink.clone(), spec);
+        let stderr = OutputStream::stderr(sink.clone(), spec);
         container::attach(docker, &container, stdout, stderr).await?;
         let started = match container::start(docker, &container, spec.name.as_str()).await {
             Ok(started) => started,

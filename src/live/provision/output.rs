@@ -1,10 +1,14 @@
-//! What a fleet process writes, as events: lines that are [`FleetLine`]s, and lines that are not.
+//! What a fleet process writes, as events: lines that are [`FleetLine`]s, and lines that are not, with what
+//! the scenario says that they say.
 
 use crate::history::What;
 use crate::live::clock;
 use crate::live::sink::Sink;
 use crate::names::ProcessName;
+use crate::protocol::FleetEvent;
 use crate::protocol::event::FleetLine;
+use crate::scenario::ProcessSpec;
+use crate::scenario::lines::LineReader;
 
 /// A line of output in the history is cut here.
 const LINE_BYTES_MAX: usize = 2_000;
@@ -17,18 +21,26 @@ pub(super) struct OutputStream {
     sink: Sink,
     by: ProcessName,
     carries_events: bool,
+    reader: LineReader,
     partial: Vec<u8>,
     /// The rest of an endless line is dropped up to its end.
     overflowed: bool,
 }
 
 impl OutputStream {
-    pub(super) fn stdout(sink: Sink, by: ProcessName) -> Self {
-        Self { sink, by, carries_events: true, partial: Vec::new(), overflowed: false }
+    pub(super) fn stdout(sink: Sink, of: &ProcessSpec) -> Self {
+        Self {
+            sink,
+            by: of.name.clone(),
+            carries_events: true,
+            reader: LineReader::new(&of.lines),
+            partial: Vec::new(),
+            overflowed: false,
+        }
     }
 
-    pub(super) fn stderr(sink: Sink, by: ProcessName) -> Self {
-        Self { carries_events: false, ..Self::stdout(sink, by) }
+    pub(super) fn stderr(sink: Sink, of: &ProcessSpec) -> Self {
+        Self { carries_events: false, ..Self::stdout(sink, of) }
     }
 
     pub(super) fn push(&mut self, mut bytes: &[u8]) {
@@ -63,8 +75,12 @@ impl OutputStream {
         {
             self.sink.send(event.at, self.by.clone(), What::Fleet(event.ev));
         } else {
-            let text = text_of(&line);
-            self.sink.send(clock::monotonic(), self.by.clone(), What::Line { text });
+            let (text, at) = (text_of(&line), clock::monotonic());
+            let said: Vec<FleetEvent> = self.reader.read(&text, at).collect();
+            self.sink.send(at, self.by.clone(), What::Line { text });
+            for event in said {
+                self.sink.send(at, self.by.clone(), What::Fleet(event));
+            }
         }
     }
 }
@@ -81,21 +97,56 @@ fn text_of(line: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::mpsc;
 
     use super::*;
-    use crate::protocol::event::FleetEvent;
-    use crate::time::Instant;
+    use crate::scenario::{LineRule, Program, Says};
+    use crate::time::{Instant, Span};
+
+    fn process(lines: Vec<LineRule>) -> ProcessSpec {
+        ProcessSpec {
+            name: "worker-1".into(),
+            role: "worker".into(),
+            index: 1,
+            program: Program::External { command: None, image: None, working_directory: None, recipe: None },
+            env: BTreeMap::new(),
+            links: Vec::new(),
+            serves_http: false,
+            grace: Span::ZERO,
+            fake_clock: false,
+            lines,
+        }
+    }
 
     fn events_of(chunks: &[&[u8]]) -> Vec<What> {
+        said_by(&process(Vec::new()), chunks)
+    }
+
+    fn said_by(process: &ProcessSpec, chunks: &[&[u8]]) -> Vec<What> {
         let (to, from) = mpsc::channel();
-        let mut stream = OutputStream::stdout(Sink::new(to), "worker-1".into());
+        let mut stream = OutputStream::stdout(Sink::new(to), process);
         for chunk in chunks {
             stream.push(chunk);
         }
         stream.finish();
         drop(stream);
         from.iter().map(|event| event.ev).collect()
+    }
+
+    #[test]
+    fn a_foreign_line_is_kept_and_says_what_its_rule_says() {
+        let took = LineRule { says: Says::Claimed, pattern: r"^took (?<job>\S+)$".into() };
+        let events = said_by(&process(vec![took]), &[b"took a\x1b[31m<b>\r\n", b"idle\n"]);
+        let job = "a\u{1b}[31m<b>".into();
+        assert_eq!(
+            events,
+            [
+                What::Line { text: "took a\u{1b}[31m<b>".into() },
+                What::Fleet(FleetEvent::Claimed { job, attempt: 0, stalls: 0 }),
+                What::Line { text: "idle".into() },
+            ]
+        );
     }
 
     #[test]

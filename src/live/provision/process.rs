@@ -212,8 +212,8 @@ impl ProcessSite {
         let by = spec.name.clone();
         let started = What::Started { generation, pid: pid.unsigned_abs() };
         sink.send(begun, by.clone(), started);
-        let stdout = OutputStream::stdout(sink.clone(), by.clone());
-        let stderr = OutputStream::stderr(sink.clone(), by.clone());
+        let stdout = OutputStream::stdout(sink.clone(), spec);
+        let stderr = OutputStream::stderr(sink.clone(), spec);
         child.follow(stdout, stderr)?;
         let exit = child.watch(move |at, exit| {
             undo::remove_faketime_files(pid);

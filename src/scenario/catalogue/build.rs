@@ -9,7 +9,7 @@ use super::super::scalar::Flag;
 use super::expression::{Expression, Values};
 use super::raw;
 use crate::protocol::Backoff;
-use crate::time::{Interval, Span};
+use crate::time::{Interval, Scale, Span};
 use crate::timing::{
     Age, Asked, Beat, Checker, Clock, Expiry, Gate, Guard, Pipeline, Recovery, Requeue, Rhythm, Subject,
     Sweep,
@@ -19,8 +19,13 @@ use crate::timing::{
 const COUNT_MAX: u32 = 1_000_000;
 
 /// `None` only if the report says why.
-pub(super) fn pipeline(raw: &raw::Pipeline, values: &Values, report: &mut Report<'_>) -> Option<Pipeline> {
-    let mut builder = Builder { values, report };
+pub(in crate::scenario) fn pipeline(
+    raw: &raw::Pipeline,
+    values: &Values,
+    scale: Scale,
+    report: &mut Report<'_>,
+) -> Option<Pipeline> {
+    let mut builder = Builder { values, scale, report };
     let beat = builder.beat(&raw.beat);
     let expiry = builder.expiry(&raw.expiry);
     let checker = raw.checker.given().and_then(|checker| builder.checker(checker));
@@ -39,21 +44,27 @@ pub(super) fn parameters_used(raw: &raw::Pipeline) -> BTreeSet<String> {
 
 struct Builder<'v, 'r, 's> {
     values: &'v Values,
+    /// Of every duration: one where the pipeline is to be in model time.
+    scale: Scale,
     report: &'r mut Report<'s>,
 }
 
 impl Builder<'_, '_, '_> {
+    fn duration(&mut self, expression: &Placed<Expression>) -> Option<Span> {
+        expression.span(self.values, self.report).map(|model| self.scale.to_wall(model))
+    }
+
     /// Zero unless given.
     fn span(&mut self, field: &Field<Expression>) -> Option<Span> {
         match field {
             Field::Absent => Some(Span::ZERO),
-            Field::Given(expression) => expression.span(self.values, self.report),
+            Field::Given(expression) => self.duration(expression),
             Field::Bad => None,
         }
     }
 
     fn positive(&mut self, expression: &Placed<Expression>, what: &str) -> Option<Span> {
-        let span = expression.span(self.values, self.report)?;
+        let span = self.duration(expression)?;
         if span.is_zero() {
             self.report
                 .add(Code::OutOfRange, expression.place, format!("{what} is zero"))
@@ -64,8 +75,8 @@ impl Builder<'_, '_, '_> {
     }
 
     fn interval(&mut self, pair: &raw::Pair) -> Option<Interval> {
-        let min = pair.min.span(self.values, self.report);
-        let (min, max) = (min?, pair.max.span(self.values, self.report)?);
+        let min = self.duration(&pair.min);
+        let (min, max) = (min?, self.duration(&pair.max)?);
         if min > max {
             self.report
                 .add(Code::EmptyRange, pair.min.place, format!("{min} is more than {max}"))
@@ -179,13 +190,13 @@ impl Builder<'_, '_, '_> {
         let period = self.positive(sweep.period.given()?, "the sweep's period");
         let guard = match sweep.guard.value() {
             None => Some(Guard::Free),
-            Some(raw::Guard::Paced(expiry)) => expiry.span(self.values, self.report).map(Guard::Paced),
-            Some(raw::Guard::Held(expiry)) => expiry.span(self.values, self.report).map(Guard::Held),
+            Some(raw::Guard::Paced(expiry)) => self.duration(expiry).map(Guard::Paced),
+            Some(raw::Guard::Held(expiry)) => self.duration(expiry).map(Guard::Held),
         };
         let gate = match sweep.gated.value() {
             None => Some(Gate::Open),
-            Some(raw::Gate::Idle(round)) => round.span(self.values, self.report).map(Gate::Idle),
-            Some(raw::Gate::Leader(ttl)) => ttl.span(self.values, self.report).map(Gate::Leader),
+            Some(raw::Gate::Idle(round)) => self.duration(round).map(Gate::Idle),
+            Some(raw::Gate::Leader(ttl)) => self.duration(ttl).map(Gate::Leader),
         };
         let two_phase = sweep.two_phase.value().is_some_and(|Flag(two)| *two);
         Some(Sweep { period: period?, two_phase, guard: guard?, gate: gate? })
@@ -199,11 +210,9 @@ impl Builder<'_, '_, '_> {
         };
         let backoff = match recovery.backoff.value() {
             None => Some(None),
-            Some(raw::Backoff::Fixed(wait)) => {
-                wait.span(self.values, self.report).map(|wait| Some(Backoff::Fixed(wait)))
-            }
+            Some(raw::Backoff::Fixed(wait)) => self.duration(wait).map(|wait| Some(Backoff::Fixed(wait))),
             Some(raw::Backoff::Exponential(base)) => {
-                base.span(self.values, self.report).map(|base| Some(Backoff::Exponential(base)))
+                self.duration(base).map(|base| Some(Backoff::Exponential(base)))
             }
         };
         let (attempts, max_stalls) = (self.count(&recovery.attempts), self.count(&recovery.max_stalls));

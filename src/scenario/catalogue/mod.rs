@@ -1,17 +1,19 @@
 //! The catalogue of known job systems: one YAML each, whose pipeline is written in terms of named
 //! parameters, each with its origin. Durations are model time.
 
-mod build;
+pub(in crate::scenario) mod build;
 mod builtin;
+mod chosen;
 mod expression;
-mod raw;
+pub(in crate::scenario) mod raw;
 
 pub use builtin::{NAMES, builtin};
+pub(in crate::scenario) use chosen::{chosen, parameter, wrong_kind};
 
 use super::decode::{Decode as _, list};
 use super::diagnostic::{Code, Diagnostic, Report, Source};
 use super::tree;
-use crate::time::Span;
+use crate::time::{Scale, Span};
 use crate::timing::Pipeline;
 pub(in crate::scenario) use expression::Expression;
 pub use expression::{Quantity, Values};
@@ -36,6 +38,8 @@ pub struct Entry {
 #[derive(Debug, Clone)]
 pub struct Parameter {
     pub name: String,
+    /// A second name by which it can be set.
+    pub also: Option<String>,
     pub origin: String,
     value: Quantity,
 }
@@ -78,7 +82,7 @@ pub fn read(source: &Source) -> Result<Entry, Vec<Diagnostic>> {
     let entry = raw.and_then(|raw| assemble(&raw, &mut report));
     if let Some(entry) = &entry {
         // A default pipeline that cannot be is a mistake of the file like any other.
-        let _ = build::pipeline(&entry.raw, &entry.values(), &mut report);
+        let _ = build::pipeline(&entry.raw, &entry.values(), Scale::ONE, &mut report);
     }
     match entry {
         Some(entry) if report.is_clean() => Ok(entry),
@@ -100,8 +104,20 @@ impl Entry {
     /// # Errors
     /// Values that make no pipeline, at the places that use them.
     pub fn pipeline_of(&self, values: &Values) -> Result<Pipeline, Vec<Diagnostic>> {
+        self.scaled(values, Scale::ONE)
+    }
+
+    /// The pipeline of the parameters' present values, each of its durations in wall time.
+    ///
+    /// # Errors
+    /// Values that make no pipeline, at the places that use them.
+    pub fn pipeline_at(&self, scale: Scale) -> Result<Pipeline, Vec<Diagnostic>> {
+        self.scaled(&self.values(), scale)
+    }
+
+    fn scaled(&self, values: &Values, scale: Scale) -> Result<Pipeline, Vec<Diagnostic>> {
         let mut report = Report::new(&self.source);
-        match build::pipeline(&self.raw, values, &mut report) {
+        match build::pipeline(&self.raw, values, scale, &mut report) {
             Some(pipeline) if report.is_clean() => Ok(pipeline),
             _ => Err(report.into_sorted()),
         }
@@ -120,7 +136,7 @@ impl Entry {
                 errors.push(SetError::Shape { given: given.clone() });
                 continue;
             };
-            let (key, value) = (key.trim(), value.trim());
+            let (key, value) = (self.canonical(key.trim()), value.trim());
             if seen.contains(&key) {
                 errors.push(SetError::Twice { key: key.to_owned() });
             }
@@ -136,6 +152,13 @@ impl Entry {
     #[must_use]
     pub fn values(&self) -> Values {
         self.parameters.iter().map(|parameter| (parameter.name.clone(), parameter.value)).collect()
+    }
+
+    /// The parameter's name in this entry, if the given one is its second; else the given one.
+    #[must_use]
+    pub fn canonical<'n>(&'n self, name: &'n str) -> &'n str {
+        let known = self.parameters.iter().find(|known| known.also.as_deref() == Some(name));
+        known.map_or(name, |known| &known.name)
     }
 
     #[must_use]
@@ -184,7 +207,12 @@ fn assemble(raw: &raw::Entry, report: &mut Report<'_>) -> Option<Entry> {
         else {
             continue;
         };
-        parameters.push(Parameter { name: name.value.clone(), origin: origin.0.clone(), value: *value });
+        parameters.push(Parameter {
+            name: name.value.clone(),
+            also: parameter.value.also.value().map(|also| also.0.clone()),
+            origin: origin.0.clone(),
+            value: *value,
+        });
     }
     let used = raw.pipeline.value().map(build::parameters_used).unwrap_or_default();
     for (name, _) in raw.parameters.value().iter().flat_map(|named| &named.0) {

@@ -41,6 +41,8 @@ record! {
         required value: Quantity,
         /// Project and setting, or file.
         required origin: Text,
+        /// A second name by which it can be set: the project's own.
+        optional also: Text,
     }
 }
 
@@ -213,26 +215,26 @@ variants! {
 
 /// A word, or a map with one key.
 #[derive(Debug, Clone)]
-pub(super) enum WordOr<T> {
+pub(in crate::scenario) enum WordOr<T> {
     Word(&'static str),
     Kind(T),
 }
 
 /// `none`, or one kind.
 #[derive(Debug, Clone)]
-pub(super) struct Checker(pub WordOr<CheckerKind>);
+pub(in crate::scenario) struct Checker(pub WordOr<CheckerKind>);
 
 /// `at_once`, `never`, or a delay.
 #[derive(Debug, Clone)]
-pub(super) struct Requeue(pub WordOr<Delayed>);
+pub(in crate::scenario) struct Requeue(pub WordOr<Delayed>);
 
-pub(super) const NONE: &str = "none";
-pub(super) const AT_ONCE: &str = "at_once";
-pub(super) const NEVER: &str = "never";
+pub(in crate::scenario) const NONE: &str = "none";
+pub(in crate::scenario) const AT_ONCE: &str = "at_once";
+pub(in crate::scenario) const NEVER: &str = "never";
 
 /// One value, or `[from, to]`.
 #[derive(Debug, Clone)]
-pub(super) struct Pair {
+pub(in crate::scenario) struct Pair {
     pub min: Placed<Expression>,
     pub max: Placed<Expression>,
 }

@@ -7,7 +7,7 @@ mod tie;
 use schemars::generate::SchemaSettings;
 
 use super::catalogue::{self, Entry, Quantity};
-use super::decode::{Decode as _, Field, Placed, unknown};
+use super::decode::{Decode as _, Field, Placed};
 use super::diagnostic::{Code, Diagnostic, Place, Report, Source};
 use super::resolve::distribution::distribution;
 use super::tree;
@@ -129,50 +129,16 @@ impl Resolver<'_, '_> {
 
     fn system(&mut self, raw: &raw::Question) -> Option<Entry> {
         let named = raw.system.given()?;
-        let Some(source) = catalogue::builtin(&named.value.0) else {
-            let known = catalogue::NAMES.iter().copied();
-            unknown(Code::UnknownValue, "system", &named.value.0, named.place, known, self.report);
-            return None;
-        };
-        let mut system = catalogue::read(&source).ok()?;
-        for (name, value) in raw.current.value().iter().flat_map(|named| &named.0) {
-            self.set(&mut system, name, value);
-        }
-        if let (Err(errors), Some(current)) = (system.pipeline(), raw.current.given()) {
-            let why = errors.first().map_or_else(String::new, |error| error.message.clone());
-            self.report
-                .add(Code::Formula, current.place, format!("with these settings the system cannot be: {why}"))
-                .hint("these are the settings in use, where they differ from the catalogue's");
-            return None;
-        }
-        Some(system)
-    }
-
-    fn set(&mut self, system: &mut Entry, name: &Placed<String>, value: &Placed<Quantity>) {
-        let Some(present) = self.parameter(system, name) else { return };
-        if present.is_span() != value.value.is_span() {
-            return self.wrong_kind(present, value);
-        }
-        system.put(&name.value, value.value);
+        catalogue::chosen(&named.value.0, named.place, &raw.current, self.report)
     }
 
     /// The parameter's present value; if there is none of that name it is reported.
     fn parameter(&mut self, system: &Entry, name: &Placed<String>) -> Option<Quantity> {
-        let present = system.value_of(&name.value);
-        if present.is_none() {
-            let known = system.parameters.iter().map(|parameter| parameter.name.as_str());
-            unknown(Code::UnknownField, "parameter", &name.value, name.place, known, self.report);
-        }
-        present
+        catalogue::parameter(system, name, self.report)
     }
 
     fn wrong_kind(&mut self, present: Quantity, given: &Placed<Quantity>) {
-        let (message, advice) = if present.is_span() {
-            (format!("this is a duration, not {}", given.value), format!("as in `{present}`"))
-        } else {
-            (format!("this is a number, not {}", given.value), format!("without a unit, as in `{present}`"))
-        };
-        self.report.add(Code::WrongType, given.place, message).hint(advice);
+        catalogue::wrong_kind(present, given, self.report);
     }
 
     fn axes(&mut self, raw: &raw::Question, system: Option<&Entry>) -> Option<Vec<Axis>> {

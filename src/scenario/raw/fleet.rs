@@ -3,6 +3,7 @@
 use super::recipe::Recipe;
 use super::{Backoff, System};
 use crate::names::Store;
+use crate::scenario::catalogue::{Quantity, raw::Pipeline};
 use crate::scenario::decode::{Named, Placed, record, variants};
 use crate::scenario::scalar::{Duration, Flag, KeyPrefix, Name, Share, Text, Whole, Word};
 use crate::scenario::{PlantedBug, WORKERS_MAX};
@@ -142,7 +143,9 @@ record! {
         /// What the program needs, for either backend, in place of an image.
         optional recipe: Recipe,
         /// Environment variables. Values may hold `${name}`, `${index}`, `${port}`, and host, port and
-        /// url of what it links to: `${redis.url}`, `${postgres.host}`, `${api.port}`.
+        /// url of what it links to: `${redis.url}`, `${postgres.host}`, `${api.port}`. `${ms(30s)}` and
+        /// `${s(30s)}`, here and in every command, query and path, are that duration at the scenario's
+        /// time scale: at 0.1, `3000` and `3`.
         optional env: Named<Word>,
         /// Relative to the scenario's folder.
         optional working_directory: Text,
@@ -152,6 +155,32 @@ record! {
         optional http: Flag,
         /// How long a graceful stop waits before the process is killed. 10s.
         optional grace: Duration,
+        /// What lines of its output say. They become events, as the reference fleets' own are.
+        optional lines: Lines,
+    }
+}
+
+record! {
+    /// Regular expressions for one line of output, each with the named groups that it needs:
+    /// `^took (?<job>\S+)$`. What a line says was so when it was read, or a little before.
+    Lines {
+        /// The process is ready. Without it, it is as soon as it has started.
+        optional ready: Text,
+        /// A beat, which the store has.
+        optional beat: Text,
+        /// It works on `job` from now on; `attempt` and `stalls` may say for the how many-th time.
+        optional claimed: Text,
+        /// Step `step` (from 1) of `job` is done. Steps are taken to be kept only where `effects` has
+        /// `steps_sql`.
+        optional step: Text,
+        /// The effect of `job` is there to stay.
+        optional effect: Text,
+        /// The queue has the completion of `job`.
+        optional completed: Text,
+        /// The lock of `job` is not this process's any more.
+        optional lock_lost: Text,
+        /// It works on `job` no longer, and has not completed it.
+        optional abandoned: Text,
     }
 }
 
@@ -190,7 +219,7 @@ record! {
 }
 
 record! {
-    /// A question, asked all the time. Exactly one of `redis`, `stalls`, `sql` and `http`.
+    /// A question, asked all the time. Exactly one of `redis`, `stalls`, `sql`, `stalls_sql` and `http`.
     Liveness {
         /// How often. 100ms unless given.
         optional every: Duration,
@@ -202,6 +231,8 @@ record! {
         optional stalls: Vec<Placed<Word>>,
         /// A query: alive if the first column of the first row is true.
         optional sql: Text,
+        /// A query whose rows of job text, count integer give the stalls so far.
+        optional stalls_sql: Text,
         /// A GET: alive if the JSON value at the pointer is true.
         optional http: Get,
     }
@@ -232,10 +263,17 @@ record! {
 }
 
 record! {
-    /// The liveness pipeline of a fleet: beat, expiry, checker, recovery.
+    /// The liveness pipeline of a fleet: beat, expiry, checker, recovery. One of `catalog` (with `set`),
+    /// `pipeline`, and `beat` with what stands below it.
     Timing {
+        /// A system of the catalogue, as `syncope catalog` lists them.
+        optional catalog: Text,
+        /// The fleet's own settings in place of that system's defaults, by parameter.
+        optional set: Named<Quantity>,
+        /// The whole pipeline, as an entry of the catalogue writes it.
+        optional pipeline: Pipeline,
         /// Between two beats, or two renewals.
-        required beat: Duration,
+        optional beat: Duration,
         /// A key's time to live, reset by each beat. At least one of `ttl` and `threshold`.
         optional ttl: Duration,
         /// The age from which a reader calls a beat stale.

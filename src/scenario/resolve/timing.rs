@@ -1,6 +1,7 @@
 //! The liveness pipeline of somebody else's fleet.
 
 use super::Context;
+use crate::scenario::catalogue;
 use crate::scenario::decode::{Field, Placed};
 use crate::scenario::diagnostic::{Code, Place};
 use crate::scenario::raw::fleet as raw;
@@ -18,6 +19,66 @@ pub(super) fn pipeline(
     context: &mut Context<'_, '_>,
 ) -> Option<Pipeline> {
     let (timing, place) = (&placed.value, placed.place);
+    if let Some(set) = timing.set.given().filter(|_| timing.catalog.is_absent()) {
+        context
+            .report
+            .add(Code::ForeignSetting, set.place, "`set` without `catalog` sets nothing")
+            .hint("name the system whose settings these are: `catalog: bullmq`");
+    }
+    if let Some(catalog) = timing.catalog.given() {
+        refuse_beside("catalog", timing, context);
+        let entry = catalogue::chosen(catalog.text(), catalog.place, &timing.set, context.report)?;
+        return entry.pipeline_at(context.scale).ok();
+    }
+    if let Some(written) = timing.pipeline.given() {
+        refuse_beside("pipeline", timing, context);
+        let none = catalogue::Values::new();
+        return catalogue::build::pipeline(&written.value, &none, context.scale, context.report);
+    }
+    described(timing, place, liveness, context)
+}
+
+/// What cannot stand beside the way in which the pipeline is given.
+fn refuse_beside(given: &str, timing: &raw::Timing, context: &mut Context<'_, '_>) {
+    let others = [
+        ("pipeline", timing.pipeline.place()),
+        ("beat", timing.beat.place()),
+        ("ttl", timing.ttl.place()),
+        ("threshold", timing.threshold.place()),
+        ("two_clocks", timing.two_clocks.place()),
+        ("sweep", timing.sweep.place()),
+        ("retries", timing.retries.place()),
+        ("retry_backoff", timing.retry_backoff.place()),
+        ("ready_wait", timing.ready_wait.place()),
+        ("guard", timing.guard.place()),
+        ("subject", timing.subject.place()),
+        ("requeue", timing.requeue.place()),
+        ("claim_poll", timing.claim_poll.place()),
+        ("max_stalls", timing.max_stalls.place()),
+    ];
+    for (name, place) in others.into_iter().filter(|(name, _)| *name != given) {
+        if let Some(place) = place {
+            context
+                .report
+                .add(Code::OneOf, place, format!("`{name}` cannot stand beside `{given}`"))
+                .hint("one of `catalog` (with `set`), `pipeline`, and `beat` with what belongs to it");
+        }
+    }
+}
+
+/// From beat, validity, checker and recovery, one by one.
+fn described(
+    timing: &raw::Timing,
+    place: Place,
+    liveness: Option<&Probe>,
+    context: &mut Context<'_, '_>,
+) -> Option<Pipeline> {
+    if timing.beat.is_absent() {
+        context
+            .report
+            .add(Code::MissingField, place, "nothing says when a worker beats")
+            .hint("`catalog: bullmq` or another system, a `pipeline`, or `beat` with `ttl` or `threshold`");
+    }
     if timing.ttl.is_absent() && timing.threshold.is_absent() {
         context
             .report

@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::expect::scaled;
-use super::external::{Stores, http_path, http_process, plain_words};
+use super::external::{Stores, http_path, http_process, plain_text, plain_words};
 use crate::fault::{Fault, FaultId, FaultKind};
 use crate::names::Store;
 use crate::protocol::table::StatusRule;
@@ -59,23 +59,22 @@ fn question(
     if let raw::watch::Question::Status(status) = &ask.value {
         return status_question(status, fleet, stack, context);
     }
-    let report = &mut *context.report;
     let stores = Stores { stack };
     match &ask.value {
         raw::watch::Question::Http(get) => {
             let processes = fleet.map(|fleet| fleet.processes.as_slice());
-            let process = http_process(&get.value.process, processes, report);
-            let path = http_path(&get.value.path, report);
-            let pointer = http_path(&get.value.pointer, report);
+            let process = http_process(&get.value.process, processes, context.report);
+            let path = http_path(&get.value.path, context.report);
+            let pointer = http_path(&get.value.pointer, context.report);
             Some(Question::Http { process: process?, path: path?, pointer: pointer? })
         }
         raw::watch::Question::Redis(command) => {
-            stores.require(Store::Redis, command.place, report);
-            Some(Question::Redis { command: plain_words(command, report)? })
+            stores.require(Store::Redis, command.place, context.report);
+            Some(Question::Redis { command: plain_words(command, context)? })
         }
         raw::watch::Question::Sql(query) => {
-            stores.require(Store::Postgres, query.place, report);
-            Some(Question::Sql { query: query.text().into() })
+            stores.require(Store::Postgres, query.place, context.report);
+            Some(Question::Sql { query: plain_text(query, context) })
         }
         raw::watch::Question::Alert(alert) => {
             let prometheus = stack.and_then(|stack| stack.prometheus.as_ref());
@@ -84,7 +83,7 @@ fn question(
             // Rules that could not be read may have it.
             let is_unread = prometheus.is_some_and(|prometheus| prometheus.groups.is_empty());
             if stack.is_some() && !is_unread && !known.clone().any(|known| known == name) {
-                unknown(Code::UnknownWatch, "alert", name, alert.place, known, report);
+                unknown(Code::UnknownWatch, "alert", name, alert.place, known, context.report);
             }
             Some(Question::Alert { name: name.clone() })
         }

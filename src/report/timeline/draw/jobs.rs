@@ -81,10 +81,14 @@ impl Bar {
     fn new(row: usize, (x, end): (f64, f64), held: &Held) -> Self {
         let label =
             if held.attempt > 1 { format!("{} ·{}", held.job, held.attempt) } else { held.job.clone() };
+        // A foreign line need not say which it was.
+        let attempt = match held.attempt {
+            0 => String::new(),
+            attempt => format!(", attempt {attempt}"),
+        };
         let title = format!(
-            "{}, attempt {}: {} to {}, {}",
+            "{}{attempt}: {} to {}, {}",
             held.job,
-            held.attempt,
             text::moment(held.from),
             text::moment(held.to),
             words(held.outcome)

@@ -218,6 +218,7 @@ impl Reference<'_> {
                 serves_http: false,
                 grace: settings.queue.shutdown_grace + STOP_MARGIN,
                 fake_clock: false,
+                lines: Vec::new(),
             })
             .collect()
     }
@@ -253,6 +254,7 @@ impl Reference<'_> {
             serves_http: true,
             grace: STOP_MARGIN,
             fake_clock: false,
+            lines: Vec::new(),
         }
     }
 }

@@ -77,6 +77,7 @@ impl Reference<'_> {
             serves_http: true,
             grace: settings.queue.shutdown_grace + STOP_MARGIN,
             fake_clock: false,
+            lines: Vec::new(),
         }
     }
 }

@@ -139,6 +139,7 @@ fn process(
         serves_http: false,
         grace,
         fake_clock: false,
+        lines: Vec::new(),
     }
 }
 

@@ -1,0 +1,145 @@
+//! A foreign fleet: what its texts are told, what its lines say, and where its timing is from.
+
+use std::collections::BTreeMap;
+
+use syncope::scenario::{EffectQuery, Enqueue, LineRule, Prepare, Program, Says, catalogue};
+use syncope::time::{Scale, Span};
+use syncope::timing::{Expiry, Pipeline};
+
+use super::{bad, good, places};
+
+const FLEET: &str = "\
+name: foreign
+time_scale: 0.1
+fleet:
+  external:
+    roles:
+      worker:
+        count: 2
+        command: [work, '--lock=${ms(30s)}', '${name}']
+        env: {LOCK: '${ms(30s)}', POLL: '${s(2500ms)}', BOTH: '${redis.host}:${s(10s)}', RAW: '$${ms(1s)}'}
+        links: [redis]
+    prepare:
+      - redis: [SET, window, '${ms(1m)}']
+    enqueue: {redis: [RPUSH, jobs, '${job}', '${ms(1s)}', '$${job}']}
+    effects: {redis: [HGETALL, 'effects-$${x}']}
+stack: {redis: {}}
+workload: {jobs: 10, arrival: {every: 1s}, step_time: {constant: 200ms}}
+";
+
+fn variant(from: &str, to: &str) -> String {
+    assert!(FLEET.contains(from), "{from}");
+    FLEET.replace(from, to)
+}
+
+fn with_timing(timing: &str) -> String {
+    variant("    prepare:\n", &format!("    timing: {timing}\n    prepare:\n"))
+}
+
+fn with_lines(lines: &str) -> String {
+    variant("        links: [redis]\n", &format!("        links: [redis]\n        lines: {lines}\n"))
+}
+
+fn pipeline(timing: &str) -> Pipeline {
+    good(&with_timing(timing)).fleet.pipeline.expect("a pipeline")
+}
+
+#[test]
+fn durations_in_texts_are_scaled_and_names_are_left() {
+    let fleet = good(FLEET).fleet;
+    let worker = &fleet.processes[1];
+    let Program::External { command: Some(command), .. } = &worker.program else { panic!("a command") };
+    assert_eq!(command, &["work", "--lock=3000", "${name}"]);
+    let env = [("BOTH", "${redis.host}:1"), ("LOCK", "3000"), ("POLL", "0.25"), ("RAW", "$${ms(1s)}")];
+    assert_eq!(worker.env, BTreeMap::from(env.map(|(name, value)| (name.into(), value.into()))));
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    assert_eq!(fleet.prepare, [Prepare::Redis(words(&["SET", "window", "6000"]))]);
+    assert_eq!(
+        fleet.enqueue,
+        Enqueue::Redis { command: words(&["RPUSH", "jobs", "${job}", "100", "$${job}"]) }
+    );
+    let redis = Some(words(&["HGETALL", "effects-${x}"]));
+    assert_eq!(fleet.effects, EffectQuery { redis, ..EffectQuery::default() });
+}
+
+#[test]
+fn a_template_that_does_not_resolve_is_told_with_its_place() {
+    for (from, to, place) in [
+        ("'--lock=${ms(30s)}'", "'--lock=${min(30s)}'", "scenario::template 8:25"),
+        ("LOCK: '${ms(30s)}'", "LOCK: '${ms(30)}'", "scenario::duration 9:21"),
+        ("LOCK: '${ms(30s)}'", "LOCK: '${ms(5ms)}'", "scenario::duration-too-short 9:21"),
+        ("window, '${ms(1m)}'", "window, '${job}'", "scenario::template 12:30"),
+        ("window, '${ms(1m)}'", "window, '${ms(1m'", "scenario::template 12:30"),
+        ("'effects-$${x}'", "'effects-${x}'", "scenario::template 14:32"),
+        // What is scaled says nothing of the job.
+        ("'${job}', '${ms(1s)}', '$${job}'", "'${ms(1s)}'", "scenario::template 13:14"),
+    ] {
+        assert_eq!(places(&bad(&variant(from, to))), [place], "{to}");
+    }
+}
+
+#[test]
+fn the_catalogue_s_timing_is_taken_with_the_fleet_s_settings_at_the_scenario_s_pace() {
+    let entry = catalogue::read(&catalogue::builtin("bullmq").unwrap()).unwrap();
+    let scale: Scale = "0.1".parse().unwrap();
+    assert_eq!(pipeline("{catalog: bullmq}"), entry.pipeline_at(scale).unwrap());
+    let set = pipeline("{catalog: bullmq, set: {lock_duration: 10s, max_stalled: 2}}");
+    assert_eq!(set.expiry, Expiry::Ttl(Span::from_secs(1)));
+    assert_eq!(set.recovery.max_stalls, Some(2));
+    assert_eq!(set.checker, entry.pipeline_at(scale).unwrap().checker);
+}
+
+#[test]
+fn a_pipeline_may_be_written_out() {
+    let written = "{pipeline: {beat: {wakes: [7500ms, 15s]}, expiry: {ttl: 30s}, \
+                   checker: {sweep: {period: 30s, two_phase: true, guard: {paced: 30s}}}, \
+                   recovery: {requeue: at_once, max_stalls: 1, claim_poll: 5s}}}";
+    assert_eq!(pipeline(written), pipeline("{catalog: bullmq}"));
+}
+
+#[test]
+fn a_timing_is_given_in_one_way() {
+    for (timing, codes) in [
+        ("{catalog: bulmq}", &["unknown-value"][..]),
+        ("{catalog: bullmq, set: {lock_time: 1s}}", &["unknown-field"]),
+        ("{catalog: bullmq, set: {lock_duration: 3}}", &["wrong-type"]),
+        ("{catalog: bullmq, set: {lock: 1s, lock_duration: 2s}}", &["duplicate-key"]),
+        ("{catalog: bullmq, beat: 1s, ttl: 3s}", &["one-of", "one-of"]),
+        ("{beat: 1s, ttl: 3s, set: {lock: 1s}}", &["foreign-setting"]),
+        ("{ttl: 3s}", &["missing-field"]),
+    ] {
+        let found: Vec<String> =
+            bad(&with_timing(timing)).iter().map(|error| error.code.to_string()).collect();
+        let expected: Vec<String> = codes.iter().map(|code| format!("scenario::{code}")).collect();
+        assert_eq!(found, expected, "{timing}");
+    }
+}
+
+#[test]
+fn lines_say_what_their_patterns_say() {
+    let fleet = good(&with_lines(r"{claimed: '^took (?<job>\S+)$', ready: '^ready$'}")).fleet;
+    let rule = |says, pattern: &str| LineRule { says, pattern: pattern.to_owned() };
+    let expected = [rule(Says::Ready, "^ready$"), rule(Says::Claimed, r"^took (?<job>\S+)$")];
+    assert_eq!(fleet.processes[1].lines, expected);
+    assert!(fleet.processes[1].reports_ready());
+    assert!(!good(FLEET).fleet.processes[1].reports_ready());
+}
+
+#[test]
+fn a_pattern_has_the_groups_that_its_event_needs() {
+    for (lines, errors) in [
+        ("{claimed: '^took'}", 1),
+        ("{step: '^step (?<job>.+)$'}", 1),
+        ("{step: '^step'}", 2),
+        ("{ready: '^(?<job>ready)$'}", 1),
+        ("{completed: '^done (?<job>'}", 1),
+        ("{claimed: '^took (?<job>.+) (?<attempt>.) (?<stalls>.)'}", 0),
+    ] {
+        let found = bad(&with_lines(lines));
+        assert!(
+            found.iter().all(|error| error.code.to_string() == "scenario::pattern"),
+            "{lines}: {found:?}"
+        );
+        assert_eq!(found.len(), errors, "{lines}: {found:?}");
+    }
+}
