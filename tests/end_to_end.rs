@@ -151,6 +151,19 @@ fn a_foreign_fleet_runs_from_yaml_alone() {
     finish("tests/scenarios/external-python.yaml").assert_exit(0);
 }
 
+/// Its lines tell who holds what, its table who was taken for dead: all that the reference fleets are judged
+/// by is judged of it.
+#[test]
+fn a_foreign_fleet_that_polls_a_table_is_judged_like_our_own() {
+    let finished = finish("tests/scenarios/external-table.yaml");
+    finished.assert_exit(0);
+    let scenario = finished.scenario();
+    assert_eq!(scenario["jobs"]["completed"], 8, "{}", text(&finished.output));
+    for times in ["detection_ms", "recovery_ms"] {
+        assert_eq!(scenario[times]["n"], 1, "{times}: {}", text(&finished.output));
+    }
+}
+
 #[test]
 fn a_file_with_six_mistakes_prints_six_diagnostics_and_starts_nothing() {
     let out = TempDir::new().expect("a temporary folder");
