@@ -381,7 +381,7 @@ impl<'s> Conductor<'s> {
             return;
         }
         for (order, at) in orders {
-            self.notes.push_back(What::FaultOrdered { order: order.clone() });
+            self.notes.push_back(What::FaultOrdered { order: Box::new(order.clone()) });
             self.actions.push_back(Action::Inject { order, at });
         }
     }

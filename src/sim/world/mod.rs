@@ -154,7 +154,6 @@ enum Planned {
     Scraped { scrape: usize },
     Evaluate { group: usize },
     Read,
-    /// It has happened.
     Nothing,
 }
 
