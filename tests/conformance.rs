@@ -212,7 +212,7 @@ impl Rules<'_> {
                 What::FaultOrdered { order } => orders.push((order, 0)),
                 What::FaultDone { order, effective, .. } => {
                     assert!(effective.0 <= effective.1 && effective.1 <= event.at, "{event:?}");
-                    let known = orders.iter_mut().find(|(known, _)| *known == order);
+                    let known = orders.iter_mut().find(|(known, _)| **known == **order);
                     known.expect("what is done was ordered").1 += 1;
                 }
                 What::FaultUnproved { reason, .. } => panic!("{}: unproved: {reason}", self.place()),

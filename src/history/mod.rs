@@ -73,19 +73,19 @@ pub enum What {
     Wire(wire::Wiretap),
 
     FaultOrdered {
-        order: Order,
+        order: Box<Order>,
     },
     /// `effective` is the interval in which it took effect, at worst; `at` when it was proved.
     /// `lateness`: how long after its due time it was fired.
     FaultDone {
-        order: Order,
+        order: Box<Order>,
         effective: (Instant, Instant),
         lateness: Span,
         proof: String,
     },
     /// Carried out or not, there is no proof.
     FaultUnproved {
-        order: Order,
+        order: Box<Order>,
         reason: String,
     },
 

@@ -252,7 +252,12 @@ mod tests {
             What::Phase(Phase::Provision),
             What::Phase(Phase::Inject),
             What::Fleet(FleetEvent::Beat { sent: Instant::ZERO }),
-            What::FaultDone { order, effective, lateness: Span::ZERO, proof: "state T\x1b[2J\n".into() },
+            What::FaultDone {
+                order: Box::new(order),
+                effective,
+                lateness: Span::ZERO,
+                proof: "state T\x1b[2J\n".into(),
+            },
             What::Aborted { reason: "redis is gone".into() },
         ] {
             console.event("gc", &Event { at: Instant::ZERO, by: "harness".into(), ev });

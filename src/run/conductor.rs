@@ -59,6 +59,8 @@ pub struct Conductor<'s> {
     next_collect: Instant,
     last_heal: Instant,
     now: Instant,
+    /// When time itself, and no event, brings the next thing to do.
+    until: Instant,
     actions: VecDeque<Action>,
     notes: VecDeque<What>,
     over: bool,
@@ -105,6 +107,7 @@ impl<'s> Conductor<'s> {
             next_collect: now,
             last_heal: now,
             now,
+            until: now + WARM_UP_LIMIT,
             actions: VecDeque::new(),
             notes: VecDeque::new(),
             over: false,
@@ -134,6 +137,11 @@ impl<'s> Conductor<'s> {
     /// When `timeout` must be called, at the latest.
     #[must_use]
     pub fn next_timeout(&self) -> Instant {
+        self.until
+    }
+
+    /// What the phase waits for comes then, if no event brings it sooner.
+    fn next_moment(&self) -> Instant {
         let candidates = match self.phase {
             Phase::WarmUp => [Some(self.phase_since + WARM_UP_LIMIT), None, None],
             Phase::Heal => [Some(self.heal_deadline()), None, None],
@@ -197,7 +205,13 @@ impl<'s> Conductor<'s> {
                 self.abort(format!("{} ended while the run warmed up ({how})", event.by));
                 return;
             }
-            What::Probe { sample, .. } => self.probed(sample),
+            What::Probe { sample, .. } => {
+                self.probed(sample);
+                // Every other event is one, and while faults are injected none is waited for.
+                if self.phase == Phase::Inject && self.now < self.until {
+                    return;
+                }
+            }
             What::EnqueueAnswered { job, outcome, .. } => {
                 let acknowledged = *outcome == EnqueueOutcome::Acknowledged;
                 self.saw(job, |seen| seen.acknowledged = Some(acknowledged));
@@ -262,7 +276,10 @@ impl<'s> Conductor<'s> {
             Phase::Judge => self.judge(),
             Phase::Provision | Phase::TearDown => unreachable!("the conductor is never in these phases"),
         }
-        self.actions.extend(self.gates.open(&self.faults, &self.targets));
+        if !self.gates.is_empty() {
+            self.actions.extend(self.gates.open(&self.faults, &self.targets));
+        }
+        self.until = self.next_moment();
     }
 
     fn enter(&mut self, phase: Phase) {
@@ -364,7 +381,7 @@ impl<'s> Conductor<'s> {
             return;
         }
         for (order, at) in orders {
-            self.notes.push_back(What::FaultOrdered { order: order.clone() });
+            self.notes.push_back(What::FaultOrdered { order: Box::new(order.clone()) });
             self.actions.push_back(Action::Inject { order, at });
         }
     }

@@ -45,6 +45,11 @@ impl Gates {
         Self(scenario.faults.iter().filter_map(gate).collect())
     }
 
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Begins to wait for the commands.
     pub fn arm(&self) -> impl Iterator<Item = Action> {
         self.0.iter().map(|gate| Action::ArmGate { fault: gate.fault, limit: gate.limit })

@@ -113,7 +113,8 @@ mod tests {
         let injection = Injection::Pause { process: "worker-1".into() };
         let order = Order { fault: FaultId(0), part: 0, stage, injection };
         let effective = (at(ms), at(ms));
-        let ev = What::FaultDone { order, effective, lateness: Span::ZERO, proof: String::new() };
+        let ev =
+            What::FaultDone { order: Box::new(order), effective, lateness: Span::ZERO, proof: String::new() };
         Event { at: at(ms), by: HARNESS.into(), ev }
     }
 

@@ -134,7 +134,7 @@ async fn until(url: &str, is_so: impl Fn(&Value) -> bool) {
 
 fn told_result(ev: &FleetEvent) -> Option<JobResult> {
     match ev {
-        FleetEvent::Pool(PoolEvent::Result(result)) => Some(result.clone()),
+        FleetEvent::Pool(PoolEvent::Result(result)) => Some((**result).clone()),
         _ => None,
     }
 }

@@ -65,13 +65,13 @@ impl Rig {
         then();
         match self.events.recv_timeout(PATIENCE).expect("an order ends in an event").ev {
             What::FaultDone { order: done, effective: (from, until), proof, .. } => {
-                assert_eq!(done, order);
+                assert_eq!(*done, order);
                 assert!(from <= until, "{from:?} to {until:?}");
                 assert!(until <= clock::monotonic());
                 Ok(Done { from, until, proof })
             }
             What::FaultUnproved { order: done, reason } => {
-                assert_eq!(done, order);
+                assert_eq!(*done, order);
                 Err(reason)
             }
             other => panic!("unexpected: {other:?}"),

@@ -117,7 +117,7 @@ impl Story {
         self.tell(
             seconds + 0.03,
             "harness",
-            What::FaultDone { order, effective, lateness, proof: proof.into() },
+            What::FaultDone { order: Box::new(order), effective, lateness, proof: proof.into() },
         )
     }
 

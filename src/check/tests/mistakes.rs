@@ -267,8 +267,12 @@ fn a_clock_that_could_not_be_set_back_may_go_on_to_mislead() {
         if unproved {
             let injection = Injection::ClockReset { process: "api".into() };
             let order = Order { fault: FaultId(0), part: 0, stage: Stage::Heal, injection };
-            run.push(50_000, "harness", What::FaultOrdered { order: order.clone() });
-            run.push(50_100, "harness", What::FaultUnproved { order, reason: "it is gone".to_owned() });
+            run.push(50_000, "harness", What::FaultOrdered { order: Box::new(order.clone()) });
+            run.push(
+                50_100,
+                "harness",
+                What::FaultUnproved { order: Box::new(order), reason: "it is gone".to_owned() },
+            );
         }
         run.probes(0, 100_000, |time| Some(!wrong(time)));
         expect(what, &run, NAME, verdict);

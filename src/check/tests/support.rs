@@ -258,10 +258,11 @@ impl Run {
     pub fn injected(&mut self, id: FaultId, stage: Stage, time: u64, injection: Injection) -> &mut Self {
         let part = *self.parts.entry(id).or_insert(0);
         let order = Order { fault: id, part, stage, injection };
-        self.push(time, HARNESS, What::FaultOrdered { order: order.clone() });
+        self.push(time, HARNESS, What::FaultOrdered { order: Box::new(order.clone()) });
         let effective = (at(time + 1), at(time + 2));
         let proof = "seen in /proc".to_owned();
-        let done = What::FaultDone { order, effective, lateness: Span::from_micros(80), proof };
+        let done =
+            What::FaultDone { order: Box::new(order), effective, lateness: Span::from_micros(80), proof };
         self.push(time + 2, HARNESS, done);
         if stage == Stage::Heal {
             self.parts.insert(id, part + 1);

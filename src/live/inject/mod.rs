@@ -118,7 +118,7 @@ impl Injector {
                     inner.fire(order, fired);
                 } else {
                     let reason = "called off before it was due".to_owned();
-                    inner.parts.sink.note(What::FaultUnproved { order, reason });
+                    inner.parts.sink.note(What::FaultUnproved { order: Box::new(order), reason });
                 }
             }),
         );
@@ -182,10 +182,13 @@ impl Inner {
         let sink = parts.sink.clone();
         parts.runtime.spawn(async move {
             sink.note(match proof.await {
-                Ok(Effect { from, until, proof }) => {
-                    What::FaultDone { order, effective: (from, until), lateness: fired.lateness, proof }
-                }
-                Err(reason) => What::FaultUnproved { order, reason },
+                Ok(Effect { from, until, proof }) => What::FaultDone {
+                    order: Box::new(order),
+                    effective: (from, until),
+                    lateness: fired.lateness,
+                    proof,
+                },
+                Err(reason) => What::FaultUnproved { order: Box::new(order), reason },
             });
         });
     }

@@ -43,9 +43,9 @@ pub enum PoolEvent {
     LeakSuspected {
         rise_ppm: u32,
     },
-    HealthUpdate(PoolHealth),
+    HealthUpdate(Box<PoolHealth>),
     /// An attempt has ended.
-    Result(JobResult),
+    Result(Box<JobResult>),
 }
 
 /// What the process uses of what it may use, in bytes.

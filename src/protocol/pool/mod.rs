@@ -224,7 +224,7 @@ impl Pool {
                 let result = self.records.hear(now.mono, &event, self.pressure.last());
                 self.desk.emit(event);
                 if let Some(result) = result {
-                    self.tell(PoolEvent::Result(result));
+                    self.tell(PoolEvent::Result(Box::new(result)));
                 }
             }
         }
@@ -395,7 +395,7 @@ impl Pool {
     fn tell_health(&mut self) {
         if self.pool.tells_health {
             let health = self.health();
-            self.tell(PoolEvent::HealthUpdate(health));
+            self.tell(PoolEvent::HealthUpdate(Box::new(health)));
         }
     }
 

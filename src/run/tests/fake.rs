@@ -232,7 +232,7 @@ impl Fake {
         let fired = self.now;
         let lateness = fired.since(due);
         let done = What::FaultDone {
-            order: order.clone(),
+            order: Box::new(order.clone()),
             effective: (fired, fired),
             lateness,
             proof: "seen".to_owned(),
@@ -240,7 +240,9 @@ impl Fake {
         let (wait, what) = match (self.script.answer)(&order) {
             Answer::Proved => (LAG, done),
             Answer::After(wait) => (wait, done),
-            Answer::Unproved => (LAG, What::FaultUnproved { order, reason: "nobody saw it".to_owned() }),
+            Answer::Unproved => {
+                (LAG, What::FaultUnproved { order: Box::new(order), reason: "nobody saw it".to_owned() })
+            }
             Answer::Never => return,
         };
         self.plan(self.now + wait, Planned::Say(HARNESS.into(), what));

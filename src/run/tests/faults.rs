@@ -240,7 +240,7 @@ fn a_network_fault_takes_the_same_toxic_off_the_same_links() {
 fn what_is_ordered_stands_in_the_history() {
     let ran = Scene::with("scale_to_zero: {role: worker, for: 3s}\n    when: {at: 1s}").run();
     let noted = ran.events.iter().filter_map(|event| match &event.ev {
-        What::FaultOrdered { order } => Some(order.clone()),
+        What::FaultOrdered { order } => Some((**order).clone()),
         _ => None,
     });
     let given: Vec<_> = ran.orders().into_iter().map(|given| given.order).collect();

@@ -76,11 +76,11 @@ impl World {
 
     pub(super) fn done(&mut self, order: Order, proof: String) {
         let effective = (self.now, self.now);
-        self.tell(What::FaultDone { order, effective, lateness: Span::ZERO, proof });
+        self.tell(What::FaultDone { order: Box::new(order), effective, lateness: Span::ZERO, proof });
     }
 
     pub(super) fn unproved(&mut self, order: Order, reason: String) {
-        self.tell(What::FaultUnproved { order, reason });
+        self.tell(What::FaultUnproved { order: Box::new(order), reason });
     }
 
     fn known(&self, name: &ProcessName) -> Result<usize, String> {

@@ -110,8 +110,8 @@ impl Backend for SimBackend {
     }
 }
 
-/// What happens at its time. Small, since the agenda moves it about: the indices of what there is a lot
-/// of have 32 bits, and what is rare is in a box.
+/// What happens at its time. Small, since there is a lot of it: indices have 32 bits where it fills a
+/// variant, and what is rare is in a box.
 #[derive(Debug)]
 enum Planned {
     Boot { process: usize, life: u32 },
@@ -154,11 +154,38 @@ enum Planned {
     Scraped { scrape: usize },
     Evaluate { group: usize },
     Read,
+    Nothing,
+}
+
+/// What is planned, each at a place of its own: the agenda moves places about, which are smaller.
+#[derive(Debug, Default)]
+struct Plans {
+    places: Vec<Planned>,
+    free: Vec<u32>,
+}
+
+impl Plans {
+    #[inline]
+    fn put(&mut self, planned: Planned) -> u32 {
+        if let Some(place) = self.free.pop() {
+            self.places[place as usize] = planned;
+            return place;
+        }
+        self.places.push(planned);
+        self.places.len() as u32 - 1
+    }
+
+    #[inline]
+    fn take(&mut self, place: u32) -> Planned {
+        self.free.push(place);
+        std::mem::replace(&mut self.places[place as usize], Planned::Nothing)
+    }
 }
 
 struct World {
     now: Instant,
-    agenda: Agenda<Planned>,
+    agenda: Agenda<u32>,
+    planned: Plans,
     random: Random,
     delays: Delays,
     wires: Vec<Wire>,
@@ -213,6 +240,7 @@ impl World {
         let mut world = Self {
             now: BEGIN,
             agenda: Agenda::beginning_at(BEGIN),
+            planned: Plans::default(),
             random,
             delays: Delays::default(),
             wires: Vec::new(),
@@ -284,8 +312,9 @@ impl World {
             if let Some(event) = self.said.pop_front() {
                 return Some(event);
             }
-            let Some((at, planned)) = self.agenda.pop_until(until) else { break };
+            let Some((at, place)) = self.agenda.pop_until(until) else { break };
             self.now = self.now.max(at);
+            let planned = self.planned.take(place);
             self.happen(planned);
         }
         self.now = self.now.max(until);
@@ -353,11 +382,13 @@ impl World {
             Planned::Scraped { scrape } => self.scraped(scrape, true),
             Planned::Evaluate { group } => self.evaluate(group),
             Planned::Read => self.read(),
+            Planned::Nothing => {}
         }
     }
 
     fn plan(&mut self, at: Instant, planned: Planned) {
-        self.agenda.push(at, planned);
+        let place = self.planned.put(planned);
+        self.agenda.push(at, place);
     }
 
     fn plan_after(&mut self, wait: Span, planned: Planned) {

@@ -27,8 +27,10 @@ const FIRST_PID: u32 = 1_001;
 #[repr(C, align(64))]
 pub(super) struct Process {
     machine: Option<Program>,
-    /// The instants for which a wake-up is planned, the latest first. Few: each was sooner than those before.
-    wakes: Vec<Instant>,
+    /// The soonest instant for which a wake-up is planned.
+    wakes_for: Option<Instant>,
+    /// The others, the latest first. Mostly none: each was planned before one that is sooner.
+    wakes_later: Vec<Instant>,
     /// When its program began: its timers tick from here.
     booted: Instant,
     /// Counts starts, from 1.
@@ -89,7 +91,8 @@ impl Process {
             works: BTreeMap::new(),
             fetches: BTreeMap::new(),
             pages: 0,
-            wakes: Vec::new(),
+            wakes_for: None,
+            wakes_later: Vec::new(),
             api: Api::default(),
             stop: None,
             misfit: None,
@@ -243,9 +246,11 @@ impl World {
         if it.life != life {
             return;
         }
-        // The soonest, as a rule; their delays may have changed their order.
-        if let Some(place) = it.wakes.iter().rposition(|planned| *planned == due) {
-            it.wakes.remove(place);
+        if it.wakes_for == Some(due) {
+            it.wakes_for = it.wakes_later.pop();
+        } else {
+            // Their delays have changed their order.
+            it.wakes_later.retain(|planned| *planned != due);
         }
         let now = self.now;
         // The machine's own timers first: a lock that ended during the work ended before the work did.
@@ -326,8 +331,8 @@ impl World {
         let works = if it.works.is_empty() { None } else { it.works.values().copied().min() };
         let Some(due) = works.into_iter().chain(timers).min() else { return };
         // One that comes too soon finds nothing to do, and plans the next.
-        if it.wakes.last().is_none_or(|planned| due < *planned) {
-            it.wakes.push(due);
+        if it.wakes_for.is_none_or(|planned| due < planned) {
+            it.wakes_later.extend(it.wakes_for.replace(due));
             let life = it.life;
             let at = it.next_tick(due.max(self.now)) + self.delays.wake.sample(&mut self.random);
             self.plan(at, Planned::Wake { process: process as u32, life, due });
@@ -348,7 +353,8 @@ impl World {
         it.works.clear();
         it.fetches.clear();
         it.pages = 0;
-        it.wakes.clear();
+        it.wakes_for = None;
+        it.wakes_later.clear();
         it.api = Api::default();
         let (name, generation, clients) = (it.name.clone(), it.life, it.clients);
         let stop = it.stop.take();

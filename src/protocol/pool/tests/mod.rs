@@ -56,7 +56,7 @@ fn said(lab: &Lab) -> Vec<(Instant, PoolEvent)> {
 
 fn results(lab: &Lab) -> Vec<JobResult> {
     let results = said(lab).into_iter().filter_map(|(_, event)| match event {
-        PoolEvent::Result(result) => Some(result),
+        PoolEvent::Result(result) => Some(*result),
         _ => None,
     });
     results.collect()
@@ -64,7 +64,7 @@ fn results(lab: &Lab) -> Vec<JobResult> {
 
 fn updates(lab: &Lab) -> Vec<(Instant, PoolHealth)> {
     let updates = said(lab).into_iter().filter_map(|(at, event)| match event {
-        PoolEvent::HealthUpdate(health) => Some((at, health)),
+        PoolEvent::HealthUpdate(health) => Some((at, *health)),
         _ => None,
     });
     updates.collect()
