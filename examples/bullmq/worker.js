@@ -27,6 +27,7 @@ async function work(job) {
   await redis.hincrby('effects', job.id, 1);
 }
 
+await sleep(number('START_AFTER', 0));
 const worker = new Worker(env.QUEUE ?? 'jobs', work, {
   connection: { ...address, maxRetriesPerRequest: null },
   name: env.NAME,

@@ -16,6 +16,10 @@ const LEVEL: f64 = 0.01;
 /// One scenario in virtual time, over many seeds. Model milliseconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Simulated {
+    /// What was simulated is the detection of crashes by the liveness pipeline alone, for the fleet is
+    /// somebody else's: nothing is said of recovery, of mistakes, of jobs, nor of verdicts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pipeline_alone: bool,
     pub runs: u64,
     pub first_seed: u64,
     pub passed: u64,
@@ -96,6 +100,7 @@ impl Simulated {
             |has: fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| has(outcome)).count() as u64;
         let others = outcomes.iter().filter(|outcome| outcome.verdict != Verdict::Pass);
         Self {
+            pipeline_alone: false,
             runs: outcomes.len() as u64,
             first_seed: outcomes.first().map_or(0, |outcome| outcome.seed),
             passed: count(Verdict::Pass),
@@ -132,6 +137,7 @@ impl Simulated {
             resolution(|judged| judged.recovery_ms.map(|q| q.resolution)),
             self.recovery_ms.as_ref(),
         );
+        let recovery = recovery.filter(|_| !self.pipeline_alone);
         detection.into_iter().chain(recovery).collect()
     }
 }

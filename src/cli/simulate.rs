@@ -9,15 +9,16 @@ use std::sync::atomic::AtomicBool;
 use crate::check::{Judged, Simulated};
 use crate::cli::ground::cores;
 use crate::report::console::Console;
-use crate::run::ensemble;
 use crate::run::suite::Case;
+use crate::run::{crashes, ensemble};
 
 /// Beside the history of a scenario's first repeat.
 const FILE: &str = "simulated.json";
 /// Seeds for each scenario of a live run: enough for the quantiles that reports show.
 pub const RUNS: u64 = 200;
 
-/// By the scenario's path. What cannot be simulated is left out.
+/// By the scenario's path. What cannot be simulated whole is by its liveness pipeline alone, if it has one
+/// that is enough; else it is left out.
 pub fn all(
     cases: &[Case],
     runs: u64,
@@ -28,8 +29,11 @@ pub fn all(
     console.note(&format!("simulating {} scenarios, {runs} seeds each", firsts.len()));
     let mut found = BTreeMap::new();
     for case in firsts {
-        let simulated = ensemble::simulate(&case.scenario, &case.header, runs, cores(), interrupted);
-        if let Ok(Some(simulated)) = simulated {
+        let simulated = match ensemble::simulate(&case.scenario, &case.header, runs, cores(), interrupted) {
+            Ok(simulated) => simulated,
+            Err(_) => crashes::simulate(&case.scenario, case.header.seed, cores()),
+        };
+        if let Some(simulated) = simulated {
             found.insert(case.header.path.clone(), simulated);
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod conductor;
+pub mod crashes;
 pub mod ensemble;
 pub mod faults;
 pub mod gates;

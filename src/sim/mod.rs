@@ -4,6 +4,7 @@
 //! byte, on every machine. `sim` and `live` never import each other.
 
 pub mod agenda;
+pub mod crash;
 pub mod detectors;
 pub mod pipeline;
 pub mod prometheus;

@@ -72,6 +72,7 @@ pub fn even(count: u32, from: f64, to: f64) -> Vec<f64> {
 
 pub fn simulated(runs: u64, detection_ms: &[f64], recovery_ms: &[f64]) -> Simulated {
     Simulated {
+        pipeline_alone: false,
         runs,
         first_seed: 7,
         passed: runs,

@@ -113,6 +113,9 @@ struct Caption {
 fn captions(figures: &Figures<'_>, time: &Time<'_>, bar_width: f64) -> [Caption; 3] {
     let simulated = match (figures.sim, time.simulated) {
         (None, _) => "simulated: no (the simulator was not asked, or cannot run this scenario)".to_owned(),
+        (Some(sim), None) if sim.pipeline_alone => {
+            "simulated: no (of somebody else's fleet only the detection is)".to_owned()
+        }
         (Some(sim), None) => format!("simulated: never happened in {} runs", sim.runs),
         (Some(sim), Some(spread)) => format!(
             "simulated: n = {} in {} runs, p1 {}, median {} (dashed line), p99 {}; each bar is {} wide, its height the share of the values",

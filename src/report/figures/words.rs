@@ -12,6 +12,13 @@ impl Figures<'_> {
     #[must_use]
     pub fn intro(&self) -> String {
         let simulated = match self.sim {
+            Some(sim) if sim.pipeline_alone => {
+                format!(
+                    "Simulated: {} crashes in the fleet's liveness pipeline alone, from seed {}; the fleet itself is \
+                     not known to the simulator.",
+                    sim.runs, sim.first_seed
+                )
+            }
             Some(sim) => {
                 let runs = counted(sim.runs, "run");
                 format!("Simulated: {runs} of this scenario in virtual time, from seed {}.", sim.first_seed)
@@ -52,7 +59,7 @@ impl Figures<'_> {
     #[must_use]
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        notes.extend(self.sim.filter(|sim| sim.runs > 0).map(verdicts));
+        notes.extend(self.sim.filter(|sim| sim.runs > 0 && !sim.pipeline_alone).map(verdicts));
         if self.live && self.inconclusive > 0 {
             let (of, runs) = (self.inconclusive, counted(self.runs as u64, "measured run"));
             let are = if of == 1 { "is" } else { "are" };
@@ -67,6 +74,7 @@ impl Figures<'_> {
     fn time_line(&self, time: &Time<'_>) -> Line {
         let simulated = match (self.sim, time.simulated) {
             (None, _) => Cell::Words("not simulated".to_owned()),
+            (Some(sim), None) if sim.pipeline_alone => Cell::Words("not simulated".to_owned()),
             (Some(sim), None) => Cell::Words(format!("none in {}", counted(sim.runs, "run"))),
             (Some(_), Some(spread)) => Cell::Quantiles([spread.p1, spread.p50, spread.p99].map(text::millis)),
         };
@@ -77,7 +85,7 @@ impl Figures<'_> {
     }
 
     fn count_line(&self, count: &Count) -> Line {
-        let simulated = match (self.sim, count.simulated) {
+        let simulated = match (self.sim.filter(|sim| !sim.pipeline_alone), count.simulated) {
             (Some(sim), Some(with)) => share(with, sim.runs, count.simulated_total),
             _ => "not simulated".to_owned(),
         };

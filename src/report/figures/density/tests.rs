@@ -3,6 +3,7 @@ use crate::check::Simulated;
 
 fn simulated(values: &[f64]) -> Simulated {
     Simulated {
+        pipeline_alone: false,
         runs: 300,
         first_seed: 1,
         passed: 300,
