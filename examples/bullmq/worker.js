@@ -46,6 +46,7 @@ worker.on('lockRenewalFailed', (ids) => say(`lock lost ${ids.join(' ')}`));
 worker.on('error', (error) => say(`error ${error.message}`));
 redis.on('error', () => {}); // The worker's own connection tells of the same.
 
+process.on('SIGUSR1', () => say(`clock ${Date.now()}`));
 for (const signal of ['SIGTERM', 'SIGINT']) {
   process.once(signal, async () => {
     say('closing');

@@ -4,7 +4,7 @@ use regex_lite::{Captures, Regex};
 
 use crate::names::JobId;
 use crate::protocol::FleetEvent;
-use crate::time::Instant;
+use crate::time::{Instant, UnixMillis};
 
 /// What a line says, if it matches the pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,7 @@ pub enum Says {
     Completed,
     LockLost,
     Abandoned,
+    Clock,
 }
 
 impl Says {
@@ -33,6 +34,7 @@ impl Says {
         match self {
             Self::Ready | Self::Beat => &[],
             Self::StepDone => &["job", "step"],
+            Self::Clock => &["ms"],
             Self::Claimed | Self::EffectDone | Self::Completed | Self::LockLost | Self::Abandoned => &["job"],
         }
     }
@@ -65,6 +67,11 @@ impl Says {
             Self::Completed => FleetEvent::Completed { job: job()? },
             Self::LockLost => FleetEvent::LockLost { job: job()? },
             Self::Abandoned => FleetEvent::Abandoned { job: job()? },
+            // When it was asked, the one who asked knows.
+            Self::Clock => FleetEvent::Clock {
+                wall: UnixMillis(groups.name("ms")?.as_str().parse().ok()?),
+                since: Instant::ZERO,
+            },
         })
     }
 }
@@ -105,12 +112,18 @@ mod tests {
     fn a_line_says_what_its_groups_hold() {
         let took = (Says::Claimed, r"^took (?<job>\S+) start (?<attempt>\d+) stalled (?<stalls>\d+)$");
         let step = (Says::StepDone, r"^step (?<job>\S+) (?<step>\d+)$");
-        let rules = [took, step, (Says::Beat, "^beat$")];
+        let clock = (Says::Clock, r"^clock (?<ms>\d+)$");
+        let rules = [took, step, clock, (Says::Beat, "^beat$")];
         let job = || JobId::new("job-1");
         for (line, expected) in [
             ("took job-1 start 2 stalled 1", vec![FleetEvent::Claimed { job: job(), attempt: 2, stalls: 1 }]),
             ("step job-1 3", vec![FleetEvent::StepDone { job: job(), step: 3, fresh: true }]),
             ("beat", vec![FleetEvent::Beat { sent: Instant::from_nanos(7) }]),
+            (
+                "clock 1700000000123",
+                vec![FleetEvent::Clock { wall: UnixMillis(1_700_000_000_123), since: Instant::ZERO }],
+            ),
+            ("clock 99999999999999999999", Vec::new()),
             ("step job-1 99999999999", Vec::new()),
             ("took", Vec::new()),
             ("", Vec::new()),

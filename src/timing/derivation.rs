@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::time::Span;
+use crate::time::{Interval, Span};
 use crate::timing::quantity::{Quantity, Traced};
 use crate::timing::{Checker, Detection, Expiry, Gate, Guard, Mistakes, Pipeline, Requeue, Rhythm};
 
@@ -84,7 +84,7 @@ impl Steps<'_> {
                 "interval of beats h, of a renew rule",
                 "the first look at which less than `below` of E is left",
                 &format!("looks each {look}, below {below} of {}", pipeline.expiry.effective()),
-                pipeline.interval().to_string(),
+                Interval::new(pipeline.interval_min(), pipeline.interval()).to_string(),
             ),
         }
         if pipeline.beats() && !pipeline.slack().is_zero() {

@@ -342,11 +342,19 @@ impl Pipeline {
     }
 
     /// The shortest time from one beat to the next; see [`Self::interval`].
+    ///
+    /// A renew rule writes at the first look at or above `A`: one that falls on A itself writes or does not,
+    /// as its timer is a little late or not.
     #[must_use]
     pub fn interval_min(&self) -> Span {
         match self.beat.rhythm {
             Rhythm::Wakes(within) => within.min(),
-            Rhythm::Never | Rhythm::Every(_) | Rhythm::Renew { .. } => self.interval(),
+            Rhythm::Never | Rhythm::Every(_) => self.interval(),
+            Rhythm::Renew { look, below } => {
+                let age = self.expiry.effective() - below;
+                let looks = age.as_nanos().div_ceil(look.as_nanos().max(1)).max(1);
+                look.saturating_mul(looks).min(self.interval())
+            }
         }
     }
 

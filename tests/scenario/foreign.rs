@@ -91,7 +91,7 @@ fn the_catalogue_s_timing_is_taken_with_the_fleet_s_settings_at_the_scenario_s_p
 
 #[test]
 fn a_pipeline_may_be_written_out() {
-    let written = "{pipeline: {beat: {wakes: [7500ms, 15s]}, expiry: {ttl: 30s}, \
+    let written = "{pipeline: {beat: {renew: {look: 7500ms, below: 22500ms}}, expiry: {ttl: 30s}, \
                    checker: {sweep: {period: 30s, two_phase: true, guard: {paced: 30s}}}, \
                    recovery: {requeue: at_once, max_stalls: 1, claim_poll: 5s}}}";
     assert_eq!(pipeline(written), pipeline("{catalog: bullmq}"));

@@ -145,8 +145,9 @@ fn beat(pipeline: &Pipeline) -> String {
     let rhythm = match pipeline.beat.rhythm {
         Rhythm::Never => return "-".to_owned(),
         Rhythm::Every(interval) => interval.to_string(),
-        Rhythm::Wakes(within) => format!("{}..{}", within.min(), within.max()),
-        Rhythm::Renew { look, below } => format!("{look}, if < {below}"),
+        Rhythm::Wakes(_) | Rhythm::Renew { .. } => {
+            format!("{}..{}", pipeline.interval_min(), pipeline.interval())
+        }
     };
     let slack = pipeline.slack();
     if slack.is_zero() { rhythm } else { format!("{rhythm} + {slack}") }

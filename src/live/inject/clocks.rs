@@ -295,8 +295,9 @@ impl Reader<'_> {
         let answer = timeout(deadline.since(asked).to_std(), async {
             loop {
                 match reports.recv().await {
+                    // A program's line does not say since when; it was asked only now.
                     Ok(report) if report.by == self.process.name && report.at >= asked => {
-                        return Some(report);
+                        return Some(Report { since: report.since.max(asked), ..report });
                     }
                     Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
                     Err(broadcast::error::RecvError::Closed) => return None,

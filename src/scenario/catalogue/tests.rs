@@ -53,9 +53,9 @@ fn what_is_set_changes_the_pipeline() {
 fn mistakes_are_found_all_at_once_and_in_their_places() {
     let good = builtin("bullmq").expect("it is there").text().to_owned();
     for (from, to, expected) in [
-        ("$lock/4", "$lok/4", "did you mean `lock`?"),
-        ("$lock/4", "$lock/0", "divides by zero"),
-        ("$lock/4, $lock/2", "$lock/2, $lock/4", "is more than"),
+        ("$lock / 4", "$lok / 4", "did you mean `lock`?"),
+        ("$lock / 4", "$lock / 0", "divides by zero"),
+        ("renew: {look: $lock / 4, below: $lock * 3 / 4}", "wakes: [$lock/2, $lock/4]", "is more than"),
         ("ttl: $lock", "ttl: $lock + 2", "cannot be added"),
         ("ttl: $lock", "ttl: 2 * 3", "must be a duration"),
         ("max_stalls: $max_stalled", "max_stalls: $lock", "whole number"),

@@ -181,6 +181,9 @@ record! {
         optional lock_lost: Text,
         /// It works on `job` no longer, and has not completed it.
         optional abandoned: Text,
+        /// Its wall clock reads `ms`, milliseconds since 1970: the answer to SIGUSR1, and the proof of a
+        /// clock fault.
+        optional clock: Text,
     }
 }
 

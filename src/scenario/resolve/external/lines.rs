@@ -21,6 +21,7 @@ pub(super) fn lines(role: &raw::Role, context: &mut Context<'_, '_>) -> Vec<Line
         (Says::Completed, &lines.completed),
         (Says::LockLost, &lines.lock_lost),
         (Says::Abandoned, &lines.abandoned),
+        (Says::Clock, &lines.clock),
     ];
     let patterns = given.into_iter().filter_map(|(says, field)| Some((says, field.given()?)));
     patterns.filter_map(|(says, pattern)| rule(says, pattern, context)).collect()
