@@ -2,7 +2,7 @@
 CARGO ?= cargo
 SYNCOPE = target/release/syncope
 
-.PHONY: run test lint bench clean build
+.PHONY: run test examples lint bench clean
 
 # The main job: the quick suite, in containers.
 run:
@@ -14,6 +14,13 @@ test:
 	@scripts/setup.sh test
 	$(CARGO) nextest run
 	$(CARGO) check --no-default-features
+
+# BullMQ and Celery, each under its scenarios, in containers and as local processes.
+examples:
+	@scripts/setup.sh examples
+	$(CARGO) build --release --bins
+	$(SYNCOPE) run examples --backend docker --host-retries 4
+	$(SYNCOPE) run examples --backend process --host-retries 4
 
 lint:
 	$(CARGO) fmt --check

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Has everything on this machine that `make run` and `make test` need. Installs what is missing
+# Has everything on this machine that `make run`, `make test` and `make examples` need. Installs what is missing
 # (Debian, Ubuntu), starts a container engine if none answers, and is done at once if all is there.
-# Usage: scripts/setup.sh [run|test]     exit 4: something is missing that this cannot install.
+# Usage: scripts/setup.sh [run|test|examples]     exit 4: something is missing that this cannot install.
 set -euo pipefail
 
 for_what=${1:-run}
@@ -50,6 +50,11 @@ missing_packages() {
     fi
     # The foreign fleet among the tests.
     [ "$for_what" != test ] || has python3 || packages+=(python3)
+    # What the examples' recipes are installed with.
+    if [ "$for_what" = examples ]; then
+        { has node && has npm; } || packages+=(nodejs npm)
+        python3 -c 'import ensurepip' 2>/dev/null || packages+=(python3 python3-venv)
+    fi
     echo "${packages[*]}"
 }
 

@@ -46,6 +46,14 @@ pub fn survey(listen: Duration) -> Survey {
     findings.push(program("postgres", postgres, "apt-get install -y postgresql"));
     let faketime = places::libfaketime().map(|path| path.display().to_string());
     findings.push(program("libfaketime", faketime, "apt-get install -y faketime (for clock faults)"));
+    for (what, program, install) in [
+        ("npm", "npm", "apt-get install -y nodejs npm"),
+        ("python3", "python3", "apt-get install -y python3-venv"),
+    ] {
+        let found = places::find_program(program, &[]).map(|path| path.display().to_string());
+        let detail = found.unwrap_or_else(|| format!("not installed, for recipes ({install})"));
+        findings.push(note(what, detail));
+    }
     let pidfd = pidfd_open(getpid(), PidfdFlags::empty());
     findings.push(Finding {
         what: "pidfd",
