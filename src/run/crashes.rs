@@ -7,7 +7,10 @@ use crate::check::{Simulated, Spread};
 use crate::fault::{Fault, FaultKind, JobRef, Signal, Trigger};
 use crate::scenario::Scenario;
 use crate::sim::crash::{Claimed, Crash};
+use crate::time::Span;
 
+/// Between the starts of two workers, wall time: those of a run are started side by side.
+const APART: Span = Span::from_millis(100);
 /// One crash takes microseconds: as many as a report keeps.
 const SEEDS: u64 = 1_000;
 
@@ -23,7 +26,7 @@ pub fn simulate(scenario: &Scenario, first_seed: u64, threads: usize) -> Option<
     let threads = NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN);
     let seeds: Vec<u64> = (0..SEEDS).map(|number| first_seed.wrapping_add(number)).collect();
     let took = claims.into_iter().flat_map(|claimed| {
-        let crash = Crash { pipeline: pipeline.clone(), workers, claimed };
+        let crash = Crash { pipeline: pipeline.clone(), workers, apart: APART, claimed };
         crash.simulate(&seeds, threads)
     });
     let model_ms = |wall| scenario.time_scale.to_model(wall).as_nanos() as f64 / 1e6;
