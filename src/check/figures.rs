@@ -81,7 +81,7 @@ pub(super) fn of(facts: &Facts<'_>, measured: &Measured<'_>) -> Vec<Figure> {
             ("jobs.ended", jobs.completed + jobs.failed),
         ]));
     }
-    if facts.collected == Collected::Whole && effects.steps_sql.is_some() {
+    if facts.collected == Collected::Whole && effects.tells_steps() {
         figures.extend(counts(&[("steps_lost", steps.lost)]));
     }
     if measured.asked {

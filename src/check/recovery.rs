@@ -330,7 +330,7 @@ fn model_limits(
     // Per step what the workload or this run's longest job says; one more for taking up and ending.
     let steps = u64::from(workload.steps);
     // A step that is not saved is done again.
-    let saves_steps = facts.scenario.fleet.effects.steps_sql.is_some();
+    let saves_steps = facts.scenario.fleet.effects.tells_steps();
     let saved = if saves_steps { story.steps_by(blow.effect.lo) } else { 0 };
     let left = steps.saturating_sub(saved);
     let per_step = Span::from_nanos(longest_job.as_nanos().div_ceil(steps.max(1)));

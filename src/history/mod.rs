@@ -213,4 +213,7 @@ pub struct FinalState {
     pub failed: bool,
     /// Saved steps, ascending.
     pub steps: Vec<u32>,
+    /// Who did the work, once for each effect, as far as it is told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<ProcessName>,
 }

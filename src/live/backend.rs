@@ -19,7 +19,8 @@ use crate::live::environment::{self, Credentials};
 use crate::live::inject::{self, Firer, Injector, Launcher};
 use crate::live::monitor::Monitor;
 use crate::live::observe::{
-    self, HiccupMeter, Links, Prober, Producer, QueueClient, Subscription, WaitMeter, Watcher,
+    self, HiccupMeter, LineCount, Links, Prober, Producer, QueueClient, Sources, Subscription, WaitMeter,
+    Watcher,
 };
 use crate::live::prepare;
 use crate::live::provision::cleanup::Guard;
@@ -285,6 +286,7 @@ pub struct LiveBackend {
     waits: Option<WaitMeter>,
     hiccups: Subscription,
     readings: Readings,
+    lines: LineCount,
     /// Taken out of `events` before their turn.
     waiting: VecDeque<Event>,
 }
@@ -328,6 +330,7 @@ impl LiveBackend {
             waits: None,
             hiccups,
             readings: Readings::default(),
+            lines: LineCount::of(&scenario.fleet.effects),
             waiting: VecDeque::new(),
         }
     }
@@ -335,15 +338,21 @@ impl LiveBackend {
     fn collect(&mut self) {
         let reading = self.readings.begin();
         // What the one before said in time and nobody has heard yet is not this one's answer.
-        self.waiting.extend(self.events.try_iter());
+        for event in self.events.try_iter() {
+            self.lines.observe(&event);
+            self.waiting.push_back(event);
+        }
         self.waiting.retain(|event| !matches!(event.ev, What::Collected { .. }));
         let (stage, sink) = (Arc::clone(&self.stage), self.sink.clone());
         let effects = self.scenario.fleet.effects.clone();
+        let said = self.lines.so_far().clone();
         self.runtime.spawn(async move {
+            let site = &stage.site;
             let stores =
-                Store::ALL.into_iter().filter_map(|store| Some((store, stage.site.store(store)?))).collect();
-            let read = observe::collect(&effects, &stores).await;
-            reading.end(read.map(|states| states.into_iter().collect()), &sink);
+                Store::ALL.into_iter().filter_map(|store| Some((store, site.store(store)?))).collect();
+            let http = effects.http.as_ref().and_then(|page| site.http_address(&page.process));
+            let read = observe::collect(&effects, &Sources { stores, http, said }).await;
+            reading.end(read, &sink);
         });
     }
 
@@ -352,7 +361,9 @@ impl LiveBackend {
             return Some(event);
         }
         let wait = until.since(clock::monotonic());
-        self.events.recv_timeout(wait.to_std()).ok()
+        let event = self.events.recv_timeout(wait.to_std()).ok()?;
+        self.lines.observe(&event);
+        Some(event)
     }
 }
 

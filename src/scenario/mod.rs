@@ -11,6 +11,7 @@ mod choice;
 pub mod claims;
 mod decode;
 mod diagnostic;
+mod effects;
 mod kind;
 pub mod lines;
 mod links;
@@ -42,6 +43,7 @@ use recipe::Recipe;
 pub use links::{EXPORTER, is_worker_role};
 
 pub use diagnostic::{Code, Diagnostic, Place, RulesFile, Severity, Source, render};
+pub use effects::{EffectQuery, Page};
 pub use kind::FileKind;
 pub use lines::{LineRule, Says};
 pub use lint::Lint;
@@ -223,17 +225,6 @@ pub enum Ask {
     Redis { command: Vec<String> },
     /// Alive if the first column of the first row is true.
     Sql { query: String },
-}
-
-/// How the final state is read. Rows or pairs are keyed by the job's id.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct EffectQuery {
-    /// Columns: job text, effects bigint, failed boolean.
-    pub sql: Option<String>,
-    /// A Redis hash command that gives job, effects.
-    pub redis: Option<Vec<String>>,
-    /// Columns: job text, step integer.
-    pub steps_sql: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use syncope::scenario::{EffectQuery, Enqueue, LineRule, Prepare, Program, Says, catalogue};
+use syncope::scenario::{EffectQuery, Enqueue, LineRule, Page, Prepare, Program, Says, catalogue};
 use syncope::time::{Scale, Span};
 use syncope::timing::{Expiry, Pipeline};
 
@@ -141,5 +141,45 @@ fn a_pattern_has_the_groups_that_its_event_needs() {
             "{lines}: {found:?}"
         );
         assert_eq!(found.len(), errors, "{lines}: {found:?}");
+    }
+}
+
+fn with_effects(effects: &str) -> String {
+    variant("    effects: {redis: [HGETALL, 'effects-$${x}']}\n", &format!("    effects: {effects}\n"))
+        .replace("        links: [redis]\n", "        links: [redis]\n        http: true\n")
+}
+
+#[test]
+fn effects_are_told_by_a_page_or_by_lines() {
+    let effects =
+        good(&with_effects("{http: {process: worker-1, path: /effects}, steps: true}")).fleet.effects;
+    let http = Some(Page { process: "worker-1".into(), path: "/effects".into() });
+    assert_eq!(effects, EffectQuery { http, steps: true, ..EffectQuery::default() });
+    assert!(effects.tells_steps());
+    let effects = good(&with_effects(r"{lines: '^effect (?<job>\S+)$'}")).fleet.effects;
+    let lines = Some(r"^effect (?<job>\S+)$".to_owned());
+    assert_eq!(effects, EffectQuery { lines, ..EffectQuery::default() });
+    assert!(effects.is_asked() && !effects.tells_steps());
+}
+
+#[test]
+fn what_tells_no_effects_is_told_with_its_place() {
+    for (effects, expected) in [
+        ("{}", &["scenario::one-of 15:14"][..]),
+        ("{lines: '^done (?<job>.+)', redis: [HGETALL, x]}", &["scenario::one-of 15:22"]),
+        ("{lines: '^done'}", &["scenario::pattern 15:22"]),
+        ("{lines: '^done (?<job>.+) (?<by>.+)'}", &["scenario::pattern 15:22"]),
+        ("{lines: '^done (?<job>'}", &["scenario::pattern 15:22"]),
+        ("{http: {process: worker, path: /x}}", &["scenario::unknown-process 15:31"]),
+        ("{http: {process: worker-1, path: x}}", &["scenario::unknown-value 15:47"]),
+        ("{http: {process: worker-1}}", &["scenario::missing-field 15:21"]),
+        ("{redis: [HGETALL, x], steps: true}", &["scenario::foreign-setting 15:43"]),
+        (
+            "{http: {process: worker-1, path: /x}, steps: true, steps_sql: SELECT 1}",
+            &["scenario::one-of 15:59", "scenario::missing-store 15:76"],
+        ),
+    ] {
+        let yaml = with_effects(effects);
+        assert_eq!(places(&bad(&yaml)), expected, "{effects}");
     }
 }

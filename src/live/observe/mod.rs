@@ -10,7 +10,7 @@ pub mod restarts;
 mod waiting;
 mod watcher;
 
-pub use effects::collect;
+pub use effects::{LineCount, Sources, collect};
 pub use hiccup::{HiccupMeter, Subscription};
 pub use probe::Prober;
 pub use producer::{Links, Producer, QueueClient};

@@ -23,7 +23,7 @@ pub const INTERVAL_MIN: Span = Span::from_millis(5);
 /// Asks without an answer at the same time; what is more is reported as unknown, unasked.
 const IN_FLIGHT_MAX: usize = 64;
 /// A probe's answer is a few hundred bytes.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
+pub(super) const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// Asks until it is dropped. Asks that are on their way then are not reported any more.
 #[derive(Debug)]
@@ -185,15 +185,15 @@ pub(super) fn cmd(words: &[String]) -> redis::Cmd {
 pub(super) async fn get(client: &reqwest::Client, url: &str) -> Result<serde_json::Value, String> {
     let answer = client.get(url).send().await.map_err(|error| causes(&error))?;
     let status = answer.status();
-    let body = read_body(answer).await?;
+    let body = read_body(answer, ANSWER_BYTES_MAX).await?;
     serde_json::from_slice(&body).map_err(|_| format!("HTTP {status} without JSON"))
 }
 
-pub(super) async fn read_body(mut answer: reqwest::Response) -> Result<Vec<u8>, String> {
+pub(super) async fn read_body(mut answer: reqwest::Response, bytes_max: usize) -> Result<Vec<u8>, String> {
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(|error| causes(&error))? {
-        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(format!("an answer of more than {ANSWER_BYTES_MAX} bytes"));
+        if body.len() + chunk.len() > bytes_max {
+            return Err(format!("an answer of more than {bytes_max} bytes"));
         }
         body.extend_from_slice(&chunk);
     }

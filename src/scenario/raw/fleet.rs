@@ -171,7 +171,7 @@ record! {
         /// It works on `job` from now on; `attempt` and `stalls` may say for the how many-th time.
         optional claimed: Text,
         /// Step `step` (from 1) of `job` is done. Steps are taken to be kept only where `effects` has
-        /// `steps_sql`.
+        /// `steps_sql` or `steps`.
         optional step: Text,
         /// The effect of `job` is there to stay.
         optional effect: Text,
@@ -251,14 +251,33 @@ record! {
 }
 
 record! {
-    /// How the final state is read. Exactly one of `sql` and `redis`.
+    /// A page of a process of the fleet.
+    Page {
+        /// A process with `http: true`.
+        required process: Name,
+        /// Begins with `/`.
+        required path: Text,
+    }
+}
+
+record! {
+    /// How the final state is read. Exactly one of `sql`, `redis`, `http` and `lines`.
     Effects {
-        /// Columns: job text, effects bigint, failed boolean.
+        /// Columns: job text, effects bigint, failed boolean; and, if there is a fourth, by text: who did it,
+        /// with commas between several.
         optional sql: Text,
         /// A Redis hash command that gives job, effects.
         optional redis: Vec<Placed<Word>>,
-        /// Columns: job text, step integer. Steps are not judged unless given.
+        /// A GET whose JSON is an object of job to count, or a list of `{job, effects}`, each with
+        /// `failed`, `steps` (a list) and `by` (the name of who did it, or a list) where it is known.
+        optional http: Page,
+        /// A regular expression with the group `job`: each line of a process's output that matches is one
+        /// effect of that job. A killed process may not have written its last: a lower bound.
+        optional lines: Text,
+        /// Columns: job text, step integer. Steps are not judged unless given, or `steps` is true.
         optional steps_sql: Text,
+        /// Every entry of the answer to `http` has `steps`. false.
+        optional steps: Flag,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::scenario::decode::{Field, Placed, list, unknown};
 use crate::scenario::diagnostic::{Code, Place, Report};
 use crate::scenario::raw::fleet as raw;
 use crate::scenario::scalar::{Text, Word};
-use crate::scenario::{Ask, EffectQuery, Enqueue, Prepare, Probe, ProcessSpec, Program};
+use crate::scenario::{Ask, Enqueue, Prepare, Probe, ProcessSpec, Program};
 use crate::time::Span;
 
 pub(super) fn enqueue(
@@ -168,7 +168,7 @@ pub(super) fn liveness(
 }
 
 /// Reports none, and all but the first of several.
-fn exactly_one(given: &[(&str, Field<()>)], parent: Place, report: &mut Report<'_>) {
+pub(super) fn exactly_one(given: &[(&str, Field<()>)], parent: Place, report: &mut Report<'_>) {
     let names: Vec<&str> = given.iter().map(|(name, _)| *name).collect();
     let mut there = given.iter().filter(|(_, field)| !field.is_absent());
     let Some((first, _)) = there.next() else {
@@ -184,28 +184,6 @@ fn exactly_one(given: &[(&str, Field<()>)], parent: Place, report: &mut Report<'
             )
             .hint(format!("exactly one of {}", list(&names)));
     }
-}
-
-pub(super) fn effects(
-    external: &raw::External,
-    stores: Stores<'_>,
-    context: &mut Context<'_, '_>,
-) -> Option<EffectQuery> {
-    let placed = external.effects.given()?;
-    let effects = &placed.value;
-    let given = [("sql", effects.sql.presence()), ("redis", effects.redis.presence())];
-    exactly_one(&given, placed.place, context.report);
-    for place in [effects.sql.place(), effects.steps_sql.place()].into_iter().flatten() {
-        stores.require(Store::Postgres, place, context.report);
-    }
-    if let Some(place) = effects.redis.place() {
-        stores.require(Store::Redis, place, context.report);
-    }
-    Some(EffectQuery {
-        sql: effects.sql.given().map(|query| plain_text(query, context)),
-        redis: effects.redis.given().and_then(|command| plain_words(command, context)),
-        steps_sql: effects.steps_sql.given().map(|query| plain_text(query, context)),
-    })
 }
 
 pub(super) fn prepare(

@@ -167,7 +167,7 @@ fn effects() -> EffectQuery {
              status IN ('failed', 'dead_letter') FROM executions"
                 .into(),
         ),
-        redis: None,
         steps_sql: Some("SELECT job, step FROM segments ORDER BY 1, 2".into()),
+        ..EffectQuery::default()
     }
 }
