@@ -164,6 +164,20 @@ fn a_foreign_fleet_that_polls_a_table_is_judged_like_our_own() {
     }
 }
 
+/// Who holds what is learnt from the table alone, what was done from lines alone.
+#[test]
+fn a_foreign_fleet_that_says_nothing_is_judged_by_its_queue_s_state() {
+    let finished = finish("tests/scenarios/external-state.yaml");
+    finished.assert_exit(0);
+    let scenario = finished.scenario();
+    assert_eq!(scenario["jobs"]["completed"], 8, "{}", text(&finished.output));
+    for times in ["detection_ms", "recovery_ms"] {
+        assert_eq!(scenario[times]["n"], 1, "{times}: {}", text(&finished.output));
+    }
+    let figures = scenario["figures"].as_array().expect("figures");
+    assert!(figures.iter().any(|figure| figure["name"] == "queue.active"), "{figures:?}");
+}
+
 #[test]
 fn a_file_with_six_mistakes_prints_six_diagnostics_and_starts_nothing() {
     let out = TempDir::new().expect("a temporary folder");

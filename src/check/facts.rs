@@ -6,6 +6,7 @@ use crate::check::faults::{self, Faults, Part, stands_between};
 use crate::check::host::Host;
 use crate::check::life::{self, Life, Lives};
 use crate::check::measure::{Moment, overlap, union};
+use crate::check::queue::{self, Fill};
 use crate::check::story::{self, Stories};
 use crate::check::taps::Taps;
 use crate::history::log::History;
@@ -37,6 +38,8 @@ pub(super) struct Facts<'a> {
     pub heeded: Vec<Heeded<'a>>,
     /// The last reading of the jobs' states.
     pub collected: Collected<'a>,
+    /// How full a foreign queue was.
+    pub fill: Fill,
 }
 
 /// A probe: asked, answered, and what was said.
@@ -68,7 +71,7 @@ impl<'a> Facts<'a> {
         let run = judged_window(history);
         let faults = faults::collect(history);
         let mut lives = life::collect(history, &faults, run.hi);
-        let stories = story::collect(history, &lives);
+        let stories = story::collect(history, &lives, scenario.fleet.claims_by_state());
         let (mut probes, mut heeded) = (Vec::new(), Vec::new());
         let mut collected = Collected::Never;
         for event in &history.events {
@@ -100,6 +103,7 @@ impl<'a> Facts<'a> {
             probes,
             heeded,
             collected,
+            fill: queue::fill(history, run),
         }
     }
 

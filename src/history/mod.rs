@@ -2,6 +2,7 @@
 //! nothing else.
 
 pub mod log;
+pub mod queue;
 pub mod wire;
 
 use serde::{Deserialize, Serialize};
@@ -67,6 +68,14 @@ pub enum What {
         watch: String,
         asked: Instant,
         answer: Heard,
+    },
+
+    /// How the jobs of a foreign queue stand, where that has changed (`at` is when the answer came); it
+    /// did so after `since`, when the last ask that was answered was made.
+    Queue {
+        since: Instant,
+        asked: Instant,
+        answer: queue::Queued,
     },
 
     /// What a tap on a link saw (`by` = the harness).

@@ -12,6 +12,7 @@ use crate::names::{JobId, ProcessName};
 use crate::protocol::FleetEvent;
 use crate::run::faults::{Dated, FaultRun};
 use crate::run::gates::Gates;
+use crate::run::queue::QueueTold;
 use crate::run::targets::Targets;
 use crate::run::watching::Watching;
 use crate::run::workload::{Arrival, arrivals};
@@ -50,6 +51,7 @@ pub struct Conductor<'s> {
     steady: u32,
     /// The last answer of a fleet-level probe.
     believed_alive: Option<bool>,
+    queue: QueueTold,
     asked: u64,
     jobs: BTreeMap<JobId, JobSeen>,
     /// Jobs whose enqueuing was answered, and of those that were acknowledged the ones that have not ended.
@@ -99,6 +101,7 @@ impl<'s> Conductor<'s> {
             ready: BTreeSet::new(),
             steady: 0,
             believed_alive: None,
+            queue: QueueTold::of(&scenario.fleet),
             asked: 0,
             jobs: BTreeMap::new(),
             answered: 0,
@@ -113,7 +116,8 @@ impl<'s> Conductor<'s> {
             over: false,
         };
         conductor.notes.push_back(What::Phase(Phase::WarmUp));
-        if scenario.fleet.liveness.is_some() || !scenario.watches.is_empty() {
+        let fleet = &scenario.fleet;
+        if fleet.liveness.is_some() || fleet.state.is_some() || !scenario.watches.is_empty() {
             conductor.actions.push_back(Action::StartProbes);
         }
         conductor
@@ -187,6 +191,13 @@ impl<'s> Conductor<'s> {
 
     pub fn handle(&mut self, event: &Event) {
         self.now = self.now.max(event.at);
+        if let What::Queue { answer, .. } = &event.ev {
+            match self.queue.hear(answer) {
+                Ok(true) => {}
+                Ok(false) => return self.advance(),
+                Err(reason) => return self.abort(reason),
+            }
+        }
         self.targets.observe(event);
         self.watching.observe(event, self.start);
         self.gates.observe(event);
@@ -291,7 +302,7 @@ impl<'s> Conductor<'s> {
     fn warm_up(&mut self) {
         let all_ready = self.ready.len() == self.scenario.fleet.processes.len();
         let steady = self.scenario.fleet.liveness.is_none() || self.steady >= STEADY_SAMPLES;
-        if all_ready && steady {
+        if all_ready && steady && self.queue.lacking().is_none() {
             self.start = self.now;
             self.arrivals = arrivals(&self.scenario.workload, self.seed).into();
             self.faults =
@@ -310,7 +321,9 @@ impl<'s> Conductor<'s> {
                 .filter(|name| !self.ready.contains(*name))
                 .map(ProcessName::as_str)
                 .collect();
-            self.abort(if missing.is_empty() {
+            self.abort(if let Some(lacking) = self.queue.lacking() {
+                lacking
+            } else if missing.is_empty() {
                 "no steady state: the liveness probe did not answer `alive` while nothing was wrong".into()
             } else {
                 format!("no steady state: not ready after {WARM_UP_LIMIT}: {}", missing.join(", "))

@@ -6,6 +6,7 @@ pub mod ensemble;
 pub mod faults;
 pub mod gates;
 pub mod pace;
+mod queue;
 pub mod suite;
 pub mod targets;
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod links;
 mod lint;
 mod promql;
 pub mod question;
+mod queue;
 mod raw;
 pub mod recipe;
 mod resolve;
@@ -48,6 +49,7 @@ pub use kind::FileKind;
 pub use lines::{LineRule, Says};
 pub use lint::Lint;
 pub use promql::{duration as duration_of_prometheus, prometheus_duration};
+pub use queue::{QueueAsk, QueueProbe};
 pub use resolve::{Loaded, Overrides, load, resolve};
 pub use schema::schema;
 pub use tree::SOURCE_BYTES_MAX;
@@ -89,6 +91,8 @@ pub struct Fleet {
     /// What a user would ask to learn whether the fleet or a worker lives; none: detection is not judged.
     pub liveness: Option<Probe>,
     pub effects: EffectQuery,
+    /// How the queue is asked how its jobs stand.
+    pub state: Option<QueueProbe>,
     /// None: `model` cannot be asked for.
     pub pipeline: Option<Pipeline>,
     /// Set-up that the stores need before the fleet starts, in order.

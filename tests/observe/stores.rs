@@ -166,7 +166,7 @@ fn jobs_enqueued_by_command_are_found_by_the_effect_queries() {
         steps_sql: Some("select job, step from steps".to_owned()),
         ..EffectQuery::default()
     };
-    let found = runtime.block_on(collect(&effects, &sources)).unwrap();
+    let found = runtime.block_on(collect(&effects, None, &sources)).unwrap();
     let by = ["w-1", "w-2", "w-1"].map(Into::into).to_vec();
     let expected = States::from([
         ("job-1".into(), FinalState { effects: 2, ..FinalState::default() }),
@@ -175,9 +175,9 @@ fn jobs_enqueued_by_command_are_found_by_the_effect_queries() {
     assert_eq!(found, expected);
 
     let wrong = EffectQuery { sql: Some("select 'job-1'".to_owned()), ..EffectQuery::default() };
-    assert!(runtime.block_on(collect(&wrong, &sources)).unwrap_err().contains("no column 2"));
+    assert!(runtime.block_on(collect(&wrong, None, &sources)).unwrap_err().contains("no column 2"));
     let none = EffectQuery { redis: effects.redis.clone(), ..EffectQuery::default() };
-    assert_eq!(runtime.block_on(collect(&none, &Sources::default())).unwrap_err(), "there is no redis");
+    assert_eq!(runtime.block_on(collect(&none, None, &Sources::default())).unwrap_err(), "there is no redis");
 
     probe_sql(&postgres, "select count(*) = 2 from jobs", |sample| {
         *sample == Sample::Alive { subject: None, alive: true }
@@ -199,9 +199,10 @@ fn a_page_tells_the_effects_and_an_error_page_tells_nothing() {
     let effects = EffectQuery { http: Some(page), ..EffectQuery::default() };
     let web = Web::start(200, r#"[{"job": "job-1", "effects": 1, "by": "worker-2"}]"#);
     let said = States::from([("job-1".into(), FinalState { effects: 1, ..FinalState::default() })]);
-    let ask = |http| {
+    let ask = |address: Option<_>| {
+        let http = address.map(|address| ("api".into(), address)).into_iter().collect();
         let sources = Sources { http, said: said.clone(), ..Sources::default() };
-        runtime.block_on(collect(&effects, &sources))
+        runtime.block_on(collect(&effects, None, &sources))
     };
     let by = vec!["worker-2".into()];
     let both = FinalState { effects: 2, by, ..FinalState::default() };

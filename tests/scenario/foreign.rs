@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use syncope::scenario::{EffectQuery, Enqueue, LineRule, Page, Prepare, Program, Says, catalogue};
+use syncope::scenario::{
+    EffectQuery, Enqueue, LineRule, Page, Prepare, Program, QueueAsk, QueueProbe, Says, catalogue,
+};
 use syncope::time::{Scale, Span};
 use syncope::timing::{Expiry, Pipeline};
 
@@ -181,5 +183,39 @@ fn what_tells_no_effects_is_told_with_its_place() {
     ] {
         let yaml = with_effects(effects);
         assert_eq!(places(&bad(&yaml)), expected, "{effects}");
+    }
+}
+
+fn with_state(state: &str) -> String {
+    variant("    prepare:\n", &format!("    state: {state}\n    prepare:\n"))
+}
+
+#[test]
+fn a_queue_is_asked_how_its_jobs_stand() {
+    let fleet = good(&with_state("{redis: [EVAL, script, 0, '${ms(1s)}']}")).fleet;
+    let command = ["EVAL", "script", "0", "100"].map(str::to_owned).to_vec();
+    let (every, timeout) = (Span::from_millis(10), Span::from_millis(100));
+    assert_eq!(fleet.state, Some(QueueProbe { every, timeout, ask: QueueAsk::Redis { command } }));
+    assert!(fleet.claims_by_state());
+    assert!(!good(FLEET).fleet.claims_by_state());
+    let says_itself = with_state("{redis: [EVAL, script, 0]}").replace(
+        "        links: [redis]\n",
+        "        links: [redis]\n        lines: {claimed: 'took (?<job>.+)'}\n",
+    );
+    assert!(!good(&says_itself).fleet.claims_by_state());
+}
+
+#[test]
+fn a_state_that_cannot_be_asked_for_is_told_with_its_place() {
+    for (state, expected) in [
+        ("{}", "scenario::one-of 11:12"),
+        ("{sql: SELECT 1, redis: [X]}", "scenario::one-of 11:18"),
+        ("{sql: SELECT 1}", "scenario::missing-store 11:18"),
+        ("{redis: []}", "scenario::missing-field 11:20"),
+        ("{redis: [X], every: 1ms}", "scenario::duration-too-short 11:32"),
+        ("{http: {process: worker-1, path: /jobs}}", "scenario::unknown-link 11:29"),
+        ("{redis: [X], holder: pb}", "scenario::unknown-field 11:25"),
+    ] {
+        assert_eq!(places(&bad(&with_state(state))), [expected], "{state}");
     }
 }

@@ -47,7 +47,7 @@ async fn the_modelled_postgres_store_does_what_a_real_one_does() {
     println!("{count} sequences, {commands} commands, no difference, {took:.1?}; {doubted} were run again");
     if doubted == 0 {
         effects.sort_by(|(one, _), (other, _)| one.cmp(other));
-        let read = collect(&reference_effects(), &sources(&server)).await.expect("the effects");
+        let read = collect(&reference_effects(), None, &sources(&server)).await.expect("the effects");
         assert!(read.into_iter().eq(effects), "the final states as a run reads them are those of the model");
     }
 }

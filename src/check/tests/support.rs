@@ -357,6 +357,7 @@ fn scenario(pipeline: Pipeline, ask: Ask) -> Scenario {
                 steps_sql: Some("select".to_owned()),
                 ..EffectQuery::default()
             },
+            state: None,
             pipeline: Some(pipeline),
             prepare: Vec::new(),
             concurrency: 1,

@@ -11,18 +11,19 @@ use tokio_postgres::SimpleQueryRow;
 
 use super::connection::{Postgres, Redis};
 use super::probe::{cmd, count_of, http_client, pairs, read_body, text};
+use super::queue;
 use crate::history::{Event, FinalState, What};
 use crate::live::provision::StoreInstance;
 use crate::live::web::causes;
 use crate::names::{JobId, ProcessName, Store};
-use crate::scenario::EffectQuery;
+use crate::scenario::{EffectQuery, QueueAsk};
 use crate::time::Span;
 
 /// An answer with more rows is an error: a run has some hundreds of jobs.
 pub const ROWS_MAX: usize = 1_000_000;
 const ANSWER_LIMIT: Span = Span::from_secs(30);
 /// Some 80 bytes for each of the most jobs that a scenario may have.
-pub(super) const PAGE_BYTES_MAX: usize = 8 << 20;
+const PAGE_BYTES_MAX: usize = 8 << 20;
 
 /// By job.
 pub type States = BTreeMap<JobId, FinalState>;
@@ -31,19 +32,23 @@ pub type States = BTreeMap<JobId, FinalState>;
 #[derive(Debug, Default)]
 pub struct Sources {
     pub stores: BTreeMap<Store, StoreInstance>,
-    /// Of the process that `http` names.
-    pub http: Option<SocketAddr>,
+    /// Of the processes whose pages are asked for.
+    pub http: BTreeMap<ProcessName, SocketAddr>,
     /// What lines have said so far.
     pub said: States,
 }
 
-/// Reads the state of every job that is known of. Effects that two of the ways count are added up.
-/// Each query has 30 s.
+/// Reads the state of every job that is known of. Effects that two of the ways count are added up;
+/// what has failed for good `queue` says too. Each query has 30 s.
 ///
 /// # Errors
 /// If a store or the process is missing, does not answer, or answers in another shape than the query
 /// promised.
-pub async fn collect(effects: &EffectQuery, sources: &Sources) -> Result<States, String> {
+pub async fn collect(
+    effects: &EffectQuery,
+    queue: Option<&QueueAsk>,
+    sources: &Sources,
+) -> Result<States, String> {
     let store = |store| sources.stores.get(&store).ok_or_else(|| format!("there is no {store}"));
     let postgres = Postgres::new(ANSWER_LIMIT);
     let mut jobs = sources.said.clone();
@@ -67,13 +72,20 @@ pub async fn collect(effects: &EffectQuery, sources: &Sources) -> Result<States,
         }
     }
     if let Some(page) = &effects.http {
-        let address = sources.http.ok_or_else(|| format!("{} has no address", page.process))?;
-        let body = get(address, &page.path).await?;
+        let address = sources.http.get(&page.process);
+        let address = *address.ok_or_else(|| format!("{} has no address", page.process))?;
+        let body = get(&http_client(ANSWER_LIMIT)?, address, &page.path).await?;
         told::states(&body, effects.steps, &mut jobs)?;
     }
     if let Some(sql) = &effects.steps_sql {
         for row in postgres.query(store(Store::Postgres)?, sql, ROWS_MAX).await? {
             jobs.entry(column(&row, 0)?.into()).or_default().steps.push(number(&row, 1)?);
+        }
+    }
+    if let Some(ask) = queue {
+        let http = ask.page().and_then(|page| sources.http.get(&page.process).copied());
+        for job in queue::failed(ask, &sources.stores, http, ANSWER_LIMIT).await? {
+            jobs.entry(job).or_default().failed = true;
         }
     }
     for state in jobs.values_mut() {
@@ -84,8 +96,11 @@ pub async fn collect(effects: &EffectQuery, sources: &Sources) -> Result<States,
 }
 
 /// An error page is no answer, whatever it holds.
-async fn get(address: SocketAddr, path: &str) -> Result<Vec<u8>, String> {
-    let client = http_client(ANSWER_LIMIT)?;
+pub(super) async fn get(
+    client: &reqwest::Client,
+    address: SocketAddr,
+    path: &str,
+) -> Result<Vec<u8>, String> {
     let answer =
         client.get(format!("http://{address}{path}")).send().await.map_err(|error| causes(&error))?;
     let status = answer.status();

@@ -123,6 +123,8 @@ record! {
         optional liveness: Liveness,
         /// How the final state is read.
         required effects: Effects,
+        /// How the queue is asked, all the time, how its jobs stand: who holds which, and what has failed.
+        optional state: State,
         /// The fleet's timing, for expectations by `model`.
         optional timing: Timing,
         /// Jobs that one worker works on at a time. 1 unless given.
@@ -247,6 +249,24 @@ record! {
         required path: Text,
         /// A JSON pointer (RFC 6901): `/workers/online`.
         required pointer: Text,
+    }
+}
+
+record! {
+    /// How each job stands, asked all the time: job, state, holder. States are `waiting`, `active`,
+    /// `delayed`, `failed` (for good) and `done`; a holder is a process's name, or empty. Exactly one of
+    /// `redis`, `sql` and `http`.
+    State {
+        /// How often; it ought to be far below the time that a job takes. 100ms unless given.
+        optional every: Duration,
+        /// No answer for this long: nothing is known. 1s unless given.
+        optional timeout: Duration,
+        /// A command whose flat array is job, state, holder of each job in turn.
+        optional redis: Vec<Placed<Word>>,
+        /// Columns: job text, state text, holder text.
+        optional sql: Text,
+        /// A GET whose JSON is a list of `{job, state, holder}`; `holder` may be left out.
+        optional http: Page,
     }
 }
 

@@ -1,4 +1,4 @@
-//! How what a foreign fleet has done is read.
+//! How what a foreign fleet has done is read, and how its jobs stand.
 
 use super::super::Context;
 use super::Stores;
@@ -9,7 +9,8 @@ use crate::scenario::decode::Placed;
 use crate::scenario::diagnostic::{Code, Report};
 use crate::scenario::raw::fleet as raw;
 use crate::scenario::scalar::Flag;
-use crate::scenario::{EffectQuery, Page, ProcessSpec};
+use crate::scenario::{EffectQuery, Page, ProcessSpec, QueueAsk, QueueProbe};
+use crate::time::Span;
 
 pub(super) fn effects(
     external: &raw::External,
@@ -64,4 +65,29 @@ pub(super) fn page(
     let process = http_process(&given.value.process, processes, report);
     let path = http_path(&given.value.path, report);
     Some(Page { process: process?, path: path? })
+}
+
+pub(super) fn state(
+    external: &raw::External,
+    processes: Option<&[ProcessSpec]>,
+    stores: Stores<'_>,
+    context: &mut Context<'_, '_>,
+) -> Option<QueueProbe> {
+    let placed = external.state.given()?;
+    let state = &placed.value;
+    let every = context.positive(&state.every, Span::from_millis(100), "every", placed.place);
+    let timeout = context.positive(&state.timeout, Span::from_secs(1), "timeout", placed.place);
+    let given =
+        [("redis", state.redis.presence()), ("sql", state.sql.presence()), ("http", state.http.presence())];
+    exactly_one(&given, placed.place, context.report);
+    let ask = if let Some(command) = state.redis.given() {
+        stores.require(Store::Redis, command.place, context.report);
+        QueueAsk::Redis { command: plain_words(command, context)? }
+    } else if let Some(query) = state.sql.given() {
+        stores.require(Store::Postgres, query.place, context.report);
+        QueueAsk::Sql { query: plain_text(query, context) }
+    } else {
+        QueueAsk::Http(page(state.http.given()?, processes, context.report)?)
+    };
+    Some(QueueProbe { every, timeout, ask })
 }

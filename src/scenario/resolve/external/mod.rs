@@ -15,7 +15,7 @@ use crate::scenario::scalar::Whole;
 use crate::scenario::{Fleet, Stack};
 use ask::{enqueue, liveness, prepare};
 pub(super) use ask::{http_path, http_process, plain_text, plain_words};
-use effects::effects;
+use effects::{effects, state};
 use process::processes;
 
 /// `None` if it is wrong beyond use, and reported.
@@ -31,6 +31,7 @@ pub(super) fn resolve(
     let enqueue = enqueue(external, processes.as_deref(), stores, context);
     let liveness = liveness(external, processes.as_deref(), stores, context);
     let effects = effects(external, processes.as_deref(), stores, context);
+    let state = state(external, processes.as_deref(), stores, context);
     let pipeline =
         external.timing.given().and_then(|given| timing::pipeline(given, liveness.as_ref(), context));
     let prepare = prepare(external, stores, context);
@@ -49,6 +50,7 @@ pub(super) fn resolve(
         enqueue: enqueue?,
         liveness,
         effects: effects?,
+        state,
         pipeline,
         prepare,
         concurrency: external.concurrency.value().map_or(1, |Whole(n)| *n as u32),

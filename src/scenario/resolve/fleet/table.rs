@@ -103,6 +103,7 @@ impl Reference<'_> {
                 },
             }),
             effects: effects(),
+            state: None,
             pipeline: Some(Pipeline {
                 beat: Beat::every(settings.interval),
                 expiry: Expiry::Age(Age { threshold, stamp: Clock::Postgres, read: Clock::Postgres }),
