@@ -12,7 +12,7 @@ use crate::check::taps::Taps;
 use crate::history::log::History;
 use crate::history::{Heard, Phase, Sample, What};
 use crate::names::{JobId, ProcessName, Store};
-use crate::scenario::{Ask, Scenario};
+use crate::scenario::{Ask, Scenario, WorkersAsk};
 use crate::time::{Instant, Span};
 use crate::timing::Subject;
 
@@ -36,6 +36,8 @@ pub(super) struct Facts<'a> {
     pub probes: Vec<Seen<'a>>,
     /// Answers of the watches, those before the workload's start too, in the order of the answers.
     pub heeded: Vec<Heeded<'a>>,
+    /// Each worker's life is asked for, and not the fleet's.
+    pub one_by_one: bool,
     /// The last reading of the jobs' states.
     pub collected: Collected<'a>,
     /// How full a foreign queue was.
@@ -102,6 +104,7 @@ impl<'a> Facts<'a> {
             beat_store: beat_store(scenario),
             probes,
             heeded,
+            one_by_one: matches!(asked(scenario), Some(Ask::Workers(_))),
             collected,
             fill: queue::fill(history, run),
         }
@@ -217,7 +220,7 @@ fn lookers(scenario: &Scenario) -> BTreeSet<ProcessName> {
 }
 
 fn subject(scenario: &Scenario) -> Subject {
-    match (&scenario.fleet.pipeline, scenario.fleet.liveness.as_ref().map(|probe| &probe.ask)) {
+    match (&scenario.fleet.pipeline, asked(scenario)) {
         (Some(pipeline), _) => pipeline.subject,
         (None, Some(Ask::RedisStalls { .. } | Ask::SqlStalls { .. })) => Subject::Holder,
         (None, _) => Subject::Fleet,
@@ -228,10 +231,20 @@ fn subject(scenario: &Scenario) -> Subject {
 /// every system that has both keeps its beats.
 fn beat_store(scenario: &Scenario) -> Option<Store> {
     let stack = &scenario.stack;
-    match scenario.fleet.liveness.as_ref().map(|probe| &probe.ask) {
-        Some(Ask::Redis { .. } | Ask::RedisStalls { .. }) => Some(Store::Redis),
-        Some(Ask::Sql { .. } | Ask::SqlStalls { .. }) => Some(Store::Postgres),
-        Some(Ask::Http { .. }) | None if stack.redis.is_some() => Some(Store::Redis),
-        Some(Ask::Http { .. }) | None => stack.postgres.as_ref().map(|_| Store::Postgres),
+    match asked(scenario) {
+        Some(Ask::Redis { .. } | Ask::RedisStalls { .. } | Ask::Workers(WorkersAsk::Redis { .. })) => {
+            Some(Store::Redis)
+        }
+        Some(Ask::Sql { .. } | Ask::SqlStalls { .. } | Ask::Workers(WorkersAsk::Sql { .. })) => {
+            Some(Store::Postgres)
+        }
+        Some(Ask::Http { .. } | Ask::Workers(WorkersAsk::Http { .. })) | None => {
+            let redis = stack.redis.as_ref().map(|_| Store::Redis);
+            redis.or_else(|| stack.postgres.as_ref().map(|_| Store::Postgres))
+        }
     }
+}
+
+fn asked(scenario: &Scenario) -> Option<&Ask> {
+    scenario.fleet.liveness.as_ref().map(|probe| &probe.ask)
 }

@@ -30,7 +30,7 @@ impl Observers {
     ) -> Self {
         let fleet = &scenario.fleet;
         let processes = || fleet.processes.iter().map(|spec| spec.name.clone());
-        let prober = |probe| Prober::start(probe, Arc::clone(site), sink.clone(), runtime);
+        let prober = |probe| Prober::start(probe, fleet.workers(), Arc::clone(site), sink.clone(), runtime);
         let sampler = |probe| {
             let holders = processes().collect();
             QueueSampler::start(probe, holders, Arc::clone(site), sink.clone(), runtime)

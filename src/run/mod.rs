@@ -5,6 +5,7 @@ pub mod conductor;
 pub mod ensemble;
 pub mod faults;
 pub mod gates;
+mod opinion;
 pub mod pace;
 mod queue;
 pub mod suite;

@@ -229,6 +229,18 @@ pub enum Ask {
     Redis { command: Vec<String> },
     /// Alive if the first column of the first row is true.
     Sql { query: String },
+    /// The names of the workers that live: each is a subject of its own.
+    Workers(WorkersAsk),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WorkersAsk {
+    /// The names are the answer's texts.
+    Redis { command: Vec<String> },
+    /// They are the first column of the rows.
+    Sql { query: String },
+    /// They are the texts of the JSON list at the pointer (RFC 6901).
+    Http { process: ProcessName, path: String, pointer: String },
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]

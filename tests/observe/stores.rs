@@ -1,6 +1,6 @@
 //! The producer, the effect queries and the SQL probe against a real Postgres and a real Redis.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 
@@ -220,7 +220,7 @@ fn probe_sql(server: &Server, query: &str, expected: impl Fn(&Sample) -> bool) {
     let (sender, events) = channel();
     let probe =
         Probe { every: Span::from_millis(10), timeout: TIMEOUT, ask: Ask::Sql { query: query.to_owned() } };
-    let _prober = Prober::start(&probe, Arc::new(site), Sink::new(sender), runtime.handle());
+    let _prober = Prober::start(&probe, BTreeSet::new(), Arc::new(site), Sink::new(sender), runtime.handle());
     let What::Probe { sample, .. } = events.recv_timeout(PATIENCE).unwrap().ev else { panic!("a probe") };
     assert!(expected(&sample), "{query}: {sample:?}");
 }

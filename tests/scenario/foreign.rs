@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use syncope::scenario::{
-    EffectQuery, Enqueue, LineRule, Page, Prepare, Program, QueueAsk, QueueProbe, Says, catalogue,
+    Ask, EffectQuery, Enqueue, LineRule, Page, Prepare, Program, QueueAsk, QueueProbe, Says, WorkersAsk,
+    catalogue,
 };
 use syncope::time::{Scale, Span};
 use syncope::timing::{Expiry, Pipeline};
@@ -218,4 +219,24 @@ fn a_state_that_cannot_be_asked_for_is_told_with_its_place() {
     ] {
         assert_eq!(places(&bad(&with_state(state))), [expected], "{state}");
     }
+}
+
+#[test]
+fn each_worker_s_life_may_be_asked_for() {
+    let with = |workers: &str| {
+        variant("    prepare:\n", &format!("    liveness: {{workers: {workers}}}\n    prepare:\n"))
+    };
+    let liveness = good(&with("{redis: [SMEMBERS, 'alive-${ms(1s)}']}")).fleet.liveness.expect("liveness");
+    let command = ["SMEMBERS", "alive-100"].map(str::to_owned).to_vec();
+    assert_eq!(liveness.ask, Ask::Workers(WorkersAsk::Redis { command }));
+    for (workers, expected) in [
+        ("{}", "scenario::one-of 11:25"),
+        ("{sql: SELECT 1}", "scenario::missing-store 11:31"),
+        ("{http: {process: worker-1, path: /x, pointer: /y}}", "scenario::unknown-link 11:42"),
+        ("{stalls: [X], redis: [X]}", "scenario::unknown-field 11:26"),
+    ] {
+        assert_eq!(places(&bad(&with(workers))), [expected], "{workers}");
+    }
+    let both = variant("    prepare:\n", "    liveness: {redis: [X], workers: {redis: [X]}}\n    prepare:\n");
+    assert_eq!(places(&bad(&both)), ["scenario::one-of 11:37"]);
 }

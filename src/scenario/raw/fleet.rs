@@ -221,7 +221,8 @@ record! {
 }
 
 record! {
-    /// A question, asked all the time. Exactly one of `redis`, `stalls`, `sql`, `stalls_sql` and `http`.
+    /// A question, asked all the time. Exactly one of `redis`, `stalls`, `sql`, `stalls_sql`, `http` and
+    /// `workers`.
     Liveness {
         /// How often. 100ms unless given.
         optional every: Duration,
@@ -236,6 +237,21 @@ record! {
         /// A query whose rows of job text, count integer give the stalls so far.
         optional stalls_sql: Text,
         /// A GET: alive if the JSON value at the pointer is true.
+        optional http: Get,
+        /// Which workers live, one by one: a worker's death is found though others live.
+        optional workers: Workers,
+    }
+}
+
+record! {
+    /// A question for the names of the workers (processes of the fleet) that live. Exactly one of `redis`,
+    /// `sql` and `http`.
+    Workers {
+        /// A command whose answer is a list of names.
+        optional redis: Vec<Placed<Word>>,
+        /// A query whose first column is the names.
+        optional sql: Text,
+        /// A GET: the JSON value at the pointer is a list of names.
         optional http: Get,
     }
 }
