@@ -165,6 +165,27 @@ fn a_foreign_fleet_that_polls_a_table_is_judged_like_our_own() {
 }
 
 #[test]
+fn of_a_foreign_fleet_the_death_of_one_worker_is_found_where_each_is_asked_for() {
+    let finished = finish("tests/scenarios/external-workers.yaml");
+    finished.assert_exit(0);
+    assert_eq!(finished.scenario()["detection_ms"]["n"], 1, "{}", text(&finished.output));
+}
+
+/// Who holds what is learnt from the table alone, what was done from lines alone.
+#[test]
+fn a_foreign_fleet_that_says_nothing_is_judged_by_its_queue_s_state() {
+    let finished = finish("tests/scenarios/external-state.yaml");
+    finished.assert_exit(0);
+    let scenario = finished.scenario();
+    assert_eq!(scenario["jobs"]["completed"], 8, "{}", text(&finished.output));
+    for times in ["detection_ms", "recovery_ms"] {
+        assert_eq!(scenario[times]["n"], 1, "{times}: {}", text(&finished.output));
+    }
+    let figures = scenario["figures"].as_array().expect("figures");
+    assert!(figures.iter().any(|figure| figure["name"] == "queue.active"), "{figures:?}");
+}
+
+#[test]
 fn a_file_with_six_mistakes_prints_six_diagnostics_and_starts_nothing() {
     let out = TempDir::new().expect("a temporary folder");
     let output =

@@ -3,6 +3,7 @@
 use crate::check::facts::{Collected, Facts};
 use crate::check::{Bound, BoundFrom, CheckResult, JobCounts, StepCounts, Verdict};
 use crate::history::EnqueueOutcome;
+use crate::names::ProcessName;
 use crate::scenario::CountExpect;
 
 pub(super) fn jobs(facts: &Facts<'_>) -> JobCounts {
@@ -41,7 +42,7 @@ pub(super) fn steps(facts: &Facts<'_>) -> StepCounts {
             counts.lost += u64::from(!saved.contains(step));
         }
     }
-    if facts.scenario.fleet.effects.steps_sql.is_none() {
+    if !facts.scenario.fleet.effects.tells_steps() {
         counts.lost = 0;
     }
     counts
@@ -59,7 +60,7 @@ enum Needs {
 pub(super) fn check(facts: &Facts<'_>, jobs: &JobCounts, steps: &StepCounts) -> Vec<CheckResult> {
     let expect = &facts.scenario.expect;
     let lost = examples(facts, |story| story.acknowledged() && story.effects() == 0 && !story.failed());
-    let twice = examples(facts, |story| story.effects() > 1);
+    let twice = duplicates(facts);
     let failed = examples(facts, |story| story.acknowledged() && story.failed());
     let steps_gone = examples(facts, |story| {
         let saved = story.state.map_or(&[] as &[u32], |state| &state.steps);
@@ -73,7 +74,7 @@ pub(super) fn check(facts: &Facts<'_>, jobs: &JobCounts, steps: &StepCounts) -> 
             expect.lost,
             jobs.lost,
             Needs::Effects,
-            format!("{acknowledged}, neither done nor failed at the end{lost}"),
+            format!("{acknowledged}, neither done nor failed at the end{lost}{}", by_lines(facts)),
         ),
         (
             "duplicated",
@@ -156,9 +157,9 @@ fn missing(facts: &Facts<'_>, needs: Needs) -> Option<String> {
     let effects = &facts.scenario.fleet.effects;
     let asked = match needs {
         Needs::Nothing => return None,
-        Needs::Effects => effects.sql.is_some() || effects.redis.is_some(),
+        Needs::Effects => effects.is_asked(),
         // A fleet that reports no steps has none to lose.
-        Needs::Steps if effects.steps_sql.is_none() => return None,
+        Needs::Steps if !effects.tells_steps() => return None,
         Needs::Steps => true,
     };
     match facts.collected {
@@ -169,15 +170,31 @@ fn missing(facts: &Facts<'_>, needs: Needs) -> Option<String> {
     }
 }
 
+/// What a verdict that rests on lines of output is worth.
+fn by_lines(facts: &Facts<'_>) -> &'static str {
+    match facts.scenario.fleet.effects.lines {
+        Some(_) => "; effects are counted by lines of output, of which a killed process may owe its last",
+        None => "",
+    }
+}
+
+/// The jobs that were done more than once, and by whom, if that was told.
+fn duplicates(facts: &Facts<'_>) -> String {
+    let done = facts.stories.iter().filter(|(_, story)| story.effects() > 1);
+    named(done.map(|(job, story)| {
+        let by: Vec<&str> =
+            story.state.map(|state| state.by.iter().map(ProcessName::as_str).collect()).unwrap_or_default();
+        if by.is_empty() { job.to_string() } else { format!("{job} by {}", by.join(" and ")) }
+    }))
+}
+
 /// Up to three of the jobs concerned, in parentheses; empty if there is none.
 fn examples(facts: &Facts<'_>, concerned: impl Fn(&crate::check::story::Story<'_>) -> bool) -> String {
-    let names: Vec<String> = facts
-        .stories
-        .iter()
-        .filter(|(_, story)| concerned(story))
-        .map(|(job, _)| job.to_string())
-        .take(4)
-        .collect();
+    named(facts.stories.iter().filter(|(_, story)| concerned(story)).map(|(job, _)| job.to_string()))
+}
+
+fn named(jobs: impl Iterator<Item = String>) -> String {
+    let names: Vec<String> = jobs.take(4).collect();
     match names.len() {
         0 => String::new(),
         4 => format!(" ({}, …)", names[..3].join(", ")),

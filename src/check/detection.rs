@@ -233,7 +233,7 @@ fn measure_claim(
     // Without a suspicion: it was completed and the worker died before it could say so, or it came
     // back by another way (a store that lost its data and got the job again).
     let over = story.effects() > 0 || story.failed() || next_claim.is_some();
-    if !over && wiped(facts, story.claims[index].at) {
+    if !over && wiped(facts, story.claims[index].since) {
         detection
             .not_due
             .push(format!("The store may have lost {job}: there was nothing left to take over."));

@@ -11,7 +11,7 @@ use crate::fault::{Direction, Fault, FaultId, FaultKind, Injection, OutageKind, 
 use crate::history::EnqueueOutcome;
 use crate::names::{Endpoint, ProcessName, Store};
 use crate::protocol::settings::RECONNECT_MAX;
-use crate::scenario::{Ask, RedisDurability};
+use crate::scenario::{Ask, RedisDurability, WorkersAsk};
 use crate::time::{Instant, Span};
 use crate::timing::{Pipeline, Side, Subject, Tolerance, tolerates_on};
 
@@ -184,6 +184,7 @@ fn sides_struck(facts: &Facts<'_>, parts: &[&Part<'_>]) -> Vec<Side> {
     let ages = facts.scenario.fleet.pipeline.as_ref().is_some_and(|p| p.expiry.age().is_some());
     let misleads = |injection| moves_a_clock(injection) || (ages && holds_back(injection));
     let covered = facts.subject == Subject::Fleet
+        && !facts.one_by_one
         && !parts.iter().any(|part| part.onset.injection.is_some_and(misleads))
         && others(facts, &facts.workers, parts)
             .any(|(serving, window)| serving.contains(window.lo) && serving.contains(window.hi));
@@ -199,7 +200,7 @@ fn sides_struck(facts: &Facts<'_>, parts: &[&Part<'_>]) -> Vec<Side> {
 /// The process that users ask.
 fn reader<'a>(facts: &Facts<'a>) -> Option<&'a ProcessName> {
     match facts.scenario.fleet.liveness.as_ref().map(|probe| &probe.ask) {
-        Some(Ask::Http { process, .. }) => Some(process),
+        Some(Ask::Http { process, .. } | Ask::Workers(WorkersAsk::Http { process, .. })) => Some(process),
         _ => None,
     }
 }
@@ -270,6 +271,7 @@ fn exposed(facts: &Facts<'_>, pipeline: &Pipeline, parts: &[&Part<'_>]) -> bool 
                 process.is_some_and(|it| facts.workers.contains(it)) || strikes_a_worker(facts, part)
             });
             let hidden = of_workers
+                && !facts.one_by_one
                 && others(facts, &facts.workers, parts).any(|(serving, window)| serving.meets(window));
             patience > pipeline.checker.longest_query() && !facts.probes.is_empty() && !hidden
         }

@@ -6,12 +6,13 @@ use crate::check::faults::{self, Faults, Part, stands_between};
 use crate::check::host::Host;
 use crate::check::life::{self, Life, Lives};
 use crate::check::measure::{Moment, overlap, union};
+use crate::check::queue::{self, Fill};
 use crate::check::story::{self, Stories};
 use crate::check::taps::Taps;
 use crate::history::log::History;
 use crate::history::{Heard, Phase, Sample, What};
 use crate::names::{JobId, ProcessName, Store};
-use crate::scenario::{Ask, Scenario};
+use crate::scenario::{Ask, Scenario, WorkersAsk};
 use crate::time::{Instant, Span};
 use crate::timing::Subject;
 
@@ -35,8 +36,12 @@ pub(super) struct Facts<'a> {
     pub probes: Vec<Seen<'a>>,
     /// Answers of the watches, those before the workload's start too, in the order of the answers.
     pub heeded: Vec<Heeded<'a>>,
+    /// Each worker's life is asked for, and not the fleet's.
+    pub one_by_one: bool,
     /// The last reading of the jobs' states.
     pub collected: Collected<'a>,
+    /// How full a foreign queue was.
+    pub fill: Fill,
 }
 
 /// A probe: asked, answered, and what was said.
@@ -68,7 +73,7 @@ impl<'a> Facts<'a> {
         let run = judged_window(history);
         let faults = faults::collect(history);
         let mut lives = life::collect(history, &faults, run.hi);
-        let stories = story::collect(history, &lives);
+        let stories = story::collect(history, &lives, scenario.fleet.claims_by_state());
         let (mut probes, mut heeded) = (Vec::new(), Vec::new());
         let mut collected = Collected::Never;
         for event in &history.events {
@@ -99,7 +104,9 @@ impl<'a> Facts<'a> {
             beat_store: beat_store(scenario),
             probes,
             heeded,
+            one_by_one: matches!(asked(scenario), Some(Ask::Workers(_))),
             collected,
+            fill: queue::fill(history, run),
         }
     }
 
@@ -213,7 +220,7 @@ fn lookers(scenario: &Scenario) -> BTreeSet<ProcessName> {
 }
 
 fn subject(scenario: &Scenario) -> Subject {
-    match (&scenario.fleet.pipeline, scenario.fleet.liveness.as_ref().map(|probe| &probe.ask)) {
+    match (&scenario.fleet.pipeline, asked(scenario)) {
         (Some(pipeline), _) => pipeline.subject,
         (None, Some(Ask::RedisStalls { .. } | Ask::SqlStalls { .. })) => Subject::Holder,
         (None, _) => Subject::Fleet,
@@ -224,10 +231,20 @@ fn subject(scenario: &Scenario) -> Subject {
 /// every system that has both keeps its beats.
 fn beat_store(scenario: &Scenario) -> Option<Store> {
     let stack = &scenario.stack;
-    match scenario.fleet.liveness.as_ref().map(|probe| &probe.ask) {
-        Some(Ask::Redis { .. } | Ask::RedisStalls { .. }) => Some(Store::Redis),
-        Some(Ask::Sql { .. } | Ask::SqlStalls { .. }) => Some(Store::Postgres),
-        Some(Ask::Http { .. }) | None if stack.redis.is_some() => Some(Store::Redis),
-        Some(Ask::Http { .. }) | None => stack.postgres.as_ref().map(|_| Store::Postgres),
+    match asked(scenario) {
+        Some(Ask::Redis { .. } | Ask::RedisStalls { .. } | Ask::Workers(WorkersAsk::Redis { .. })) => {
+            Some(Store::Redis)
+        }
+        Some(Ask::Sql { .. } | Ask::SqlStalls { .. } | Ask::Workers(WorkersAsk::Sql { .. })) => {
+            Some(Store::Postgres)
+        }
+        Some(Ask::Http { .. } | Ask::Workers(WorkersAsk::Http { .. })) | None => {
+            let redis = stack.redis.as_ref().map(|_| Store::Redis);
+            redis.or_else(|| stack.postgres.as_ref().map(|_| Store::Postgres))
+        }
     }
+}
+
+fn asked(scenario: &Scenario) -> Option<&Ask> {
+    scenario.fleet.liveness.as_ref().map(|probe| &probe.ask)
 }

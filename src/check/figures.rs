@@ -71,7 +71,7 @@ pub(super) fn of(facts: &Facts<'_>, measured: &Measured<'_>) -> Vec<Figure> {
         ("jobs.unanswered", jobs.recovered + jobs.indeterminate),
     ]));
     let effects = &facts.scenario.fleet.effects;
-    if facts.collected == Collected::Whole && (effects.sql.is_some() || effects.redis.is_some()) {
+    if facts.collected == Collected::Whole && effects.is_asked() {
         figures.extend(counts(&[
             ("lost", jobs.lost),
             ("duplicated", jobs.duplicated),
@@ -81,7 +81,7 @@ pub(super) fn of(facts: &Facts<'_>, measured: &Measured<'_>) -> Vec<Figure> {
             ("jobs.ended", jobs.completed + jobs.failed),
         ]));
     }
-    if facts.collected == Collected::Whole && effects.steps_sql.is_some() {
+    if facts.collected == Collected::Whole && effects.tells_steps() {
         figures.extend(counts(&[("steps_lost", steps.lost)]));
     }
     if measured.asked {
@@ -92,6 +92,7 @@ pub(super) fn of(facts: &Facts<'_>, measured: &Measured<'_>) -> Vec<Figure> {
     for outcome in measured.watched {
         figures.push(figure(&outcome.check.name, outcome.value(scale).into_iter().collect()));
     }
+    figures.extend(facts.fill.figures(&facts.faults, facts.run, scale));
     figures.retain(|figure| !figure.values.is_empty());
     figures
 }

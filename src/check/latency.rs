@@ -67,8 +67,12 @@ fn judged(
 pub(super) fn slowest_job(facts: &Facts<'_>) -> Option<Slowest> {
     let times = facts.stories.iter().filter_map(|(job, story)| {
         let (accepted, done) = (story.acknowledged_at?, *story.done.first()?);
-        let took = Moment::exactly(done).since(accepted);
-        Some(Slowest { took, window: Moment { lo: accepted.lo, hi: done }, job: (*job).clone() })
+        let took = done.since(accepted);
+        Some(Slowest {
+            took,
+            window: Moment { lo: accepted.lo, hi: done.hi.max(accepted.lo) },
+            job: (*job).clone(),
+        })
     });
     times.max_by_key(|slowest| slowest.took.max())
 }

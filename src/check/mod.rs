@@ -15,6 +15,7 @@ mod latency;
 mod life;
 mod measure;
 mod mistakes;
+mod queue;
 mod recovery;
 mod simulated;
 mod story;

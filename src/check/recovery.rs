@@ -56,12 +56,12 @@ pub(super) fn measure(facts: &Facts<'_>, taken: &[Taken<'_>]) -> Recovery {
                 }
                 continue;
             };
-            done_until = done;
-            let again = blows[index + 1..].iter().filter(|again| again.effect.lo <= done);
+            done_until = done.hi;
+            let again = blows[index + 1..].iter().filter(|again| again.effect.lo <= done.hi);
             let again: Vec<&Blow<'_>> = again.filter(|again| again.claim != blow.claim).collect();
-            let lost = lost_claims(taken, (job, story), blow, &again, done);
+            let lost = lost_claims(taken, (job, story), blow, &again, done.hi);
             recovery.measured.push(measurement(facts, job, story, (blow, &again, lost), done, longest));
-            recovery.parts.push(parts(facts, job, story, blow, done));
+            recovery.parts.push(parts(facts, job, story, blow, done.hi));
         }
     }
     recovery
@@ -148,7 +148,7 @@ fn blows<'s>(facts: &Facts<'_>, job: &JobId, story: &'s Story<'_>, taken: &[Take
         let index = taken.claim?;
         let claim = story.claims.get(index)?;
         let (fault, onset) = silencing(facts, claim, taken.at.hi)?;
-        let effect = Moment { lo: onset.lo.max(claim.at), hi: onset.hi.max(claim.at) };
+        let effect = Moment { lo: onset.lo.max(claim.since), hi: onset.hi.max(claim.at) };
         Some(Blow { effect, fault: Some(fault), suspicion: Some(taken.at), claim: index, failure: None })
     });
     let failures = story.failures.iter().filter_map(|failure| {
@@ -227,8 +227,8 @@ fn planned(facts: &Facts<'_>, job: &JobId, failure: &Failure<'_>) -> bool {
 
 /// When the job was first done after it was taken up again. Done by the struck holder itself (a
 /// zombie, or a worker that went on locally) counts too.
-fn done_after(story: &Story<'_>, blow: &Blow<'_>) -> Option<Instant> {
-    story.done.iter().copied().find(|done| *done > blow.effect.hi)
+fn done_after(story: &Story<'_>, blow: &Blow<'_>) -> Option<Moment> {
+    story.done.iter().copied().find(|done| done.hi > blow.effect.hi)
 }
 
 /// How often the job was taken, while it waited to be done again, from nobody that is known of: a claim
@@ -288,10 +288,10 @@ fn measurement(
     job: &JobId,
     story: &Story<'_>,
     (blow, again, lost): (&Blow<'_>, &[&Blow<'_>], u64),
-    done: Instant,
+    done: Moment,
     longest: Span,
 ) -> Measurement {
-    let window = Moment { lo: blow.effect.lo, hi: done };
+    let window = Moment { lo: blow.effect.lo, hi: done.hi };
     let (stalls, longest_stall) = facts.host.stalls_in(window);
     let limits = match facts.scenario.expect.recovery_time {
         TimeExpect::Within(interval) => Some(interval.into()),
@@ -304,7 +304,7 @@ fn measurement(
     };
     Measurement {
         what: job.to_string(),
-        measured: Moment::exactly(done).since(blow.effect),
+        measured: done.since(blow.effect),
         limits,
         latency: facts.probe_latency(window),
         stalls,
@@ -330,7 +330,7 @@ fn model_limits(
     // Per step what the workload or this run's longest job says; one more for taking up and ending.
     let steps = u64::from(workload.steps);
     // A step that is not saved is done again.
-    let saves_steps = facts.scenario.fleet.effects.steps_sql.is_some();
+    let saves_steps = facts.scenario.fleet.effects.tells_steps();
     let saved = if saves_steps { story.steps_by(blow.effect.lo) } else { 0 };
     let left = steps.saturating_sub(saved);
     let per_step = Span::from_nanos(longest_job.as_nanos().div_ceil(steps.max(1)));
@@ -367,8 +367,8 @@ fn model_limits(
 /// Other jobs that were asked for by `to` and not done at `from`.
 fn unfinished(facts: &Facts<'_>, from: Instant, to: Instant) -> u64 {
     let open = facts.stories.values().filter(|story| {
-        let over = story.done.first().is_some_and(|done| *done < from);
-        let begun = story.claims.first().is_none_or(|claim| claim.at <= to);
+        let over = story.done.first().is_some_and(|done| done.hi < from);
+        let begun = story.claims.first().is_none_or(|claim| claim.since <= to);
         begun && !over
     });
     (open.count() as u64).saturating_sub(1)
@@ -389,7 +389,7 @@ fn longest_job(facts: &Facts<'_>) -> Span {
     let workload = &facts.scenario.workload;
     let nominal = workload.step_time.max().saturating_mul(u64::from(workload.steps));
     let in_one_go = facts.stories.values().filter_map(|story| match story.claims.as_slice() {
-        [Claim { at, end: Some((end, ClaimEnd::Completed)), .. }] => Some(Moment { lo: *at, hi: *end }),
+        [Claim { since, end: Some((end, ClaimEnd::Completed)), .. }] => Some(Moment { lo: *since, hi: *end }),
         _ => None,
     });
     let undisturbed = in_one_go

@@ -1,10 +1,13 @@
 //! Each job's story: how it was enqueued, who held it when, what was acknowledged, how it ended.
 
+mod queue;
+
 use std::collections::BTreeMap;
 
 use crate::check::life::Lives;
 use crate::check::measure::Moment;
 use crate::history::log::History;
+use crate::history::queue::Queued;
 use crate::history::{EnqueueOutcome, Event, FinalState, What};
 use crate::names::{JobId, ProcessName};
 use crate::protocol::FleetEvent;
@@ -28,7 +31,7 @@ pub(super) struct Story<'a> {
     /// When a step was first acknowledged, in order.
     pub progress: Vec<Instant>,
     /// Effects and completions, in order: the job's work was done.
-    pub done: Vec<Instant>,
+    pub done: Vec<Moment>,
     pub failures: Vec<Failure<'a>>,
     /// Stalled checks that took the job from its holder: asked for, and answered.
     pub taken: Vec<Moment>,
@@ -41,8 +44,11 @@ pub(super) struct Claim<'a> {
     pub by: &'a ProcessName,
     /// Which of the worker's lives, as an index.
     pub life: usize,
+    /// It had the job by now: it said so, or the queue did.
     pub at: Instant,
-    /// The worker's last word on it, or the worker's end.
+    /// It may have had it since then: the queue is asked from time to time only. Else `at`.
+    pub since: Instant,
+    /// The worker's last word on it, or the worker's end, or by when the queue had it so no more.
     pub end: Option<(Instant, ClaimEnd)>,
 }
 
@@ -56,6 +62,8 @@ pub(super) enum ClaimEnd {
     Died,
     /// The part of its process that worked on it is gone, and the process lives.
     Abandoned,
+    /// The queue had it otherwise: taken from the worker, or given back by it.
+    Left,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -91,7 +99,8 @@ impl Story<'_> {
     }
 }
 
-pub(super) fn collect<'a>(history: &'a History, lives: &Lives) -> Stories<'a> {
+/// `by_state`: who held what is what the queue said.
+pub(super) fn collect<'a>(history: &'a History, lives: &Lives, by_state: bool) -> Stories<'a> {
     let mut stories = Stories::new();
     for event in &history.events {
         match &event.ev {
@@ -110,6 +119,12 @@ pub(super) fn collect<'a>(history: &'a History, lives: &Lives) -> Stories<'a> {
             }
             What::JobState { job, state } => stories.entry(job).or_default().state = Some(state),
             What::Fleet(said) => hear(&mut stories, lives, event, said),
+            What::Queue { since, answer: Queued::Changed(changed), .. } if by_state => {
+                let within = Moment::new(*since, event.at);
+                for standing in changed {
+                    queue::stands(stories.entry(&standing.job).or_default(), lives, standing, within);
+                }
+            }
             _ => {}
         }
     }
@@ -125,7 +140,7 @@ fn hear<'a>(stories: &mut Stories<'a>, lives: &Lives, event: &'a Event, said: &'
         FleetEvent::Claimed { job, .. } => {
             let story = stories.entry(job).or_default();
             end_claim(story, lives, event, ClaimEnd::Claimed);
-            story.claims.push(Claim { by: &event.by, life: life_at(lives, event), at, end: None });
+            story.claims.push(Claim { by: &event.by, life: life_at(lives, event), at, since: at, end: None });
         }
         FleetEvent::StepDone { job, step, .. } => {
             let story = stories.entry(job).or_default();
@@ -135,10 +150,10 @@ fn hear<'a>(stories: &mut Stories<'a>, lives: &Lives, event: &'a Event, said: &'
                 story.progress.push(at);
             }
         }
-        FleetEvent::EffectDone { job } => stories.entry(job).or_default().done.push(at),
+        FleetEvent::EffectDone { job } => stories.entry(job).or_default().done.push(Moment::exactly(at)),
         FleetEvent::Completed { job } => {
             let story = stories.entry(job).or_default();
-            story.done.push(at);
+            story.done.push(Moment::exactly(at));
             end_claim(story, lives, event, ClaimEnd::Completed);
         }
         FleetEvent::AttemptFailed { job, attempt, retry_in, .. } => {

@@ -2,6 +2,7 @@
 //! nothing else.
 
 pub mod log;
+pub mod queue;
 pub mod wire;
 
 use serde::{Deserialize, Serialize};
@@ -67,6 +68,14 @@ pub enum What {
         watch: String,
         asked: Instant,
         answer: Heard,
+    },
+
+    /// How the jobs of a foreign queue stand, where that has changed (`at` is when the answer came); it
+    /// did so after `since`, when the last ask that was answered was made.
+    Queue {
+        since: Instant,
+        asked: Instant,
+        answer: queue::Queued,
     },
 
     /// What a tap on a link saw (`by` = the harness).
@@ -213,4 +222,7 @@ pub struct FinalState {
     pub failed: bool,
     /// Saved steps, ascending.
     pub steps: Vec<u32>,
+    /// Who did the work, once for each effect, as far as it is told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<ProcessName>,
 }

@@ -19,8 +19,9 @@ use crate::live::environment::{self, Credentials};
 use crate::live::inject::{self, Firer, Injector, Launcher};
 use crate::live::monitor::Monitor;
 use crate::live::observe::{
-    self, HiccupMeter, Links, Prober, Producer, QueueClient, Subscription, WaitMeter, Watcher,
+    self, HiccupMeter, LineCount, Links, Producer, QueueClient, Sources, Subscription,
 };
+use crate::live::observers::Observers;
 use crate::live::prepare;
 use crate::live::provision::cleanup::Guard;
 use crate::live::provision::{self, BackendKind, RunContext, RunningProcess, Site, StoreInstance};
@@ -30,7 +31,7 @@ use crate::live::store::{Limits, PostgresStore, RedisStore};
 use crate::live::wires::Wires;
 use crate::names::{Endpoint, HARNESS, ProcessName, Store};
 use crate::protocol::{Command, JobSpec, Reply, StoreError, TableCommand};
-use crate::scenario::{Enqueue, Fleet, ProcessSpec, Scenario};
+use crate::scenario::{Enqueue, Fleet, ProcessSpec, QueueAsk, Scenario};
 use crate::time::{Instant, Span};
 
 /// Stalls of the host from this length on are events of the history.
@@ -280,11 +281,10 @@ pub struct LiveBackend {
     events: Receiver<Event>,
     injector: Injector,
     producer: Producer,
-    prober: Option<Prober>,
-    watchers: Vec<Watcher>,
-    waits: Option<WaitMeter>,
+    observers: Option<Observers>,
     hiccups: Subscription,
     readings: Readings,
+    lines: LineCount,
     /// Taken out of `events` before their turn.
     waiting: VecDeque<Event>,
 }
@@ -323,11 +323,10 @@ impl LiveBackend {
             events,
             injector,
             producer,
-            prober: None,
-            watchers: Vec::new(),
-            waits: None,
+            observers: None,
             hiccups,
             readings: Readings::default(),
+            lines: LineCount::of(&scenario.fleet.effects),
             waiting: VecDeque::new(),
         }
     }
@@ -335,15 +334,24 @@ impl LiveBackend {
     fn collect(&mut self) {
         let reading = self.readings.begin();
         // What the one before said in time and nobody has heard yet is not this one's answer.
-        self.waiting.extend(self.events.try_iter());
+        for event in self.events.try_iter() {
+            self.lines.observe(&event);
+            self.waiting.push_back(event);
+        }
         self.waiting.retain(|event| !matches!(event.ev, What::Collected { .. }));
         let (stage, sink) = (Arc::clone(&self.stage), self.sink.clone());
-        let effects = self.scenario.fleet.effects.clone();
+        let (effects, state) = (self.scenario.fleet.effects.clone(), self.scenario.fleet.state.clone());
+        let said = self.lines.so_far().clone();
         self.runtime.spawn(async move {
+            let (site, queue) = (&stage.site, state.map(|state| state.ask));
             let stores =
-                Store::ALL.into_iter().filter_map(|store| Some((store, stage.site.store(store)?))).collect();
-            let read = observe::collect(&effects, &stores).await;
-            reading.end(read.map(|states| states.into_iter().collect()), &sink);
+                Store::ALL.into_iter().filter_map(|store| Some((store, site.store(store)?))).collect();
+            let pages = effects.http.iter().chain(queue.as_ref().and_then(QueueAsk::page));
+            let http =
+                pages.filter_map(|page| Some((page.process.clone(), site.http_address(&page.process)?)));
+            let sources = Sources { stores, http: http.collect(), said };
+            let read = observe::collect(&effects, queue.as_ref(), &sources).await;
+            reading.end(read, &sink);
         });
     }
 
@@ -352,7 +360,9 @@ impl LiveBackend {
             return Some(event);
         }
         let wait = until.since(clock::monotonic());
-        self.events.recv_timeout(wait.to_std()).ok()
+        let event = self.events.recv_timeout(wait.to_std()).ok()?;
+        self.lines.observe(&event);
+        Some(event)
     }
 }
 
@@ -441,24 +451,13 @@ impl Backend for LiveBackend {
             Action::ArmGate { fault, limit } => self.stage.wires.arm(fault, limit),
             Action::OpenGate { fault, lost } => self.stage.wires.open_gate(fault, lost),
             Action::StartProbes => {
-                self.prober = self.scenario.fleet.liveness.as_ref().map(|probe| {
-                    Prober::start(probe, Arc::clone(&self.stage.site), self.sink.clone(), &self.runtime)
-                });
                 let prometheus = self.stage.monitor.as_ref().map(|monitor| monitor.address());
-                let start = |watch| {
-                    let site = Arc::clone(&self.stage.site);
-                    Watcher::start(watch, site, prometheus, self.sink.clone(), &self.runtime)
-                };
-                self.watchers = self.scenario.watches.iter().map(start).collect();
-                let processes = self.scenario.fleet.processes.iter().map(|spec| spec.name.clone());
-                let site = Arc::clone(&self.stage.site);
-                let waits = WaitMeter::start(processes.collect(), site, self.sink.clone(), &self.runtime);
-                self.waits = Some(waits);
+                let site = &self.stage.site;
+                let observers = Observers::start(&self.scenario, site, prometheus, &self.sink, &self.runtime);
+                self.observers = Some(observers);
             }
             Action::StopProbes => {
-                self.prober = None;
-                self.watchers.clear();
-                self.waits = None;
+                self.observers = None;
                 self.sink.note(self.hiccups.summary());
             }
             Action::Collect => self.collect(),
@@ -466,9 +465,7 @@ impl Backend for LiveBackend {
     }
 
     fn tear_down(&mut self) -> Vec<String> {
-        self.prober = None;
-        self.watchers.clear();
-        self.waits = None;
+        self.observers = None;
         self.runtime.block_on(async {
             let mut left = self.stage.site.tear_down().await;
             if let Some(monitor) = &self.stage.monitor {

@@ -8,6 +8,7 @@ pub mod fleet;
 pub mod inject;
 mod monitor;
 pub mod observe;
+mod observers;
 mod prepare;
 pub mod provision;
 mod readings;

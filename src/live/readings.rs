@@ -1,13 +1,10 @@
 //! Readings of every job's state: one counts at a time, the one that was asked for last.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::history::{FinalState, What};
+use crate::live::observe::effects::States;
 use crate::live::sink::Sink;
-use crate::names::JobId;
-
-pub type States = BTreeMap<JobId, FinalState>;
 
 #[derive(Debug, Default)]
 pub struct Readings(Arc<Mutex<Progress>>);
@@ -77,6 +74,7 @@ fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::mpsc;
 
     use super::*;

@@ -7,11 +7,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::backend::Action;
 use crate::fault::Stage;
-use crate::history::{EnqueueOutcome, Event, Phase, Sample, What};
+use crate::history::{EnqueueOutcome, Event, Phase, What};
 use crate::names::{JobId, ProcessName};
 use crate::protocol::FleetEvent;
 use crate::run::faults::{Dated, FaultRun};
 use crate::run::gates::Gates;
+use crate::run::opinion::Opinion;
+use crate::run::queue::QueueTold;
 use crate::run::targets::Targets;
 use crate::run::watching::Watching;
 use crate::run::workload::{Arrival, arrivals};
@@ -22,8 +24,6 @@ use crate::timing::{Pipeline, Subject};
 /// A run whose steady state is not proven by then is inconclusive. Wall time: starting programs
 /// does not scale with the scenario.
 const WARM_UP_LIMIT: Span = Span::from_secs(30);
-/// Liveness answers in a row that prove the steady state.
-const STEADY_SAMPLES: u32 = 3;
 /// Between two readings of the final state during settle, wall time.
 const COLLECT_EVERY: Span = Span::from_millis(100);
 /// A reading of the final state, or the answer to an order, that takes longer is given up.
@@ -47,9 +47,8 @@ pub struct Conductor<'s> {
     targets: Targets,
     watching: Watching,
     ready: BTreeSet<ProcessName>,
-    steady: u32,
-    /// The last answer of a fleet-level probe.
-    believed_alive: Option<bool>,
+    opinion: Opinion,
+    queue: QueueTold,
     asked: u64,
     jobs: BTreeMap<JobId, JobSeen>,
     /// Jobs whose enqueuing was answered, and of those that were acknowledged the ones that have not ended.
@@ -97,8 +96,8 @@ impl<'s> Conductor<'s> {
             targets: Targets::of(&scenario.fleet),
             watching: Watching::of(&scenario.expect.watched),
             ready: BTreeSet::new(),
-            steady: 0,
-            believed_alive: None,
+            opinion: Opinion::of(&scenario.fleet),
+            queue: QueueTold::of(&scenario.fleet),
             asked: 0,
             jobs: BTreeMap::new(),
             answered: 0,
@@ -113,7 +112,8 @@ impl<'s> Conductor<'s> {
             over: false,
         };
         conductor.notes.push_back(What::Phase(Phase::WarmUp));
-        if scenario.fleet.liveness.is_some() || !scenario.watches.is_empty() {
+        let fleet = &scenario.fleet;
+        if fleet.liveness.is_some() || fleet.state.is_some() || !scenario.watches.is_empty() {
             conductor.actions.push_back(Action::StartProbes);
         }
         conductor
@@ -187,6 +187,13 @@ impl<'s> Conductor<'s> {
 
     pub fn handle(&mut self, event: &Event) {
         self.now = self.now.max(event.at);
+        if let What::Queue { answer, .. } = &event.ev {
+            match self.queue.hear(answer) {
+                Ok(true) => {}
+                Ok(false) => return self.advance(),
+                Err(reason) => return self.abort(reason),
+            }
+        }
         self.targets.observe(event);
         self.watching.observe(event, self.start);
         self.gates.observe(event);
@@ -206,7 +213,7 @@ impl<'s> Conductor<'s> {
                 return;
             }
             What::Probe { sample, .. } => {
-                self.probed(sample);
+                self.opinion.hear(sample);
                 // Every other event is one, and while faults are injected none is waited for.
                 if self.phase == Phase::Inject && self.now < self.until {
                     return;
@@ -249,17 +256,6 @@ impl<'s> Conductor<'s> {
         self.unended += u64::from(seen.is_unended());
     }
 
-    fn probed(&mut self, sample: &Sample) {
-        match sample {
-            Sample::Alive { alive, .. } => {
-                self.steady = if *alive { self.steady + 1 } else { 0 };
-                self.believed_alive = Some(*alive);
-            }
-            Sample::Stalls(_) => self.steady += 1,
-            Sample::Unknown { .. } => self.steady = 0,
-        }
-    }
-
     fn reports_ready(&self, process: &ProcessName) -> bool {
         self.scenario.fleet.processes.iter().any(|spec| spec.name == *process && spec.reports_ready())
     }
@@ -290,8 +286,7 @@ impl<'s> Conductor<'s> {
 
     fn warm_up(&mut self) {
         let all_ready = self.ready.len() == self.scenario.fleet.processes.len();
-        let steady = self.scenario.fleet.liveness.is_none() || self.steady >= STEADY_SAMPLES;
-        if all_ready && steady {
+        if all_ready && self.opinion.is_steady() && self.queue.lacking().is_none() {
             self.start = self.now;
             self.arrivals = arrivals(&self.scenario.workload, self.seed).into();
             self.faults =
@@ -310,7 +305,9 @@ impl<'s> Conductor<'s> {
                 .filter(|name| !self.ready.contains(*name))
                 .map(ProcessName::as_str)
                 .collect();
-            self.abort(if missing.is_empty() {
+            self.abort(if let Some(lacking) = self.queue.lacking() {
+                lacking
+            } else if missing.is_empty() {
                 "no steady state: the liveness probe did not answer `alive` while nothing was wrong".into()
             } else {
                 format!("no steady state: not ready after {WARM_UP_LIMIT}: {}", missing.join(", "))
@@ -458,11 +455,7 @@ impl<'s> Conductor<'s> {
     }
 
     fn opinion_is_true(&self) -> bool {
-        if self.fleet_pipeline().is_none() {
-            return true;
-        }
-        let workers_up = self.targets.of_role("worker").iter().any(|worker| self.targets.is_up(worker));
-        self.believed_alive.is_none_or(|believed| believed == workers_up)
+        self.fleet_pipeline().is_none() || self.opinion.is_true(&self.targets)
     }
 
     fn all_ended(&self) -> bool {

@@ -4,9 +4,10 @@ mod parts;
 
 use crate::dist::{Distribution, Random};
 use crate::fault::{Fault, FaultId, FaultKind, Injection, Order, Signal, Stage, Target, Trigger};
+use crate::history::queue::Queued;
 use crate::history::wire::Wiretap;
 use crate::history::{Event, Heard, What};
-use crate::names::ProcessName;
+use crate::names::{JobId, ProcessName};
 use crate::protocol::FleetEvent;
 use crate::run::targets::{Cause, Targets};
 use crate::time::{Instant, Span};
@@ -187,6 +188,11 @@ impl FaultRun {
     pub fn handle(&mut self, event: &Event, start: Instant, out: &mut Vec<Dated>) {
         match &event.ev {
             What::Fleet(fleet) => self.trigger(event, fleet, start),
+            What::Queue { answer: Queued::Changed(changed), .. } => {
+                for standing in changed.iter().filter(|standing| standing.claimant().is_some()) {
+                    self.claimed(event.at, &standing.job);
+                }
+            }
             What::Watched { watch, answer, .. } => self.watched(event.at, watch, answer),
             What::Wire(Wiretap::Caught { fault, link, .. }) if *fault == self.fault.id => {
                 if let State::Armed { .. } = self.state {
@@ -205,28 +211,39 @@ impl FaultRun {
     }
 
     fn trigger(&mut self, event: &Event, fleet: &FleetEvent, start: Instant) {
-        let State::Armed { seen } = &mut self.state else { return };
-        let (nth, after, job) = match (&self.fault.when, fleet) {
+        let State::Armed { .. } = self.state else { return };
+        match (&self.fault.when, fleet) {
             (
                 Trigger::StepDone { job: wanted, step: wanted_step, nth, after },
                 FleetEvent::StepDone { job, step, .. },
-            ) if step == wanted_step && wanted.admits(job) => (*nth, *after, Some(job)),
-            (Trigger::Claimed { job: wanted, nth, after }, FleetEvent::Claimed { job, .. })
-                if wanted.admits(job) =>
-            {
-                (*nth, *after, Some(job))
+            ) if step == wanted_step && wanted.admits(job) => {
+                self.saw(event.at, *nth, *after, Some(job));
             }
+            (_, FleetEvent::Claimed { job, .. }) => self.claimed(event.at, job),
             (Trigger::Beat { process, from, after }, FleetEvent::Beat { .. })
                 if process.as_ref().is_none_or(|name| *name == event.by) && event.at >= start + *from =>
             {
-                (1, *after, None)
+                self.saw(event.at, 1, *after, None);
             }
-            _ => return,
-        };
+            _ => {}
+        }
+    }
+
+    fn claimed(&mut self, at: Instant, job: &JobId) {
+        if let Trigger::Claimed { job: wanted, nth, after } = &self.fault.when
+            && wanted.admits(job)
+        {
+            self.saw(at, *nth, *after, Some(job));
+        }
+    }
+
+    /// One more of the events that it waits for `nth` of.
+    fn saw(&mut self, at: Instant, nth: u32, after: Span, job: Option<&JobId>) {
+        let State::Armed { seen } = &mut self.state else { return };
         *seen += 1;
         if *seen >= nth {
             let cause = Cause { job: job.cloned(), sender: None };
-            self.state = State::Due { at: event.at + after, cause };
+            self.state = State::Due { at: at + after, cause };
         }
     }
 

@@ -6,7 +6,9 @@ pub mod crashes;
 pub mod ensemble;
 pub mod faults;
 pub mod gates;
+mod opinion;
 pub mod pace;
+mod queue;
 pub mod suite;
 pub mod targets;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::dist::Random;
 use crate::fault::{JobRef, Target};
+use crate::history::queue::{Queued, Standing};
 use crate::history::{Event, What};
 use crate::names::{Endpoint, JobId, Link, ProcessName};
 use crate::protocol::FleetEvent;
@@ -56,8 +57,21 @@ impl Targets {
             ) if self.holders.get(job) == Some(&event.by) => {
                 self.holders.remove(job);
             }
+            What::Queue { answer: Queued::Changed(changed), .. } => {
+                for standing in changed {
+                    self.stands(standing);
+                }
+            }
             _ => {}
         }
+    }
+
+    /// The queue may go on to say that a job is held by one that is gone.
+    fn stands(&mut self, standing: &Standing) {
+        match standing.claimant().filter(|holder| self.is_up(holder)) {
+            Some(holder) => self.holders.insert(standing.job.clone(), holder.clone()),
+            None => self.holders.remove(&standing.job),
+        };
     }
 
     #[must_use]

@@ -11,12 +11,14 @@ mod choice;
 pub mod claims;
 mod decode;
 mod diagnostic;
+mod effects;
 mod kind;
 pub mod lines;
 mod links;
 mod lint;
 mod promql;
 pub mod question;
+mod queue;
 mod raw;
 pub mod recipe;
 mod resolve;
@@ -42,10 +44,12 @@ use recipe::Recipe;
 pub use links::{EXPORTER, is_worker_role};
 
 pub use diagnostic::{Code, Diagnostic, Place, RulesFile, Severity, Source, render};
+pub use effects::{EffectQuery, Page};
 pub use kind::FileKind;
 pub use lines::{LineRule, Says};
 pub use lint::Lint;
 pub use promql::{duration as duration_of_prometheus, prometheus_duration};
+pub use queue::{QueueAsk, QueueProbe};
 pub use resolve::{Loaded, Overrides, load, resolve};
 pub use schema::schema;
 pub use tree::SOURCE_BYTES_MAX;
@@ -87,6 +91,8 @@ pub struct Fleet {
     /// What a user would ask to learn whether the fleet or a worker lives; none: detection is not judged.
     pub liveness: Option<Probe>,
     pub effects: EffectQuery,
+    /// How the queue is asked how its jobs stand.
+    pub state: Option<QueueProbe>,
     /// None: `model` cannot be asked for.
     pub pipeline: Option<Pipeline>,
     /// Set-up that the stores need before the fleet starts, in order.
@@ -223,17 +229,18 @@ pub enum Ask {
     Redis { command: Vec<String> },
     /// Alive if the first column of the first row is true.
     Sql { query: String },
+    /// The names of the workers that live: each is a subject of its own.
+    Workers(WorkersAsk),
 }
 
-/// How the final state is read. Rows or pairs are keyed by the job's id.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct EffectQuery {
-    /// Columns: job text, effects bigint, failed boolean.
-    pub sql: Option<String>,
-    /// A Redis hash command that gives job, effects.
-    pub redis: Option<Vec<String>>,
-    /// Columns: job text, step integer.
-    pub steps_sql: Option<String>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WorkersAsk {
+    /// The names are the answer's texts.
+    Redis { command: Vec<String> },
+    /// They are the first column of the rows.
+    Sql { query: String },
+    /// They are the texts of the JSON list at the pointer (RFC 6901).
+    Http { process: ProcessName, path: String, pointer: String },
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -45,7 +45,7 @@ def beat(interval, ttl):
     while True:
         try:
             redis = redis or connect()
-            redis("SET", "alive", time.time(), "PX", int(ttl * 1000))
+            redis("SET", os.environ.get("BEAT_KEY", "alive"), time.time(), "PX", int(ttl * 1000))
         except OSError:
             redis = None
         time.sleep(interval)

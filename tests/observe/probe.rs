@@ -5,7 +5,7 @@ use syncope::history::{Event, Sample, What};
 use syncope::live::observe::Prober;
 use syncope::live::sink::Sink;
 use syncope::names::Store;
-use syncope::scenario::{Ask, Probe};
+use syncope::scenario::{Ask, Probe, WorkersAsk};
 use syncope::time::Span;
 use tokio::runtime::Runtime;
 
@@ -25,7 +25,13 @@ impl Probing {
         let site = Arc::new(site);
         let (sender, events) = channel();
         let probe = Probe { every: Span::from_millis(10), timeout: Span::from_millis(timeout_millis), ask };
-        let prober = Prober::start(&probe, Arc::clone(&site) as _, Sink::new(sender), runtime.handle());
+        let prober = Prober::start(
+            &probe,
+            ["worker-1", "worker-2"].map(Into::into).into(),
+            Arc::clone(&site) as _,
+            Sink::new(sender),
+            runtime.handle(),
+        );
         Self { site, events, prober: Some(prober), _runtime: runtime }
     }
 
@@ -157,4 +163,50 @@ fn a_redis_probe_for_life_and_one_that_the_server_refuses() {
     probing_with("EXISTS beat").wait_alive(false);
     probing_with("PING").wait_alive(true);
     probing_with("NONSENSE").wait_unknown("unknown command");
+}
+
+#[test]
+fn each_worker_lives_whose_name_is_told() {
+    let server = Server::redis();
+    let site = FakeSite::default();
+    site.stores.lock().unwrap().insert(Store::Redis, server.instance.clone());
+    let ask = WorkersAsk::Redis { command: words("SMEMBERS living") };
+    let probing = Probing::start(Ask::Workers(ask), 20_000, site);
+    let expect = |worker: &str, alive| {
+        let subject = Some(worker.into());
+        probing
+            .wait_for("that worker's", |sample| *sample == Sample::Alive { subject: subject.clone(), alive });
+    };
+    expect("worker-1", false);
+    expect("worker-2", false);
+    let client = redis::Client::open(format!("redis://{}", server.instance.address)).unwrap();
+    redis::cmd("SADD")
+        .arg("living")
+        .arg("worker-2")
+        .arg("api")
+        .exec(&mut client.get_connection().unwrap())
+        .unwrap();
+    expect("worker-2", true);
+    expect("worker-1", false);
+}
+
+#[test]
+fn a_page_or_a_table_may_tell_who_lives() {
+    let web = Web::start(200, r#"{"online": ["worker-1"]}"#);
+    let site = FakeSite::default();
+    site.http.lock().unwrap().insert("api".into(), web.address);
+    let (path, pointer) = ("/health".to_owned(), "/online".to_owned());
+    let ask = WorkersAsk::Http { process: "api".into(), path, pointer };
+    let probing = Probing::start(Ask::Workers(ask), 20_000, site);
+    let lives = Sample::Alive { subject: Some("worker-1".into()), alive: true };
+    probing.wait_for("that it lives", |sample| *sample == lives);
+    web.answer(200, r#"{"online": 1}"#);
+    probing.wait_unknown("no list at `/online`");
+
+    let server = Server::postgres();
+    let site = FakeSite::default();
+    site.stores.lock().unwrap().insert(Store::Postgres, server.instance.clone());
+    let ask = WorkersAsk::Sql { query: "values ('worker-1'), ('worker-3')".to_owned() };
+    let probing = Probing::start(Ask::Workers(ask), 20_000, site);
+    probing.wait_for("that it lives", |sample| *sample == lives);
 }

@@ -1,16 +1,17 @@
 //! The producer, the effect queries and the SQL probe against a real Postgres and a real Redis.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
 use syncope::history::{EnqueueOutcome, Event, FinalState, Sample, What};
-use syncope::live::observe::{Links, Prober, Producer, QueueClient, collect};
+use syncope::live::observe::effects::States;
+use syncope::live::observe::{Links, Prober, Producer, QueueClient, Sources, collect};
 use syncope::live::sink::Sink;
 use syncope::names::{JobId, PRODUCER, Store};
 use syncope::protocol::{Backoff, JobSpec};
-use syncope::scenario::{Ask, EffectQuery, Enqueue, Probe};
+use syncope::scenario::{Ask, EffectQuery, Enqueue, Page, Probe};
 use syncope::time::Span;
 use tokio::runtime::Runtime;
 
@@ -139,13 +140,16 @@ fn jobs_enqueued_by_command_are_found_by_the_effect_queries() {
         outcome(Enqueue::Sql { statement: statement.to_owned() }, links(), TIMEOUT, id)
     };
     let tables = "create table jobs (job text primary key, spec jsonb, effects bigint default 0, failed boolean \
-                  default false); create table steps (job text, step integer); \
+                  default false, by text); create table steps (job text, step integer); \
                   insert into steps values ('job-2', 2), ('job-2', 1), ('job-2', 2)";
     assert_eq!(sql(tables, "tables"), EnqueueOutcome::Acknowledged);
     let insert = "insert into jobs (job, spec) values ('${job}', '${spec}')";
     assert_eq!(sql(insert, "job-1"), EnqueueOutcome::Acknowledged);
     check_unknown(&sql(insert, "job-1"), "duplicate key");
-    assert_eq!(sql("insert into jobs values ('job-2', '{}', 3, true)", "x"), EnqueueOutcome::Acknowledged);
+    assert_eq!(
+        sql("insert into jobs values ('job-2', '{}', 3, true, 'w-1,w-2, w-1')", "x"),
+        EnqueueOutcome::Acknowledged
+    );
     let command = ["HINCRBY", "effects", "${job}", "1"].map(str::to_owned).to_vec();
     let count = || outcome(Enqueue::Redis { command: command.clone() }, links(), TIMEOUT, "job-1");
     assert_eq!((count(), count()), (EnqueueOutcome::Acknowledged, EnqueueOutcome::Acknowledged));
@@ -155,22 +159,25 @@ fn jobs_enqueued_by_command_are_found_by_the_effect_queries() {
         (Store::Redis, redis.instance.clone()),
         (Store::Postgres, postgres.instance.clone()),
     ]);
+    let sources = Sources { stores, ..Sources::default() };
     let effects = EffectQuery {
-        sql: Some("select job, effects, failed from jobs".to_owned()),
+        sql: Some("select job, effects, failed, by from jobs".to_owned()),
         redis: Some(vec!["HGETALL".to_owned(), "effects".to_owned()]),
         steps_sql: Some("select job, step from steps".to_owned()),
+        ..EffectQuery::default()
     };
-    let found = runtime.block_on(collect(&effects, &stores)).unwrap();
-    let expected = [
-        ("job-1".into(), FinalState { effects: 2, failed: false, steps: vec![] }),
-        ("job-2".into(), FinalState { effects: 3, failed: true, steps: vec![1, 2] }),
-    ];
+    let found = runtime.block_on(collect(&effects, None, &sources)).unwrap();
+    let by = ["w-1", "w-2", "w-1"].map(Into::into).to_vec();
+    let expected = States::from([
+        ("job-1".into(), FinalState { effects: 2, ..FinalState::default() }),
+        ("job-2".into(), FinalState { effects: 3, failed: true, steps: vec![1, 2], by }),
+    ]);
     assert_eq!(found, expected);
 
     let wrong = EffectQuery { sql: Some("select 'job-1'".to_owned()), ..EffectQuery::default() };
-    assert!(runtime.block_on(collect(&wrong, &stores)).unwrap_err().contains("no column 2"));
+    assert!(runtime.block_on(collect(&wrong, None, &sources)).unwrap_err().contains("no column 2"));
     let none = EffectQuery { redis: effects.redis.clone(), ..EffectQuery::default() };
-    assert_eq!(runtime.block_on(collect(&none, &BTreeMap::new())).unwrap_err(), "there is no redis");
+    assert_eq!(runtime.block_on(collect(&none, None, &Sources::default())).unwrap_err(), "there is no redis");
 
     probe_sql(&postgres, "select count(*) = 2 from jobs", |sample| {
         *sample == Sample::Alive { subject: None, alive: true }
@@ -185,6 +192,27 @@ fn jobs_enqueued_by_command_are_found_by_the_effect_queries() {
     );
 }
 
+#[test]
+fn a_page_tells_the_effects_and_an_error_page_tells_nothing() {
+    let runtime = Runtime::new().unwrap();
+    let page = Page { process: "api".into(), path: "/effects".to_owned() };
+    let effects = EffectQuery { http: Some(page), ..EffectQuery::default() };
+    let web = Web::start(200, r#"[{"job": "job-1", "effects": 1, "by": "worker-2"}]"#);
+    let said = States::from([("job-1".into(), FinalState { effects: 1, ..FinalState::default() })]);
+    let ask = |address: Option<_>| {
+        let http = address.map(|address| ("api".into(), address)).into_iter().collect();
+        let sources = Sources { http, said: said.clone(), ..Sources::default() };
+        runtime.block_on(collect(&effects, None, &sources))
+    };
+    let by = vec!["worker-2".into()];
+    let both = FinalState { effects: 2, by, ..FinalState::default() };
+    assert_eq!(ask(Some(web.address)), Ok(States::from([("job-1".into(), both)])));
+    assert_eq!(web.seen.lock().unwrap()[0].0, "get /effects http/1.1");
+    web.answer(503, r#"{"job-1": 1}"#);
+    assert!(ask(Some(web.address)).unwrap_err().contains("503"));
+    assert_eq!(ask(None).unwrap_err(), "api has no address");
+}
+
 fn probe_sql(server: &Server, query: &str, expected: impl Fn(&Sample) -> bool) {
     let runtime = Runtime::new().unwrap();
     let site = FakeSite::default();
@@ -192,7 +220,7 @@ fn probe_sql(server: &Server, query: &str, expected: impl Fn(&Sample) -> bool) {
     let (sender, events) = channel();
     let probe =
         Probe { every: Span::from_millis(10), timeout: TIMEOUT, ask: Ask::Sql { query: query.to_owned() } };
-    let _prober = Prober::start(&probe, Arc::new(site), Sink::new(sender), runtime.handle());
+    let _prober = Prober::start(&probe, BTreeSet::new(), Arc::new(site), Sink::new(sender), runtime.handle());
     let What::Probe { sample, .. } = events.recv_timeout(PATIENCE).unwrap().ev else { panic!("a probe") };
     assert!(expected(&sample), "{query}: {sample:?}");
 }

@@ -83,6 +83,7 @@ pub fn scenario(redis: Option<RedisDurability>, postgres: bool, processes: Vec<P
             enqueue: Enqueue::Redis { command: Vec::new() },
             liveness: None,
             effects: EffectQuery::default(),
+            state: None,
             pipeline: None,
             prepare: Vec::new(),
             concurrency: 1,

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use syncope::scenario::{EffectQuery, Enqueue, LineRule, Prepare, Program, Says, catalogue};
+use syncope::scenario::{
+    Ask, EffectQuery, Enqueue, LineRule, Page, Prepare, Program, QueueAsk, QueueProbe, Says, WorkersAsk,
+    catalogue,
+};
 use syncope::time::{Scale, Span};
 use syncope::timing::{Expiry, Pipeline};
 
@@ -142,4 +145,98 @@ fn a_pattern_has_the_groups_that_its_event_needs() {
         );
         assert_eq!(found.len(), errors, "{lines}: {found:?}");
     }
+}
+
+fn with_effects(effects: &str) -> String {
+    variant("    effects: {redis: [HGETALL, 'effects-$${x}']}\n", &format!("    effects: {effects}\n"))
+        .replace("        links: [redis]\n", "        links: [redis]\n        http: true\n")
+}
+
+#[test]
+fn effects_are_told_by_a_page_or_by_lines() {
+    let effects =
+        good(&with_effects("{http: {process: worker-1, path: /effects}, steps: true}")).fleet.effects;
+    let http = Some(Page { process: "worker-1".into(), path: "/effects".into() });
+    assert_eq!(effects, EffectQuery { http, steps: true, ..EffectQuery::default() });
+    assert!(effects.tells_steps());
+    let effects = good(&with_effects(r"{lines: '^effect (?<job>\S+)$'}")).fleet.effects;
+    let lines = Some(r"^effect (?<job>\S+)$".to_owned());
+    assert_eq!(effects, EffectQuery { lines, ..EffectQuery::default() });
+    assert!(effects.is_asked() && !effects.tells_steps());
+}
+
+#[test]
+fn what_tells_no_effects_is_told_with_its_place() {
+    for (effects, expected) in [
+        ("{}", &["scenario::one-of 15:14"][..]),
+        ("{lines: '^done (?<job>.+)', redis: [HGETALL, x]}", &["scenario::one-of 15:22"]),
+        ("{lines: '^done'}", &["scenario::pattern 15:22"]),
+        ("{lines: '^done (?<job>.+) (?<by>.+)'}", &["scenario::pattern 15:22"]),
+        ("{lines: '^done (?<job>'}", &["scenario::pattern 15:22"]),
+        ("{http: {process: worker, path: /x}}", &["scenario::unknown-process 15:31"]),
+        ("{http: {process: worker-1, path: x}}", &["scenario::unknown-value 15:47"]),
+        ("{http: {process: worker-1}}", &["scenario::missing-field 15:21"]),
+        ("{redis: [HGETALL, x], steps: true}", &["scenario::foreign-setting 15:43"]),
+        (
+            "{http: {process: worker-1, path: /x}, steps: true, steps_sql: SELECT 1}",
+            &["scenario::one-of 15:59", "scenario::missing-store 15:76"],
+        ),
+    ] {
+        let yaml = with_effects(effects);
+        assert_eq!(places(&bad(&yaml)), expected, "{effects}");
+    }
+}
+
+fn with_state(state: &str) -> String {
+    variant("    prepare:\n", &format!("    state: {state}\n    prepare:\n"))
+}
+
+#[test]
+fn a_queue_is_asked_how_its_jobs_stand() {
+    let fleet = good(&with_state("{redis: [EVAL, script, 0, '${ms(1s)}']}")).fleet;
+    let command = ["EVAL", "script", "0", "100"].map(str::to_owned).to_vec();
+    let (every, timeout) = (Span::from_millis(10), Span::from_millis(100));
+    assert_eq!(fleet.state, Some(QueueProbe { every, timeout, ask: QueueAsk::Redis { command } }));
+    assert!(fleet.claims_by_state());
+    assert!(!good(FLEET).fleet.claims_by_state());
+    let says_itself = with_state("{redis: [EVAL, script, 0]}").replace(
+        "        links: [redis]\n",
+        "        links: [redis]\n        lines: {claimed: 'took (?<job>.+)'}\n",
+    );
+    assert!(!good(&says_itself).fleet.claims_by_state());
+}
+
+#[test]
+fn a_state_that_cannot_be_asked_for_is_told_with_its_place() {
+    for (state, expected) in [
+        ("{}", "scenario::one-of 11:12"),
+        ("{sql: SELECT 1, redis: [X]}", "scenario::one-of 11:18"),
+        ("{sql: SELECT 1}", "scenario::missing-store 11:18"),
+        ("{redis: []}", "scenario::missing-field 11:20"),
+        ("{redis: [X], every: 1ms}", "scenario::duration-too-short 11:32"),
+        ("{http: {process: worker-1, path: /jobs}}", "scenario::unknown-link 11:29"),
+        ("{redis: [X], holder: pb}", "scenario::unknown-field 11:25"),
+    ] {
+        assert_eq!(places(&bad(&with_state(state))), [expected], "{state}");
+    }
+}
+
+#[test]
+fn each_worker_s_life_may_be_asked_for() {
+    let with = |workers: &str| {
+        variant("    prepare:\n", &format!("    liveness: {{workers: {workers}}}\n    prepare:\n"))
+    };
+    let liveness = good(&with("{redis: [SMEMBERS, 'alive-${ms(1s)}']}")).fleet.liveness.expect("liveness");
+    let command = ["SMEMBERS", "alive-100"].map(str::to_owned).to_vec();
+    assert_eq!(liveness.ask, Ask::Workers(WorkersAsk::Redis { command }));
+    for (workers, expected) in [
+        ("{}", "scenario::one-of 11:25"),
+        ("{sql: SELECT 1}", "scenario::missing-store 11:31"),
+        ("{http: {process: worker-1, path: /x, pointer: /y}}", "scenario::unknown-link 11:42"),
+        ("{stalls: [X], redis: [X]}", "scenario::unknown-field 11:26"),
+    ] {
+        assert_eq!(places(&bad(&with(workers))), [expected], "{workers}");
+    }
+    let both = variant("    prepare:\n", "    liveness: {redis: [X], workers: {redis: [X]}}\n    prepare:\n");
+    assert_eq!(places(&bad(&both)), ["scenario::one-of 11:37"]);
 }

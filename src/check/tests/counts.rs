@@ -1,9 +1,9 @@
 use super::support::{Run, at, check_of, expect};
 use crate::check::Verdict::{self, Fail, Inconclusive, Pass};
 use crate::check::{JobCounts, StepCounts};
-use crate::history::{EnqueueOutcome, What};
+use crate::history::{EnqueueOutcome, FinalState, What};
 use crate::names::HARNESS;
-use crate::scenario::CountExpect;
+use crate::scenario::{CountExpect, EffectQuery};
 
 fn base() -> Run {
     let mut run = Run::s3(60_000);
@@ -131,4 +131,27 @@ fn states_that_were_not_read_prove_nothing() {
     let mut run = base();
     run.scenario.fleet.effects.sql = None;
     expect("no way to read", &run, "lost", Verdict::Inconclusive);
+}
+
+#[test]
+fn who_did_it_is_named_where_it_was_done_twice() {
+    let mut run = base();
+    run.enqueue(1, "job-2", EnqueueOutcome::Acknowledged);
+    let by = vec!["worker-1".into(), "worker-2".into()];
+    let state = FinalState { effects: 2, by, ..FinalState::default() };
+    run.push(run.end, HARNESS, What::JobState { job: "job-2".into(), state });
+    let note = check_of(&run.judge(), "duplicated").note.clone();
+    assert!(note.contains("(job-2 by worker-1 and worker-2)"), "{note}");
+}
+
+#[test]
+fn a_loss_by_lines_says_what_it_rests_on() {
+    let mut run = base();
+    run.enqueue(1, "job-2", EnqueueOutcome::Acknowledged);
+    let asked = |run: &Run| check_of(&run.judge(), "lost").note.contains("by lines of output");
+    assert!(!asked(&run));
+    run.scenario.fleet.effects =
+        EffectQuery { lines: Some("(?<job>.+)".to_owned()), ..EffectQuery::default() };
+    expect("by lines", &run, "lost", Fail);
+    assert!(asked(&run));
 }

@@ -1,10 +1,10 @@
-use super::support::{Run, check_of, expect, ms};
+use super::support::{Run, at, check_of, expect, ms};
 use crate::check::Verdict::{self, Fail, Inconclusive, Pass};
 use crate::fault::{FaultKind, Injection, OutageKind, Stage, Target};
-use crate::history::EnqueueOutcome;
-use crate::names::Store;
+use crate::history::{EnqueueOutcome, Sample, What};
+use crate::names::{HARNESS, Store};
 use crate::protocol::FleetEvent;
-use crate::scenario::{RedisDurability, TimeExpect};
+use crate::scenario::{Ask, RedisDurability, TimeExpect, WorkersAsk};
 use crate::time::Interval;
 
 const NAME: &str = "detection_time";
@@ -249,4 +249,50 @@ fn a_job_that_the_store_may_have_lost_is_not_owed_a_detection() {
         run.injected(id, Stage::Heal, 46_000, Injection::StoreUp { store, how });
         expect(&format!("{durability:?}"), &run, NAME, verdict);
     }
+}
+
+/// `worker-1` is killed at 40 s, ten seconds after its last beat, and `worker-2` lives on; of the first it
+/// is said from `dead` on that it does not live.
+fn one_killed(dead: u64) -> Run {
+    let mut run = Run::s0(100_000);
+    let ask = Ask::Workers(WorkersAsk::Redis { command: Vec::new() });
+    run.scenario.fleet.liveness.as_mut().expect("a probe").ask = ask;
+    run.beats("worker-1", 0, 40_000, 15_000).beats("worker-2", 5_000, 100_000, 15_000);
+    run.kill(40_000, "worker-1");
+    for time in (0..100_000).step_by(100) {
+        for (worker, alive) in [("worker-1", time < dead), ("worker-2", true)] {
+            let sample = Sample::Alive { subject: Some(worker.into()), alive };
+            run.push(time + 10, HARNESS, What::Probe { asked: at(time), sample });
+        }
+    }
+    run
+}
+
+#[test]
+fn where_each_worker_is_asked_for_the_crash_of_one_is_seen() {
+    for (what, dead, verdict) in
+        [("within the model", 65_000, Pass), ("too late", 72_000, Fail), ("never", 999_000, Fail)]
+    {
+        expect(what, &one_killed(dead), NAME, verdict);
+    }
+    let judged = one_killed(65_000).judge();
+    assert_eq!(judged.detection_ms.expect("measured").n, 1);
+    assert_eq!((judged.mistakes.count, check_of(&judged, "mistakes").verdict), (0, Pass));
+}
+
+#[test]
+fn another_s_beat_does_not_cover_a_pause_where_each_worker_is_asked_for() {
+    let note = |one_by_one: bool| {
+        let mut run = Run::s0(200_000);
+        if one_by_one {
+            let ask = Ask::Workers(WorkersAsk::Redis { command: Vec::new() });
+            run.scenario.fleet.liveness.as_mut().expect("a probe").ask = ask;
+        }
+        run.beats("worker-1", 0, 40_000, 15_000).beats("worker-2", 5_000, 200_000, 15_000);
+        run.pause(40_000, 140_000, &["worker-1"]);
+        check_of(&run.judge(), "mistakes").bound
+    };
+    let (of_fleet, of_each) = (note(false), note(true));
+    assert_eq!((of_fleet.min, of_fleet.max), (Some(0.0), Some(0.0)), "the other's beats cover it");
+    assert_ne!((of_each.min, of_each.max), (Some(0.0), Some(0.0)));
 }

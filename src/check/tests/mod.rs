@@ -6,6 +6,7 @@ mod detection;
 mod disturbed;
 mod latency;
 mod mistakes;
+mod queue;
 mod recovery;
 mod support;
 mod taps;

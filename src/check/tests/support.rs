@@ -26,7 +26,7 @@ pub(super) struct Run {
     pub scenario: Scenario,
     pub events: Vec<Event>,
     parts: BTreeMap<FaultId, u16>,
-    end: u64,
+    pub end: u64,
 }
 
 /// The workload starts here, so that there is a time before it.
@@ -156,7 +156,7 @@ impl Run {
     }
 
     pub fn state(&mut self, job: &str, effects: u32, failed: bool, steps: &[u32]) -> &mut Self {
-        let state = FinalState { effects, failed, steps: steps.to_vec() };
+        let state = FinalState { effects, failed, steps: steps.to_vec(), by: Vec::new() };
         self.push(self.end, HARNESS, What::JobState { job: job.into(), state })
     }
 
@@ -354,9 +354,10 @@ fn scenario(pipeline: Pipeline, ask: Ask) -> Scenario {
             liveness: Some(Probe { every: ms(100), timeout: Span::from_secs(15), ask }),
             effects: EffectQuery {
                 sql: Some("select".to_owned()),
-                redis: None,
                 steps_sql: Some("select".to_owned()),
+                ..EffectQuery::default()
             },
+            state: None,
             pipeline: Some(pipeline),
             prepare: Vec::new(),
             concurrency: 1,

@@ -6,14 +6,16 @@ pub mod effects;
 pub mod hiccup;
 pub mod probe;
 pub mod producer;
+mod queue;
 pub mod restarts;
 mod waiting;
 mod watcher;
 
-pub use effects::collect;
+pub use effects::{LineCount, Sources, collect};
 pub use hiccup::{HiccupMeter, Subscription};
 pub use probe::Prober;
 pub use producer::{Links, Producer, QueueClient};
+pub use queue::QueueSampler;
 pub use restarts::Restarts;
 pub use waiting::WaitMeter;
 pub use watcher::Watcher;

@@ -1,5 +1,8 @@
 //! Asks, all the time, what a user of the system would ask.
 
+mod workers;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use redis::Value;
@@ -23,7 +26,7 @@ pub const INTERVAL_MIN: Span = Span::from_millis(5);
 /// Asks without an answer at the same time; what is more is reported as unknown, unasked.
 const IN_FLIGHT_MAX: usize = 64;
 /// A probe's answer is a few hundred bytes.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
+pub(super) const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// Asks until it is dropped. Asks that are on their way then are not reported any more.
 #[derive(Debug)]
@@ -33,10 +36,17 @@ pub struct Prober {
 
 impl Prober {
     /// Asks every `probe.every` (at least [`INTERVAL_MIN`]), at fixed times, whether or not earlier
-    /// asks were answered. `site` says where the process or the store is at each ask.
+    /// asks were answered. `site` says where the process or the store is at each ask. Where it is asked who
+    /// lives, each of `workers` does or does not.
     #[must_use]
-    pub fn start(probe: &Probe, site: Arc<dyn Site>, sink: Sink, runtime: &Handle) -> Self {
-        let liveness = Liveness { asker: Asker::new(probe, site), sink };
+    pub fn start(
+        probe: &Probe,
+        workers: BTreeSet<ProcessName>,
+        site: Arc<dyn Site>,
+        sink: Sink,
+        runtime: &Handle,
+    ) -> Self {
+        let liveness = Liveness { asker: Asker::new(probe, site), workers, sink };
         Self { asking: runtime.spawn(ask_on(Arc::new(liveness), probe.every, probe.timeout)) }
     }
 }
@@ -87,19 +97,36 @@ pub(super) async fn ask_on<A: Asks>(asks: Arc<A>, every: Span, limit: Span) {
 
 struct Liveness {
     asker: Asker,
+    workers: BTreeSet<ProcessName>,
     sink: Sink,
 }
 
-impl Asks for Liveness {
-    type Answer = Sample;
+/// What an ask gave: of the fleet, or which workers live.
+enum Told {
+    Sample(Sample),
+    Living(BTreeSet<ProcessName>),
+}
 
-    async fn ask(&self) -> Result<Sample, String> {
+impl Asks for Liveness {
+    type Answer = Told;
+
+    async fn ask(&self) -> Result<Told, String> {
         self.asker.ask().await
     }
 
-    fn report(&self, asked: Instant, answer: Result<Sample, String>) {
-        let sample = answer.unwrap_or_else(|error| Sample::Unknown { error });
-        self.sink.send(clock::monotonic(), HARNESS.into(), What::Probe { asked, sample });
+    fn report(&self, asked: Instant, answer: Result<Told, String>) {
+        let at = clock::monotonic();
+        let send = |sample| self.sink.send(at, HARNESS.into(), What::Probe { asked, sample });
+        match answer {
+            Ok(Told::Sample(sample)) => send(sample),
+            Ok(Told::Living(living)) => {
+                for worker in &self.workers {
+                    let alive = living.contains(worker);
+                    send(Sample::Alive { subject: Some(worker.clone()), alive });
+                }
+            }
+            Err(error) => send(Sample::Unknown { error }),
+        }
     }
 }
 
@@ -114,6 +141,7 @@ enum Way {
     Redis { redis: Redis, command: redis::Cmd },
     SqlStalls { postgres: Postgres, query: String },
     Sql { postgres: Postgres, query: String },
+    Workers(workers::Way),
 }
 
 impl Asker {
@@ -132,12 +160,13 @@ impl Asker {
                 Way::SqlStalls { postgres: Postgres::new(probe.timeout), query: query.clone() }
             }
             Ask::Sql { query } => Way::Sql { postgres: Postgres::new(probe.timeout), query: query.clone() },
+            Ask::Workers(ask) => Way::Workers(workers::Way::of(ask, probe.timeout)),
         };
         Self { site, way }
     }
 
-    async fn ask(&self) -> Result<Sample, String> {
-        match &self.way {
+    async fn ask(&self) -> Result<Told, String> {
+        let sample = match &self.way {
             Way::Http { client, process, path, pointer } => {
                 let address =
                     self.site.http_address(process).ok_or_else(|| format!("{process} has no address"))?;
@@ -160,7 +189,9 @@ impl Asker {
                 let rows = postgres.query(&self.store(Store::Postgres)?, query, 1_000).await?;
                 Ok(alive(rows.first().and_then(|row| row.get(0)) == Some("t")))
             }
-        }
+            Way::Workers(way) => return way.ask(&*self.site).await.map(Told::Living),
+        };
+        sample.map(Told::Sample)
     }
 
     fn store(&self, store: Store) -> Result<StoreInstance, String> {
@@ -185,15 +216,15 @@ pub(super) fn cmd(words: &[String]) -> redis::Cmd {
 pub(super) async fn get(client: &reqwest::Client, url: &str) -> Result<serde_json::Value, String> {
     let answer = client.get(url).send().await.map_err(|error| causes(&error))?;
     let status = answer.status();
-    let body = read_body(answer).await?;
+    let body = read_body(answer, ANSWER_BYTES_MAX).await?;
     serde_json::from_slice(&body).map_err(|_| format!("HTTP {status} without JSON"))
 }
 
-pub(super) async fn read_body(mut answer: reqwest::Response) -> Result<Vec<u8>, String> {
+pub(super) async fn read_body(mut answer: reqwest::Response, bytes_max: usize) -> Result<Vec<u8>, String> {
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(|error| causes(&error))? {
-        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(format!("an answer of more than {ANSWER_BYTES_MAX} bytes"));
+        if body.len() + chunk.len() > bytes_max {
+            return Err(format!("an answer of more than {bytes_max} bytes"));
         }
         body.extend_from_slice(&chunk);
     }

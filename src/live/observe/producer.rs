@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use super::connection::{Postgres, Redis};
-use super::probe::{cmd, http_client, read_body};
+use super::probe::{ANSWER_BYTES_MAX, cmd, http_client, read_body};
 use crate::history::{EnqueueOutcome, What};
 use crate::live::clock;
 use crate::live::environment;
@@ -163,7 +163,7 @@ async fn post(client: &reqwest::Client, url: &str, body: String) -> Answer {
     if !status.is_success() {
         return Err(format!("HTTP {status}"));
     }
-    let body = read_body(answer).await?;
+    let body = read_body(answer, ANSWER_BYTES_MAX).await?;
     let answer: serde_json::Value =
         serde_json::from_slice(&body).map_err(|_| format!("HTTP {status} without JSON"))?;
     match answer.get("acknowledged").and_then(serde_json::Value::as_bool) {

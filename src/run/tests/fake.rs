@@ -278,8 +278,12 @@ impl Fake {
 
     fn read(&mut self) {
         let known = self.jobs.iter().map(|(id, job)| {
-            let state =
-                FinalState { effects: u32::from(job.done), failed: false, steps: (1..=job.saved).collect() };
+            let state = FinalState {
+                effects: u32::from(job.done),
+                failed: false,
+                steps: (1..=job.saved).collect(),
+                by: Vec::new(),
+            };
             What::JobState { job: id.clone(), state }
         });
         for state in known.collect::<Vec<_>>() {

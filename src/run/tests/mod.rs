@@ -4,6 +4,7 @@ mod fake;
 mod faults;
 mod gates;
 mod phases;
+mod queues;
 mod scene;
 mod settling;
 mod suites;

@@ -77,6 +77,9 @@ pub const FIGURES: &[(&str, Unit)] = &[
     ("jobs.ended", Unit::Count),
     ("jobs.unanswered", Unit::Count),
     ("steps.acknowledged", Unit::Count),
+    ("queue.waiting", Unit::Count),
+    ("queue.active", Unit::Count),
+    ("queue.drained", Unit::Millis),
 ];
 
 /// The unit of a figure; of a scenario's own check by its name.

@@ -123,6 +123,8 @@ record! {
         optional liveness: Liveness,
         /// How the final state is read.
         required effects: Effects,
+        /// How the queue is asked, all the time, how its jobs stand: who holds which, and what has failed.
+        optional state: State,
         /// The fleet's timing, for expectations by `model`.
         optional timing: Timing,
         /// Jobs that one worker works on at a time. 1 unless given.
@@ -171,7 +173,7 @@ record! {
         /// It works on `job` from now on; `attempt` and `stalls` may say for the how many-th time.
         optional claimed: Text,
         /// Step `step` (from 1) of `job` is done. Steps are taken to be kept only where `effects` has
-        /// `steps_sql`.
+        /// `steps_sql` or `steps`.
         optional step: Text,
         /// The effect of `job` is there to stay.
         optional effect: Text,
@@ -222,7 +224,8 @@ record! {
 }
 
 record! {
-    /// A question, asked all the time. Exactly one of `redis`, `stalls`, `sql`, `stalls_sql` and `http`.
+    /// A question, asked all the time. Exactly one of `redis`, `stalls`, `sql`, `stalls_sql`, `http` and
+    /// `workers`.
     Liveness {
         /// How often. 100ms unless given.
         optional every: Duration,
@@ -237,6 +240,21 @@ record! {
         /// A query whose rows of job text, count integer give the stalls so far.
         optional stalls_sql: Text,
         /// A GET: alive if the JSON value at the pointer is true.
+        optional http: Get,
+        /// Which workers live, one by one: a worker's death is found though others live.
+        optional workers: Workers,
+    }
+}
+
+record! {
+    /// A question for the names of the workers (processes of the fleet) that live. Exactly one of `redis`,
+    /// `sql` and `http`.
+    Workers {
+        /// A command whose answer is a list of names.
+        optional redis: Vec<Placed<Word>>,
+        /// A query whose first column is the names.
+        optional sql: Text,
+        /// A GET: the JSON value at the pointer is a list of names.
         optional http: Get,
     }
 }
@@ -254,14 +272,51 @@ record! {
 }
 
 record! {
-    /// How the final state is read. Exactly one of `sql` and `redis`.
+    /// How each job stands, asked all the time: job, state, holder. States are `waiting`, `active`,
+    /// `delayed`, `failed` (for good) and `done`; a holder is a process's name, or empty. Exactly one of
+    /// `redis`, `sql` and `http`.
+    State {
+        /// How often; it ought to be far below the time that a job takes. 100ms unless given.
+        optional every: Duration,
+        /// No answer for this long: nothing is known. 1s unless given.
+        optional timeout: Duration,
+        /// A command whose flat array is job, state, holder of each job in turn.
+        optional redis: Vec<Placed<Word>>,
+        /// Columns: job text, state text, holder text.
+        optional sql: Text,
+        /// A GET whose JSON is a list of `{job, state, holder}`; `holder` may be left out.
+        optional http: Page,
+    }
+}
+
+record! {
+    /// A page of a process of the fleet.
+    Page {
+        /// A process with `http: true`.
+        required process: Name,
+        /// Begins with `/`.
+        required path: Text,
+    }
+}
+
+record! {
+    /// How the final state is read. Exactly one of `sql`, `redis`, `http` and `lines`.
     Effects {
-        /// Columns: job text, effects bigint, failed boolean.
+        /// Columns: job text, effects bigint, failed boolean; and, if there is a fourth, by text: who did it,
+        /// with commas between several.
         optional sql: Text,
         /// A Redis hash command that gives job, effects.
         optional redis: Vec<Placed<Word>>,
-        /// Columns: job text, step integer. Steps are not judged unless given.
+        /// A GET whose JSON is an object of job to count, or a list of `{job, effects}`, each with
+        /// `failed`, `steps` (a list) and `by` (the name of who did it, or a list) where it is known.
+        optional http: Page,
+        /// A regular expression with the group `job`: each line of a process's output that matches is one
+        /// effect of that job. A killed process may not have written its last: a lower bound.
+        optional lines: Text,
+        /// Columns: job text, step integer. Steps are not judged unless given, or `steps` is true.
         optional steps_sql: Text,
+        /// Every entry of the answer to `http` has `steps`. false.
+        optional steps: Flag,
     }
 }
 

@@ -245,6 +245,7 @@ impl Job {
             failed: self.status.as_ref().is_some_and(|row| row.name == StatusName::Failed)
                 || self.execution.as_ref().is_some_and(Execution::has_failed),
             steps: self.steps.iter().map(|row| row.step).collect(),
+            by: Vec::new(),
         })
     }
 }

@@ -8,7 +8,7 @@ use crate::scenario::decode::{Field, Placed, list, unknown};
 use crate::scenario::diagnostic::{Code, Place, Report};
 use crate::scenario::raw::fleet as raw;
 use crate::scenario::scalar::{Text, Word};
-use crate::scenario::{Ask, EffectQuery, Enqueue, Prepare, Probe, ProcessSpec, Program};
+use crate::scenario::{Ask, Enqueue, Prepare, Probe, ProcessSpec, Program, WorkersAsk};
 use crate::time::Span;
 
 pub(super) fn enqueue(
@@ -143,6 +143,7 @@ pub(super) fn liveness(
         ("sql", liveness.sql.presence()),
         ("stalls_sql", liveness.stalls_sql.presence()),
         ("http", liveness.http.presence()),
+        ("workers", liveness.workers.presence()),
     ];
     exactly_one(&given, placed.place, context.report);
     let ask = if let Some(command) = liveness.redis.given() {
@@ -157,18 +158,53 @@ pub(super) fn liveness(
     } else if let Some(query) = liveness.stalls_sql.given() {
         stores.require(Store::Postgres, query.place, context.report);
         Ask::SqlStalls { query: plain_text(query, context) }
+    } else if let Some(workers) = liveness.workers.given() {
+        Ask::Workers(who_lives(workers, processes, stores, context)?)
     } else {
-        let get = &liveness.http.given()?.value;
-        let process = http_process(&get.process, processes, context.report);
-        let path = http_path(&get.path, context.report);
-        let pointer = http_path(&get.pointer, context.report);
-        Ask::Http { process: process?, path: path?, pointer: pointer? }
+        let (process, path, pointer) = get(&liveness.http.given()?.value, processes, context.report)?;
+        Ask::Http { process, path, pointer }
     };
     Some(Probe { every, timeout, ask })
 }
 
+fn who_lives(
+    workers: &Placed<raw::Workers>,
+    processes: Option<&[ProcessSpec]>,
+    stores: Stores<'_>,
+    context: &mut Context<'_, '_>,
+) -> Option<WorkersAsk> {
+    let (place, workers) = (workers.place, &workers.value);
+    let given = [
+        ("redis", workers.redis.presence()),
+        ("sql", workers.sql.presence()),
+        ("http", workers.http.presence()),
+    ];
+    exactly_one(&given, place, context.report);
+    if let Some(command) = workers.redis.given() {
+        stores.require(Store::Redis, command.place, context.report);
+        Some(WorkersAsk::Redis { command: plain_words(command, context)? })
+    } else if let Some(query) = workers.sql.given() {
+        stores.require(Store::Postgres, query.place, context.report);
+        Some(WorkersAsk::Sql { query: plain_text(query, context) })
+    } else {
+        let (process, path, pointer) = get(&workers.http.given()?.value, processes, context.report)?;
+        Some(WorkersAsk::Http { process, path, pointer })
+    }
+}
+
+fn get(
+    get: &raw::Get,
+    processes: Option<&[ProcessSpec]>,
+    report: &mut Report<'_>,
+) -> Option<(ProcessName, String, String)> {
+    let process = http_process(&get.process, processes, report);
+    let path = http_path(&get.path, report);
+    let pointer = http_path(&get.pointer, report);
+    Some((process?, path?, pointer?))
+}
+
 /// Reports none, and all but the first of several.
-fn exactly_one(given: &[(&str, Field<()>)], parent: Place, report: &mut Report<'_>) {
+pub(super) fn exactly_one(given: &[(&str, Field<()>)], parent: Place, report: &mut Report<'_>) {
     let names: Vec<&str> = given.iter().map(|(name, _)| *name).collect();
     let mut there = given.iter().filter(|(_, field)| !field.is_absent());
     let Some((first, _)) = there.next() else {
@@ -184,28 +220,6 @@ fn exactly_one(given: &[(&str, Field<()>)], parent: Place, report: &mut Report<'
             )
             .hint(format!("exactly one of {}", list(&names)));
     }
-}
-
-pub(super) fn effects(
-    external: &raw::External,
-    stores: Stores<'_>,
-    context: &mut Context<'_, '_>,
-) -> Option<EffectQuery> {
-    let placed = external.effects.given()?;
-    let effects = &placed.value;
-    let given = [("sql", effects.sql.presence()), ("redis", effects.redis.presence())];
-    exactly_one(&given, placed.place, context.report);
-    for place in [effects.sql.place(), effects.steps_sql.place()].into_iter().flatten() {
-        stores.require(Store::Postgres, place, context.report);
-    }
-    if let Some(place) = effects.redis.place() {
-        stores.require(Store::Redis, place, context.report);
-    }
-    Some(EffectQuery {
-        sql: effects.sql.given().map(|query| plain_text(query, context)),
-        redis: effects.redis.given().and_then(|command| plain_words(command, context)),
-        steps_sql: effects.steps_sql.given().map(|query| plain_text(query, context)),
-    })
 }
 
 pub(super) fn prepare(

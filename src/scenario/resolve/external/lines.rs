@@ -27,7 +27,18 @@ pub(super) fn lines(role: &raw::Role, context: &mut Context<'_, '_>) -> Vec<Line
     patterns.filter_map(|(says, pattern)| rule(says, pattern, context)).collect()
 }
 
-fn rule(says: Says, pattern: &Placed<Text>, context: &mut Context<'_, '_>) -> Option<LineRule> {
+fn rule(says: Says, given: &Placed<Text>, context: &mut Context<'_, '_>) -> Option<LineRule> {
+    let pattern = pattern(given, says.groups(), says.further_groups(), context)?;
+    Some(LineRule { says, pattern })
+}
+
+/// A regular expression with these groups, and perhaps the further ones.
+pub(super) fn pattern(
+    pattern: &Placed<Text>,
+    groups: &[&str],
+    further: &[&str],
+    context: &mut Context<'_, '_>,
+) -> Option<String> {
     let regex = match Regex::new(pattern.text()) {
         Ok(regex) => regex,
         Err(error) => {
@@ -39,13 +50,13 @@ fn rule(says: Says, pattern: &Placed<Text>, context: &mut Context<'_, '_>) -> Op
         }
     };
     let named: Vec<&str> = regex.capture_names().flatten().collect();
-    for wanted in says.groups().iter().filter(|wanted| !named.contains(wanted)) {
+    for wanted in groups.iter().filter(|wanted| !named.contains(wanted)) {
         context
             .report
             .add(Code::Pattern, pattern.place, format!("the pattern has no group `{wanted}`"))
             .hint(format!("say where in the line it stands: `(?<{wanted}>\\S+)`"));
     }
-    let known: Vec<&str> = says.groups().iter().chain(says.further_groups()).copied().collect();
+    let known: Vec<&str> = groups.iter().chain(further).copied().collect();
     for other in named.iter().filter(|name| !known.contains(name)) {
         let known = if known.is_empty() { "none".to_owned() } else { list(&known) };
         context
@@ -53,5 +64,5 @@ fn rule(says: Says, pattern: &Placed<Text>, context: &mut Context<'_, '_>) -> Op
             .add(Code::Pattern, pattern.place, format!("the group `{other}` means nothing here"))
             .hint(format!("groups that do: {known}; one without a name is `(…)`"));
     }
-    Some(LineRule { says, pattern: pattern.text().to_owned() })
+    Some(pattern.text().to_owned())
 }

@@ -1,6 +1,7 @@
 //! Somebody else's fleet.
 
 mod ask;
+mod effects;
 mod lines;
 mod process;
 mod template;
@@ -12,8 +13,9 @@ use crate::scenario::diagnostic::{Code, Place, Report};
 use crate::scenario::raw::fleet as raw;
 use crate::scenario::scalar::Whole;
 use crate::scenario::{Fleet, Stack};
-use ask::{effects, enqueue, liveness, prepare};
+use ask::{enqueue, liveness, prepare};
 pub(super) use ask::{http_path, http_process, plain_text, plain_words};
+use effects::{effects, state};
 use process::processes;
 
 /// `None` if it is wrong beyond use, and reported.
@@ -28,7 +30,8 @@ pub(super) fn resolve(
     let processes = processes(external, stores, context);
     let enqueue = enqueue(external, processes.as_deref(), stores, context);
     let liveness = liveness(external, processes.as_deref(), stores, context);
-    let effects = effects(external, stores, context);
+    let effects = effects(external, processes.as_deref(), stores, context);
+    let state = state(external, processes.as_deref(), stores, context);
     let pipeline =
         external.timing.given().and_then(|given| timing::pipeline(given, liveness.as_ref(), context));
     let prepare = prepare(external, stores, context);
@@ -47,6 +50,7 @@ pub(super) fn resolve(
         enqueue: enqueue?,
         liveness,
         effects: effects?,
+        state,
         pipeline,
         prepare,
         concurrency: external.concurrency.value().map_or(1, |Whole(n)| *n as u32),

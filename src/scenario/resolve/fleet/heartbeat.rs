@@ -63,6 +63,7 @@ impl Reference<'_> {
                 },
             }),
             effects: reference_effects(),
+            state: None,
             pipeline: Some(Pipeline {
                 beat: Beat::every(heartbeat.interval),
                 expiry: Expiry::Both { ttl: heartbeat.ttl, age: Age::across(heartbeat.threshold) },

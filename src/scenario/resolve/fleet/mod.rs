@@ -294,7 +294,7 @@ fn reference_effects() -> EffectQuery {
              WHERE NOT EXISTS (SELECT 1 FROM jobs j WHERE j.id = e.job) GROUP BY e.job"
                 .into(),
         ),
-        redis: None,
         steps_sql: Some("SELECT job, step FROM segments ORDER BY 1, 2".into()),
+        ..EffectQuery::default()
     }
 }

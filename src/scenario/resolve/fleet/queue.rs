@@ -50,6 +50,7 @@ impl Reference<'_> {
                 },
             }),
             effects: reference_effects(),
+            state: None,
             pipeline: Some(Pipeline {
                 beat: Beat::every(queue.lock_renew),
                 expiry: Expiry::Ttl(queue.lock_duration),

@@ -103,6 +103,7 @@ impl Reference<'_> {
                 },
             }),
             effects: effects(),
+            state: None,
             pipeline: Some(Pipeline {
                 beat: Beat::every(settings.interval),
                 expiry: Expiry::Age(Age { threshold, stamp: Clock::Postgres, read: Clock::Postgres }),
@@ -167,7 +168,7 @@ fn effects() -> EffectQuery {
              status IN ('failed', 'dead_letter') FROM executions"
                 .into(),
         ),
-        redis: None,
         steps_sql: Some("SELECT job, step FROM segments ORDER BY 1, 2".into()),
+        ..EffectQuery::default()
     }
 }
