@@ -151,6 +151,16 @@ fn a_foreign_fleet_runs_from_yaml_alone() {
     finish("tests/scenarios/external-python.yaml").assert_exit(0);
 }
 
+/// What became of each job is what the program said, or did not say.
+#[test]
+fn a_foreign_fleet_s_jobs_are_handed_over_by_a_program() {
+    let finished = finish("tests/scenarios/external-program.yaml");
+    finished.assert_exit(0);
+    let jobs = &finished.scenario()["jobs"];
+    let counts = ["acknowledged", "declined", "recovered", "indeterminate"].map(|name| jobs[name].as_u64());
+    assert_eq!(counts, [Some(8), Some(1), Some(1), Some(2)], "{}", text(&finished.output));
+}
+
 /// Its lines tell who holds what, its table who was taken for dead: all that the reference fleets are judged
 /// by is judged of it.
 #[test]

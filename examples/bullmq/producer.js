@@ -1,5 +1,5 @@
 // Reads one job a line (JSON: id, steps in nanoseconds, attempts, backoff) and prints one line for each:
-// `ok ID` once Redis has it, `no ID why` if it was refused.
+// `ok ID` once Redis has it, `info ID why` if that is not known.
 import { Queue } from 'bullmq';
 import { createInterface } from 'node:readline';
 
@@ -14,6 +14,7 @@ const queue = new Queue(env.QUEUE ?? 'jobs', {
 });
 queue.on('error', (error) => console.error(`error ${error.message}`));
 await queue.waitUntilReady();
+console.log('ready');
 
 for await (const line of createInterface({ input: process.stdin })) {
   const job = JSON.parse(line);
@@ -21,7 +22,7 @@ for await (const line of createInterface({ input: process.stdin })) {
     await queue.add('work', job, { jobId: job.id });
     console.log(`ok ${job.id}`);
   } catch (error) {
-    console.log(`no ${job.id} ${error.message}`);
+    console.log(`info ${job.id} ${error.message}`);
   }
 }
 await queue.close();

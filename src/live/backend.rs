@@ -1,37 +1,35 @@
 //! The live backend: one scenario on real stores and processes, through the proxy.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::BoxFuture;
 use tokio::runtime::{Handle, Runtime};
 
 use crate::backend::{Action, Backend, BackendError};
-use crate::fault::misfit::Misfit;
-use crate::fault::{Fault, Trigger};
 use crate::history::{Event, What};
 use crate::live::clock;
-use crate::live::environment::{self, Credentials};
-use crate::live::inject::{self, Firer, Injector, Launcher};
+use crate::live::environment;
+use crate::live::inject::{self, Firer, Injector};
 use crate::live::monitor::Monitor;
 use crate::live::observe::{
     self, HiccupMeter, LineCount, Links, Producer, QueueClient, Sources, Subscription,
 };
 use crate::live::observers::Observers;
-use crate::live::prepare;
 use crate::live::provision::cleanup::Guard;
-use crate::live::provision::{self, BackendKind, RunContext, RunningProcess, Site, StoreInstance};
+use crate::live::provision::{self, BackendKind, RunContext, Site, StoreInstance};
 use crate::live::readings::Readings;
 use crate::live::sink::Sink;
+use crate::live::stage::Stage;
 use crate::live::store::{Limits, PostgresStore, RedisStore};
 use crate::live::wires::Wires;
-use crate::names::{Endpoint, HARNESS, ProcessName, Store};
+use crate::names::{Link, PRODUCER, Store};
 use crate::protocol::{Command, JobSpec, Reply, StoreError, TableCommand};
-use crate::scenario::{Enqueue, Fleet, ProcessSpec, QueueAsk, Scenario};
+use crate::scenario::{Enqueue, QueueAsk, Scenario};
 use crate::time::{Instant, Span};
 
 /// Stalls of the host from this length on are events of the history.
@@ -161,118 +159,6 @@ impl Harness {
     }
 }
 
-/// The scenario's processes on their links; starts them, and starts them again.
-struct Stage {
-    site: Arc<dyn Site>,
-    wires: Arc<Wires>,
-    processes: BTreeMap<ProcessName, ProcessSpec>,
-    credentials: Credentials,
-    monitor: Option<Arc<Monitor>>,
-}
-
-impl Stage {
-    async fn set(
-        scenario: &Scenario,
-        site: &Arc<dyn Site>,
-        monitor: Option<Arc<Monitor>>,
-        sink: &Sink,
-    ) -> Result<Self, BackendError> {
-        let wires = Wires::lay(scenario.fleet.links(), site.proxy_address()).map_err(|error| {
-            BackendError::Failed(format!("failed to open the proxy's listeners: {error}"))
-        })?;
-        listen_in(&wires, scenario, sink)?;
-        let stage = Self {
-            site: Arc::clone(site),
-            wires: Arc::new(wires),
-            processes: scenario
-                .fleet
-                .processes
-                .iter()
-                .map(|spec| (spec.name.clone(), spec.clone()))
-                .collect(),
-            credentials: provision::postgres_credentials(),
-            monitor,
-        };
-        if scenario.fleet.is_reference() {
-            // Its processes wait for their stores. Both are waited for also if one fails, so that
-            // nothing is started behind the back of the removal.
-            let (stores, processes) =
-                tokio::join!(stage.start_stores(&scenario.fleet), stage.start_processes());
-            stores.and(processes)?;
-        } else {
-            stage.start_stores(&scenario.fleet).await?;
-            stage.start_processes().await?;
-        }
-        Ok(stage)
-    }
-
-    /// With all that the fleet finds in them. Only then do the links lead anywhere.
-    async fn start_stores(&self, fleet: &Fleet) -> Result<(), BackendError> {
-        let stores = self.site.start_stores().await?;
-        prepare::stores(fleet, &stores).await?;
-        for (store, instance) in &stores {
-            self.wires.lead(&Endpoint::Store(*store), instance.address);
-        }
-        Ok(())
-    }
-
-    async fn start_processes(&self) -> Result<(), BackendError> {
-        let started = join_all(self.processes.keys().map(|process| self.start(process))).await;
-        started.into_iter().try_for_each(|started| started.map(drop))
-    }
-
-    fn spec(&self, process: &ProcessName) -> Result<ProcessSpec, BackendError> {
-        let spec = self.processes.get(process).cloned();
-        spec.ok_or_else(|| BackendError::Failed(format!("there is no process {process}")))
-    }
-
-    async fn launch(&self, spec: ProcessSpec) -> Result<Arc<RunningProcess>, BackendError> {
-        let port = self.site.http_port(&spec.name);
-        let failed = format!("environment of {}", spec.name);
-        let (spec, env) = environment::resolve(spec, self.wires.listeners(), port, &self.credentials)
-            .map_err(|error| BackendError::Failed(format!("{failed}: {error}")))?;
-        let process = &spec.name;
-        let running = self.site.start_process(&spec, env).await?;
-        if let Some(address) = self.site.http_address(process) {
-            if let Some(monitor) = &self.monitor {
-                monitor.moved(process, address)?;
-            }
-            self.wires.lead(&Endpoint::Process(process.clone()), address);
-        }
-        Ok(running)
-    }
-}
-
-/// Taps the links whose commands set faults off.
-fn listen_in(wires: &Wires, scenario: &Scenario, sink: &Sink) -> Result<(), BackendError> {
-    let wire = |fault: &Fault| match &fault.when {
-        Trigger::Wire(wire) => Some((fault.id, wire.clone())),
-        _ => None,
-    };
-    let sink = sink.clone();
-    let listener = Box::new(move |at, heard| sink.send(at, HARNESS.into(), What::Wire(heard)));
-    wires
-        .tap(scenario.faults.iter().filter_map(wire).collect(), listener)
-        .map_err(|error| BackendError::Failed(format!("failed to tap the links: {error}")))
-}
-
-impl Launcher for Stage {
-    fn start(&self, process: &ProcessName) -> BoxFuture<'_, Result<Arc<RunningProcess>, BackendError>> {
-        let spec = self.spec(process);
-        async move { self.launch(spec?).await }.boxed()
-    }
-
-    fn start_with(
-        &self,
-        process: &ProcessName,
-        misfit: &Misfit,
-    ) -> BoxFuture<'_, Result<Arc<RunningProcess>, BackendError>> {
-        let another = self.site.another_redis().map(|instance| instance.address);
-        let spec = self.spec(process).and_then(|spec| environment::misfitted(spec, misfit, another));
-        async move { self.launch(spec?).await }.boxed()
-    }
-}
-
 pub struct LiveBackend {
     runtime: Handle,
     scenario: Scenario,
@@ -336,6 +222,7 @@ impl LiveBackend {
         // What the one before said in time and nobody has heard yet is not this one's answer.
         for event in self.events.try_iter() {
             self.lines.observe(&event);
+            self.producer.observe(&event);
             self.waiting.push_back(event);
         }
         self.waiting.retain(|event| !matches!(event.ev, What::Collected { .. }));
@@ -362,13 +249,15 @@ impl LiveBackend {
         let wait = until.since(clock::monotonic());
         let event = self.events.recv_timeout(wait.to_std()).ok()?;
         self.lines.observe(&event);
+        self.producer.observe(&event);
         Some(event)
     }
 }
 
-fn producer_links(scenario: &Scenario, stage: &Stage) -> Links {
-    let link = scenario.fleet.producer_link();
-    let listener: Option<SocketAddr> = stage.wires.listeners().get(&link).copied();
+fn producer_links(scenario: &Scenario, stage: &Arc<Stage>) -> Links {
+    let end = scenario.fleet.enqueue.ends().into_iter().next();
+    let link = end.map(|to| Link { from: PRODUCER.into(), to });
+    let listener: Option<SocketAddr> = link.and_then(|link| stage.wires.listeners().get(&link).copied());
     let through = |store| {
         let instance = stage.site.store(store)?;
         Some(StoreInstance { address: listener?, ..instance })
@@ -376,6 +265,7 @@ fn producer_links(scenario: &Scenario, stage: &Stage) -> Links {
     let mut links = Links::default();
     match &scenario.fleet.enqueue {
         Enqueue::Http { .. } => links.http = listener,
+        Enqueue::Program { .. } => links.programs = Some(Arc::<Stage>::clone(stage)),
         Enqueue::Redis { .. } => links.redis = through(Store::Redis),
         Enqueue::Sql { .. } => links.postgres = through(Store::Postgres),
         Enqueue::Table => {

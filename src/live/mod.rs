@@ -13,6 +13,7 @@ mod prepare;
 pub mod provision;
 mod readings;
 pub mod sink;
+mod stage;
 pub mod store;
 mod web;
 mod wires;

@@ -257,7 +257,7 @@ impl<'s> Conductor<'s> {
     }
 
     fn reports_ready(&self, process: &ProcessName) -> bool {
-        self.scenario.fleet.processes.iter().any(|spec| spec.name == *process && spec.reports_ready())
+        self.scenario.fleet.programs().any(|spec| spec.name == *process && spec.reports_ready())
     }
 
     fn advance(&mut self) {
@@ -285,7 +285,7 @@ impl<'s> Conductor<'s> {
     }
 
     fn warm_up(&mut self) {
-        let all_ready = self.ready.len() == self.scenario.fleet.processes.len();
+        let all_ready = self.ready.len() == self.scenario.fleet.programs().count();
         if all_ready && self.opinion.is_steady() && self.queue.lacking().is_none() {
             self.start = self.now;
             self.arrivals = arrivals(&self.scenario.workload, self.seed).into();
@@ -299,8 +299,7 @@ impl<'s> Conductor<'s> {
             let missing: Vec<&str> = self
                 .scenario
                 .fleet
-                .processes
-                .iter()
+                .programs()
                 .map(|process| &process.name)
                 .filter(|name| !self.ready.contains(*name))
                 .map(ProcessName::as_str)

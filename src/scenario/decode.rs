@@ -69,6 +69,12 @@ impl<T: Decode> Decode for Placed<T> {
     }
 }
 
+impl<T: Decode> Decode for Box<T> {
+    fn decode(node: &Node, report: &mut Report<'_>) -> Option<Self> {
+        T::decode(node, report).map(Self::new)
+    }
+}
+
 impl<T: JsonSchema> JsonSchema for Placed<T> {
     fn inline_schema() -> bool {
         true

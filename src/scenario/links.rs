@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::names::{Endpoint, Link, PRODUCER, ProcessName, Store};
+use crate::names::{Link, PRODUCER, ProcessName};
 use crate::protocol::settings::RECONNECT_MAX;
-use crate::scenario::{Enqueue, Fleet, ProcessSpec, Program};
+use crate::scenario::{Fleet, ProcessSpec, Program};
 use crate::time::Span;
 
 impl ProcessSpec {
@@ -51,19 +51,8 @@ impl Fleet {
                 process.links.iter().map(|to| Link { from: process.name.clone(), to: to.clone() })
             })
             .collect();
-        links.push(self.producer_link());
+        links.extend(self.enqueue.ends().into_iter().map(|to| Link { from: PRODUCER.into(), to }));
         links
-    }
-
-    /// The way on which jobs get into the system.
-    #[must_use]
-    pub fn producer_link(&self) -> Link {
-        let to = match &self.enqueue {
-            Enqueue::Queue { .. } | Enqueue::Redis { .. } => Endpoint::Store(Store::Redis),
-            Enqueue::Sql { .. } | Enqueue::Table => Endpoint::Store(Store::Postgres),
-            Enqueue::Http { process, .. } => Endpoint::Process(process.clone()),
-        };
-        Link { from: PRODUCER.into(), to }
     }
 
     /// How long after a store or a link is back the clients of it may still be without a connection: an

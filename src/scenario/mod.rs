@@ -33,7 +33,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dist::Distribution;
 use crate::fault::Fault;
-use crate::names::{Endpoint, ProcessName};
+use crate::names::{Endpoint, PRODUCER, ProcessName, Store};
 pub use crate::protocol::settings::{FleetRole, FleetSettings, HeartbeatSettings, PlantedBug, QueueSettings};
 use crate::protocol::{Backoff, Tool};
 pub use crate::protocol::{TableRole, TableSettings};
@@ -108,6 +108,19 @@ impl Fleet {
         self.processes.iter().any(|spec| matches!(spec.program, Program::Table { .. }))
     }
 
+    /// Every process that is started: the fleet's, and the producer if it is a program.
+    pub fn programs(&self) -> impl Iterator<Item = &ProcessSpec> {
+        let producer = match &self.enqueue {
+            Enqueue::Program { process } => Some(&**process),
+            Enqueue::Queue { .. }
+            | Enqueue::Table
+            | Enqueue::Http { .. }
+            | Enqueue::Redis { .. }
+            | Enqueue::Sql { .. } => None,
+        };
+        self.processes.iter().chain(producer)
+    }
+
     /// Of those, jobs that have failed for good can be queued again.
     #[must_use]
     pub fn keeps_dead_letters(&self) -> bool {
@@ -165,7 +178,26 @@ pub enum Prepare {
     Redis(Vec<String>),
 }
 
+impl Enqueue {
+    /// Where the producer's links lead.
+    #[must_use]
+    pub fn ends(&self) -> Vec<Endpoint> {
+        match self {
+            Self::Queue { .. } | Self::Redis { .. } => vec![Endpoint::Store(Store::Redis)],
+            Self::Sql { .. } | Self::Table => vec![Endpoint::Store(Store::Postgres)],
+            Self::Http { process, .. } => vec![Endpoint::Process(process.clone())],
+            Self::Program { process } => process.links.clone(),
+        }
+    }
+}
+
 impl ProcessSpec {
+    /// It is the producer: jobs come to its standard input.
+    #[must_use]
+    pub fn reads_jobs(&self) -> bool {
+        self.name.as_str() == PRODUCER
+    }
+
     /// It says so itself when it is ready.
     #[must_use]
     pub fn reports_ready(&self) -> bool {
@@ -184,6 +216,12 @@ impl Program {
 /// How a job gets into the system. Texts may hold `${job}` and `${spec}` (the job as JSON).
 #[derive(Debug, Clone, PartialEq)]
 pub enum Enqueue {
+    /// A process of its own, named as the producer is. It reads one job a line (all of it, as JSON) and prints
+    /// one line for each, in the words of Jepsen's histories: `ok ID` once the system has it, `fail ID why`
+    /// if it has it not, `info ID why` if that is not known.
+    Program {
+        process: Box<ProcessSpec>,
+    },
     /// The reference queue's own script, through the producer's link to Redis. Jobs whose steps sum
     /// to more than `large_over` go to the second queue.
     Queue {
@@ -191,10 +229,10 @@ pub enum Enqueue {
         queues: Vec<String>,
         large_over: Option<Span>,
     },
-    /// POST to the process; a 2xx with `{"acknowledged": true}` acknowledges, with `false` declines
-    /// (`"reason"` says why).
     /// The reference fleet's own statement, through the producer's link to Postgres.
     Table,
+    /// POST to the process; a 2xx with `{"acknowledged": true}` acknowledges, with `false` declines
+    /// (`"reason"` says why).
     Http {
         process: ProcessName,
         path: String,

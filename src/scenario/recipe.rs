@@ -57,7 +57,7 @@ pub fn check(
     read: impl Fn(&Path) -> io::Result<String>,
 ) -> Vec<Diagnostic> {
     let mut report = Report::new(source);
-    for spec in &scenario.fleet.processes {
+    for spec in scenario.fleet.programs() {
         let Program::External { recipe: Some(recipe), .. } = &spec.program else { continue };
         match &recipe.installer {
             Some(Installer::Npm { folder }) => {

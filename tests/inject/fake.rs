@@ -16,7 +16,7 @@ use futures_util::future::{BoxFuture, ready};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open};
 use syncope::backend::BackendError;
 use syncope::fault::OutageKind;
-use syncope::live::provision::{Exit, RunningProcess, Site, StoreInstance};
+use syncope::live::provision::{Exit, Input, RunningProcess, Site, StoreInstance};
 use syncope::names::{ProcessName, Store};
 use syncope::scenario::ProcessSpec;
 
@@ -49,7 +49,14 @@ impl FakeSite {
             let _ = exited.send(Some(Exit { code: status.code(), signal: status.signal() }));
         });
         let generation = self.process(&name.into()).map_or(1, |process| process.generation + 1);
-        let process = Arc::new(RunningProcess { name: name.into(), pid, pidfd, generation, exit });
+        let process = Arc::new(RunningProcess {
+            name: name.into(),
+            pid,
+            pidfd,
+            generation,
+            exit,
+            input: Input::default(),
+        });
         self.processes.lock().unwrap().insert(name.into(), Arc::clone(&process));
         (process, output)
     }

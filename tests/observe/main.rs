@@ -4,6 +4,7 @@
 mod fake;
 mod hiccup;
 mod probe;
+mod producer;
 mod queue;
 mod stores;
 mod waiting;

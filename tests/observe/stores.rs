@@ -20,7 +20,7 @@ use crate::web::Web;
 
 const TIMEOUT: Span = Span::from_secs(20);
 
-fn job(id: &str) -> JobSpec {
+pub fn job(id: &str) -> JobSpec {
     JobSpec {
         id: id.into(),
         steps: vec![Span::from_millis(1)],
@@ -50,7 +50,7 @@ fn outcome(way: Enqueue, links: Links, timeout: Span, id: &str) -> EnqueueOutcom
     outcome
 }
 
-fn check_unknown(outcome: &EnqueueOutcome, reason: &str) {
+pub fn check_unknown(outcome: &EnqueueOutcome, reason: &str) {
     assert!(matches!(outcome, EnqueueOutcome::Unknown(why) if why.contains(reason)), "{outcome:?}");
 }
 

@@ -48,6 +48,22 @@ fn pipeline(timing: &str) -> Pipeline {
 }
 
 #[test]
+fn a_program_that_hands_jobs_over_is_a_process_with_links_of_its_own() {
+    let program = "enqueue: {program: {command: [hand, '${s(5s)}'], env: {TO: '${redis.url}'}, \
+                   lines: {ready: '^ready$'}}}\n";
+    let enqueue = "enqueue: {redis: [RPUSH, jobs, '${job}', '${ms(1s)}', '$${job}']}\n";
+    let fleet = good(&variant(enqueue, program)).fleet;
+    let Enqueue::Program { process } = &fleet.enqueue else { panic!("a program") };
+    let Program::External { command: Some(command), .. } = &process.program else { panic!("a command") };
+    assert_eq!((process.name.as_str(), command), ("producer", &vec!["hand".to_owned(), "0.5".to_owned()]));
+    assert_eq!(process.env["TO"], "${redis.url}");
+    assert_eq!(process.lines, [LineRule { says: Says::Ready, pattern: "^ready$".into() }]);
+    let names: Vec<&str> = fleet.programs().map(|spec| spec.name.as_str()).collect();
+    assert_eq!(names, ["worker-1", "worker-2", "producer"]);
+    assert!(fleet.links().iter().any(|link| link.to_string() == "producer -> redis"));
+}
+
+#[test]
 fn durations_in_texts_are_scaled_and_names_are_left() {
     let fleet = good(FLEET).fleet;
     let worker = &fleet.processes[1];

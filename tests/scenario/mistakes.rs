@@ -303,6 +303,12 @@ fn recipes() {
     ]);
 }
 
+fn with_producer(program: &str) -> String {
+    let enqueue = "enqueue: {redis: [LPUSH, queue, \"${spec}\"]}";
+    assert!(EXTERNAL.contains(enqueue));
+    EXTERNAL.replace(enqueue, &format!("enqueue: {{program: {program}}}"))
+}
+
 #[test]
 fn external_fleets() {
     check_all(&[
@@ -313,6 +319,14 @@ fn external_fleets() {
                 .replace("enqueue: {redis: [LPUSH, queue, \"${spec}\"", "enqueue: «{redis: [LPUSH, queue, x"),
             &["template"],
         ),
+        (with_producer("«{}"), &["missing-field"]),
+        (with_producer("{command: [hand], env: {TO: «'${worker-1.host}'}}"), &["template"]),
+        (with_producer("{command: [hand], links: [«worker-1]}"), &["unknown-link"]),
+        (
+            with_producer("{command: [hand], count: «2, http: «true, grace: «1s}"),
+            &["foreign-setting", "foreign-setting", "foreign-setting"],
+        ),
+        (with_producer("{command: [hand], lines: «{claimed: 'took (?<job>.*)'}}"), &["foreign-setting"]),
         (EXTERNAL.replace("process: api", "process: «worker-1"), &["unknown-link"]),
         (EXTERNAL.replace("process: api", "process: «apo"), &["unknown-process"]),
         (EXTERNAL.replace("links: [redis, worker-1]", "links: [redis, worker-1, «x]"), &["unknown-link"]),

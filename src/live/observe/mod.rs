@@ -14,7 +14,7 @@ mod watcher;
 pub use effects::{LineCount, Sources, collect};
 pub use hiccup::{HiccupMeter, Subscription};
 pub use probe::Prober;
-pub use producer::{Links, Producer, QueueClient};
+pub use producer::{Links, Producer, Programs, QueueClient};
 pub use queue::QueueSampler;
 pub use restarts::Restarts;
 pub use waiting::WaitMeter;

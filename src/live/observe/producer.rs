@@ -2,21 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::connection::{Postgres, Redis};
 use super::probe::{ANSWER_BYTES_MAX, cmd, http_client, read_body};
-use crate::history::{EnqueueOutcome, What};
+use crate::history::{EnqueueOutcome, Event, What};
 use crate::live::clock;
 use crate::live::environment;
-use crate::live::provision::StoreInstance;
+use crate::live::provision::{RunningProcess, StoreInstance};
 use crate::live::sink::Sink;
 use crate::live::web::causes;
-use crate::names::PRODUCER;
+use crate::names::{JobId, PRODUCER};
 use crate::protocol::JobSpec;
 use crate::scenario::Enqueue;
 use crate::time::Span;
@@ -34,6 +34,12 @@ pub trait QueueClient: Send + Sync {
     fn ready(&self, within: Span) -> BoxFuture<'_, ()>;
 }
 
+/// Has a producer that is a program.
+pub trait Programs: Send + Sync {
+    /// The program as it runs; started again, if it has ended.
+    fn producer(&self) -> BoxFuture<'_, Result<Arc<RunningProcess>, String>>;
+}
+
 /// Where the producer's links begin: the proxy's listeners, with the stores' own credentials. What
 /// the way of enqueueing does not need may be missing.
 #[derive(Clone, Default)]
@@ -42,6 +48,7 @@ pub struct Links {
     pub redis: Option<StoreInstance>,
     pub postgres: Option<StoreInstance>,
     pub queue: Option<Arc<dyn QueueClient>>,
+    pub programs: Option<Arc<dyn Programs>>,
 }
 
 /// Asks are independent of each other: none waits for an earlier answer.
@@ -58,6 +65,8 @@ struct Shared {
     redis: Redis,
     postgres: Postgres,
     free: Semaphore,
+    /// Of a program: jobs that it has said nothing about yet, with its generation.
+    unanswered: Mutex<Unanswered>,
     timeout: Span,
     sink: Sink,
 }
@@ -73,6 +82,7 @@ impl Producer {
             redis: Redis::new(timeout),
             postgres: Postgres::new(timeout),
             free: Semaphore::new(IN_FLIGHT_MAX),
+            unanswered: Mutex::default(),
             timeout,
             sink,
         };
@@ -92,10 +102,27 @@ impl Producer {
         let shared = Arc::clone(&self.shared);
         self.runtime.spawn(async move { shared.enqueue(spec).await });
     }
+
+    /// Takes what a program says of its jobs. Every event of the run, in their order.
+    pub fn observe(&self, event: &Event) {
+        if event.by.as_str() != PRODUCER {
+            return;
+        }
+        match &event.ev {
+            What::Line { text } => {
+                if let Some((job, answer)) = said(text) {
+                    self.shared.answered(&job, answer);
+                }
+            }
+            What::Exited { generation, .. } => self.shared.ended(*generation),
+            _ => {}
+        }
+    }
 }
 
 /// `Err`: no answer, or one that leaves open whether the job was made.
 type Answer = Result<EnqueueOutcome, String>;
+type Unanswered = BTreeMap<JobId, (u32, oneshot::Sender<Answer>)>;
 
 impl Shared {
     async fn enqueue(&self, spec: JobSpec) {
@@ -138,8 +165,52 @@ impl Shared {
                 self.postgres.query(postgres, &fill_sql(statement, spec)?, usize::MAX).await?;
                 Ok(EnqueueOutcome::Acknowledged)
             }
+            Enqueue::Program { .. } => {
+                let programs = self.links.programs.as_ref().ok_or("the producer is no program")?;
+                self.hand_over(&*programs.producer().await?, spec).await
+            }
         }
     }
+
+    async fn hand_over(&self, program: &RunningProcess, spec: &JobSpec) -> Answer {
+        let line = job_json(spec)? + "\n";
+        let (answer, answered) = oneshot::channel();
+        self.unanswered().insert(spec.id.clone(), (program.generation, answer));
+        if let Err(error) = program.input.write(line.as_bytes()).await {
+            self.unanswered().remove(&spec.id);
+            return Err(format!("the producer does not read: {error}"));
+        }
+        answered.await.unwrap_or_else(|_| Err("the producer has ended".to_owned()))
+    }
+
+    fn unanswered(&self) -> MutexGuard<'_, Unanswered> {
+        self.unanswered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What comes after the time limit finds nobody.
+    fn answered(&self, job: &JobId, answer: Answer) {
+        if let Some((_, waiting)) = self.unanswered().remove(job) {
+            let _ = waiting.send(answer);
+        }
+    }
+
+    fn ended(&self, generation: u32) {
+        self.unanswered().retain(|_, (of, _)| *of > generation);
+    }
+}
+
+/// What a program's line says of a job, in the words of Jepsen's histories.
+fn said(line: &str) -> Option<(JobId, Answer)> {
+    let mut words = line.splitn(3, ' ');
+    let (word, job) = (words.next()?, words.next().filter(|job| !job.is_empty())?);
+    let why = words.next().unwrap_or("no reason given").to_owned();
+    let answer = match word {
+        "ok" => Ok(EnqueueOutcome::Acknowledged),
+        "fail" => Ok(EnqueueOutcome::Declined(why)),
+        "info" => Err(why),
+        _ => return None,
+    };
+    Some((JobId::new(job), answer))
 }
 
 fn enqueued(new: bool) -> Answer {
@@ -176,6 +247,10 @@ async fn post(client: &reqwest::Client, url: &str, body: String) -> Answer {
     }
 }
 
+fn job_json(spec: &JobSpec) -> Result<String, String> {
+    serde_json::to_string(spec).map_err(|error| format!("the job is no JSON: {error}"))
+}
+
 fn fill(template: &str, spec: &JobSpec) -> Result<String, String> {
     fill_with(template, spec, |text| text)
 }
@@ -186,8 +261,7 @@ fn fill_sql(template: &str, spec: &JobSpec) -> Result<String, String> {
 }
 
 fn fill_with(template: &str, spec: &JobSpec, escape: fn(String) -> String) -> Result<String, String> {
-    let json = serde_json::to_string(spec).map_err(|error| format!("the job is no JSON: {error}"))?;
-    let values = [("job", spec.id.as_str().to_owned()), ("spec", json)];
+    let values = [("job", spec.id.as_str().to_owned()), ("spec", job_json(spec)?)];
     let values = values.map(|(name, text)| (name.to_owned(), escape(text)));
     environment::expand(template, &BTreeMap::from(values))
 }
@@ -222,6 +296,21 @@ mod tests {
         check(&[50, 51], Some(100), &queues, "large");
         check(&[500], None, &queues, "regular");
         check(&[500], Some(100), &queues[..1], "regular");
+    }
+
+    #[test]
+    fn a_program_s_line_says_what_became_of_a_job() {
+        let check = |line: &str, expected: Option<(&str, Answer)>| {
+            assert_eq!(said(line), expected.map(|(job, answer)| (job.into(), answer)), "{line}");
+        };
+        check("ok job-1", Some(("job-1", Ok(EnqueueOutcome::Acknowledged))));
+        check("ok job-1 at once", Some(("job-1", Ok(EnqueueOutcome::Acknowledged))));
+        check("fail job-1 it is full", Some(("job-1", Ok(EnqueueOutcome::Declined("it is full".into())))));
+        check("fail job-1", Some(("job-1", Ok(EnqueueOutcome::Declined("no reason given".into())))));
+        check("info job-1 reset", Some(("job-1", Err("reset".into()))));
+        for none in ["", "ok", "ok ", "okay job-1", "connected", " ok job-1"] {
+            check(none, None);
+        }
     }
 
     #[test]

@@ -20,8 +20,8 @@ use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::unix::pipe;
 use tokio::sync::{oneshot, watch};
 
-use super::Exit;
 use super::output::OutputStream;
+use super::{Exit, Input};
 use crate::live::clock;
 use crate::time::Instant;
 
@@ -38,6 +38,8 @@ pub(super) struct Launch {
     /// remove its shared memory.
     pub death_signal: Signal,
     pub output: Output,
+    /// Its standard input is a pipe; else there is nothing to read.
+    pub input: bool,
 }
 
 #[derive(Debug)]
@@ -52,6 +54,7 @@ pub(super) enum Output {
 pub(super) struct Child {
     pub pid: i32,
     pub pidfd: OwnedFd,
+    stdin: Option<OwnedFd>,
     stdout: Option<OwnedFd>,
     stderr: Option<OwnedFd>,
 }
@@ -66,6 +69,12 @@ pub(super) async fn launch(launch: Launch) -> io::Result<Child> {
 impl Child {
     pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
         Ok(pidfd_send_signal(&self.pidfd, signal)?)
+    }
+
+    /// The pipe to its standard input, if it was asked for.
+    pub(super) fn input(&mut self) -> io::Result<Input> {
+        let stdin = self.stdin.take().map(pipe::Sender::from_owned_fd).transpose()?;
+        Ok(stdin.map_or_else(Input::default, Input::to))
     }
 
     /// Follows the child's output into the two streams, each to its end.
@@ -136,7 +145,7 @@ fn spawner() -> &'static Sender<Request> {
 fn spawn(launch: Launch) -> io::Result<Child> {
     let mut command = Command::new(&launch.program);
     command.args(&launch.arguments).env_clear().envs(launch.env).current_dir(&launch.directory);
-    command.stdin(Stdio::null());
+    command.stdin(if launch.input { Stdio::piped() } else { Stdio::null() });
     match &launch.output {
         Output::Piped => {
             command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -167,6 +176,7 @@ fn spawn(launch: Launch) -> io::Result<Child> {
     Ok(Child {
         pid,
         pidfd: pidfd_open(raw, PidfdFlags::NONBLOCK)?,
+        stdin: child.stdin.take().map(OwnedFd::from),
         stdout: child.stdout.take().map(OwnedFd::from),
         stderr: child.stderr.take().map(OwnedFd::from),
     })

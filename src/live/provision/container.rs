@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use bollard::Docker;
-use bollard::container::LogOutput;
+use bollard::container::{AttachContainerResults, LogOutput};
 use bollard::errors::Error;
 use bollard::models::{ContainerCreateBody, HostConfig, HostConfigLogConfig};
 use bollard::query_parameters::{
@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use super::cleanup::Guard;
 use super::output::OutputStream;
 use super::undo::Entry;
-use super::{Exit, pidfd_info, process};
+use super::{Exit, Input, pidfd_info, process};
 use crate::backend::{BackendError, Unstarted};
 use crate::live::clock;
 use crate::time::Instant;
@@ -50,6 +50,8 @@ pub(super) struct ContainerSpec {
     /// `host path:container path[:ro]`.
     pub binds: Vec<String>,
     pub working_directory: Option<String>,
+    /// Its standard input is open, for what is attached to it.
+    pub open_stdin: bool,
     /// Without it the engine keeps no log: the output is followed as it comes.
     pub keeps_log: bool,
 }
@@ -89,6 +91,8 @@ async fn ask_for(docker: &Docker, spec: ContainerSpec) -> Result<String, Backend
         env: Some(spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
         labels: Some(spec.labels.clone()),
         working_dir: spec.working_directory.clone(),
+        attach_stdin: Some(spec.open_stdin),
+        open_stdin: Some(spec.open_stdin),
         attach_stdout: Some(true),
         attach_stderr: Some(true),
         host_config: Some(HostConfig {
@@ -121,12 +125,15 @@ pub(super) async fn attach(
     id: &str,
     mut stdout: OutputStream,
     mut stderr: OutputStream,
-) -> Result<(), BackendError> {
-    let options = AttachContainerOptionsBuilder::default().stream(true).stdout(true).stderr(true).build();
+    open_stdin: bool,
+) -> Result<Input, BackendError> {
+    let options = AttachContainerOptionsBuilder::default().stream(true).stdin(open_stdin);
+    let options = options.stdout(true).stderr(true).build();
     let attached = docker.attach_container(id, Some(options)).await;
-    let mut attached = attached.map_err(|error| failed("follow a container's output", &error))?;
+    let attached = attached.map_err(|error| failed("follow a container's output", &error))?;
+    let AttachContainerResults { mut output, input } = attached;
     tokio::spawn(async move {
-        while let Some(Ok(chunk)) = attached.output.next().await {
+        while let Some(Ok(chunk)) = output.next().await {
             match chunk {
                 LogOutput::StdErr { message } => stderr.push(&message),
                 LogOutput::StdOut { message } | LogOutput::Console { message } => stdout.push(&message),
@@ -136,7 +143,7 @@ pub(super) async fn attach(
         stdout.finish();
         stderr.finish();
     });
-    Ok(())
+    Ok(if open_stdin { Input::to(input) } else { Input::default() })
 }
 
 /// Starts it, for the first time or again, and takes hold of its process on this host.

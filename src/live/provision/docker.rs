@@ -199,7 +199,7 @@ impl DockerSite {
         let (sink, by) = (self.run.sink.clone(), spec.name.clone());
         let stdout = OutputStream::stdout(sink.clone(), spec);
         let stderr = OutputStream::stderr(sink.clone(), spec);
-        container::attach(docker, &container, stdout, stderr).await?;
+        let input = container::attach(docker, &container, stdout, stderr, spec.reads_jobs()).await?;
         let started = match container::start(docker, &container, spec.name.as_str()).await {
             Ok(started) => started,
             Err(error) => {
@@ -217,7 +217,7 @@ impl DockerSite {
         });
         let exit = exit.map_err(|error| super::process::failed(&format!("watch {}", spec.name), &error))?;
         let name = spec.name.clone();
-        let running = Arc::new(RunningProcess { name, pid, pidfd: started.pidfd, generation, exit });
+        let running = Arc::new(RunningProcess { name, pid, pidfd: started.pidfd, generation, exit, input });
         let member = Member { container, address: started.address, told, running: running.clone() };
         self.state().processes.insert(spec.name.clone(), member);
         Ok(running)
@@ -233,6 +233,7 @@ impl DockerSite {
         let name =
             if generation == 1 { spec.name.to_string() } else { format!("{}-{generation}", spec.name) };
         let mut container = self.container_spec(&name, image);
+        container.open_stdin = spec.reads_jobs();
         container.env.extend(env);
         match &spec.program {
             Program::Reference { .. } | Program::Table { .. } => {

@@ -106,7 +106,7 @@ pub(super) async fn resolve(
         let image = resolver.store(store, asked.as_deref()).await?;
         resolved.stores.insert(store, image);
     }
-    for spec in &scenario.fleet.processes {
+    for spec in scenario.fleet.programs() {
         match &spec.program {
             Program::Reference { .. } | Program::Table { .. } if resolved.fleet.is_none() => {
                 let image = fleet_image::current(&engine.docker, guard, progress).await?;

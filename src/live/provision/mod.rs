@@ -44,13 +44,16 @@ mod volume;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 
 use self::cleanup::Guard;
@@ -296,6 +299,39 @@ pub struct RunningProcess {
     pub generation: u32,
     /// Resolves when the process is gone: `Some` exit.
     pub exit: watch::Receiver<Option<Exit>>,
+    /// Of the producer; any other's is empty from the start.
+    pub input: Input,
+}
+
+/// What is written here comes to a process's standard input.
+#[derive(Default)]
+pub struct Input(tokio::sync::Mutex<Option<Pin<Box<dyn AsyncWrite + Send>>>>);
+
+impl Input {
+    #[must_use]
+    pub fn to(writer: impl AsyncWrite + Send + 'static) -> Self {
+        Self(tokio::sync::Mutex::new(Some(Box::pin(writer))))
+    }
+
+    /// One at a time. A writing that fails, or is given up in the middle, ends the input: what follows
+    /// half a line would be read as its rest.
+    ///
+    /// # Errors
+    /// If the process reads no more, or never did.
+    pub async fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut place = self.0.lock().await;
+        let mut writer = place.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        writer.write_all(bytes).await?;
+        writer.flush().await?;
+        *place = Some(writer);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Input")
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

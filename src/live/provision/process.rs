@@ -70,7 +70,7 @@ impl ProcessSite {
     pub fn open(run: RunContext, scenario: &Scenario) -> Result<Self, BackendError> {
         let installed = Installed::find(&scenario.stack)?;
         let libfaketime = libfaketime_for(scenario)?;
-        for spec in &scenario.fleet.processes {
+        for spec in scenario.fleet.programs() {
             command_of(spec)?;
         }
         let name = run.site_name();
@@ -183,6 +183,7 @@ impl ProcessSite {
             user: None,
             death_signal: Signal::KILL,
             output: Output::Piped,
+            input: spec.reads_jobs(),
         })
         .await
         .map_err(|error| match (error.kind(), starting(error)) {
@@ -219,7 +220,8 @@ impl ProcessSite {
             undo::remove_faketime_files(pid);
             sink.send(at, by, What::Exited { generation, code: exit.code, signal: exit.signal });
         })?;
-        Ok(RunningProcess { name: spec.name.clone(), pid, pidfd: child.pidfd.try_clone()?, generation, exit })
+        let (name, input) = (spec.name.clone(), child.input()?);
+        Ok(RunningProcess { name, pid, pidfd: child.pidfd.try_clone()?, generation, exit, input })
     }
 
     fn base_environment(&self) -> BTreeMap<OsString, OsString> {

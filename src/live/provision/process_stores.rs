@@ -239,6 +239,7 @@ impl CommandLine {
             user: self.user,
             death_signal: if at.store == Store::Postgres { Signal::QUIT } else { Signal::KILL },
             output: Output::File(self.log.clone()),
+            input: false,
         })
         .await
         .map_err(starting)?;

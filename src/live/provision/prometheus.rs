@@ -68,6 +68,7 @@ impl Prometheus {
             user: None,
             death_signal: Signal::KILL,
             output: Output::File(directory.join("log")),
+            input: false,
         })
         .await
         .map_err(starting)?;

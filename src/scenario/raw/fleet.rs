@@ -208,6 +208,10 @@ variants! {
         Sql "sql": Text,
         /// A POST. `{"acknowledged": true}` in a 2xx answer acknowledges the job.
         Http "http": Post,
+        /// A program, started once: `command` with `image` or `recipe`, `env`, `links`, `lines: {ready: …}`, as
+        /// of a role. It reads one job a line (all of it, as JSON) and prints a line for each: `ok ID` once the
+        /// system has it, `fail ID why` if it has it not, `info ID why` if that is not known.
+        Program "program": Box<Role>,
     }
 }
 

@@ -13,7 +13,7 @@ use crate::scenario::raw::fault as raw;
 use crate::scenario::raw::fleet::store_named;
 use crate::scenario::raw::misfit::Misfit as Wrong;
 use crate::scenario::scalar::{Name, Whole, job_number};
-use crate::scenario::{Enqueue, Fleet, ProcessSpec, Stack};
+use crate::scenario::{Fleet, ProcessSpec, Stack};
 use crate::time::Span;
 
 /// What faults can be on. `None` is unknown: the file is wrong there.
@@ -291,16 +291,12 @@ pub(super) fn require_store(
 
 /// Every link of the run: the processes' and the producer's.
 pub(super) fn all_links(fleet: &Fleet) -> Vec<(ProcessName, Endpoint)> {
-    let producer = match &fleet.enqueue {
-        Enqueue::Queue { .. } | Enqueue::Redis { .. } => Endpoint::Store(Store::Redis),
-        Enqueue::Sql { .. } | Enqueue::Table => Endpoint::Store(Store::Postgres),
-        Enqueue::Http { process, .. } => Endpoint::Process(process.clone()),
-    };
+    let of_producer = fleet.enqueue.ends().into_iter().map(|end| (ProcessName::new(PRODUCER), end));
     let of_processes = fleet
         .processes
         .iter()
         .flat_map(|process| process.links.iter().map(|end| (process.name.clone(), end.clone())));
-    of_processes.chain([(ProcessName::new(PRODUCER), producer)]).collect()
+    of_processes.chain(of_producer).collect()
 }
 
 /// The links that the selector may turn out to be.

@@ -3,7 +3,7 @@
 use super::fault::{World, require_store};
 use crate::fault::wire::{ARGUMENT_MAX, CommandPattern, GATES_MAX, Side, Wire};
 use crate::fault::{Fault, Trigger};
-use crate::names::{Endpoint, Link, Store};
+use crate::names::{Endpoint, Link, PRODUCER, Store};
 use crate::scenario::decode::{Field, Placed, unknown};
 use crate::scenario::diagnostic::{Code, Place, Report};
 use crate::scenario::raw::fleet::store_named;
@@ -61,13 +61,12 @@ fn links(
     require_store(store, link.place, world, report)?;
     let roles = fleet.processes.iter().map(|process| process.role.as_str());
     let known: Vec<&str> = fleet.processes.iter().map(|process| process.name.as_str()).chain(roles).collect();
-    let producer = fleet.producer_link();
     let is_from = |link: &&Link| {
         let role =
             fleet.processes.iter().find(|process| process.name == link.from).map(|it| it.role.as_str());
         link.from.as_str() == from || role == Some(from)
     };
-    if !known.contains(&from) && producer.from.as_str() != from {
+    if !known.contains(&from) && from != PRODUCER {
         unknown(Code::UnknownProcess, "process or role", from, link.place, known.into_iter(), report);
         return None;
     }

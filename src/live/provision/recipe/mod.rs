@@ -35,7 +35,7 @@ pub(super) fn of(program: &Program) -> Option<&Recipe> {
 
 /// Each of the scenario's recipes once.
 pub(super) fn all(scenario: &Scenario) -> impl Iterator<Item = &Recipe> {
-    let mut recipes: Vec<&Recipe> = scenario.fleet.processes.iter().filter_map(|s| of(&s.program)).collect();
+    let mut recipes: Vec<&Recipe> = scenario.fleet.programs().filter_map(|s| of(&s.program)).collect();
     recipes.sort();
     recipes.dedup();
     recipes.into_iter()

@@ -2,6 +2,7 @@
 
 use super::super::Context;
 use super::Stores;
+use super::process::producer;
 use super::template::{fill, job_names};
 use crate::names::{ProcessName, Store};
 use crate::scenario::decode::{Field, Placed, list, unknown};
@@ -45,6 +46,9 @@ pub(super) fn enqueue(
                 None => fill("${spec}", post.place, context),
             };
             Enqueue::Http { process: process?, path, body }
+        }
+        raw::Enqueue::Program(role) => {
+            return Some(Enqueue::Program { process: Box::new(producer(role, stores, context)) });
         }
     };
     if used == 0 {

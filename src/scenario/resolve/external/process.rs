@@ -12,7 +12,7 @@ use crate::scenario::decode::{Field, Placed, unknown};
 use crate::scenario::diagnostic::{Code, Report};
 use crate::scenario::raw::fleet as raw;
 use crate::scenario::scalar::{Flag, Whole, Word, check_name};
-use crate::scenario::{ProcessSpec, Program, WORKERS_MAX};
+use crate::scenario::{ProcessSpec, Program, Says, WORKERS_MAX};
 use crate::time::Span;
 
 /// A role with its processes' names: the role's own, or numbered.
@@ -84,6 +84,47 @@ pub(super) fn processes(
         }
     }
     Some(processes)
+}
+
+/// The program that hands the jobs over.
+pub(super) fn producer(
+    placed: &Placed<Box<raw::Role>>,
+    stores: Stores<'_>,
+    context: &mut Context<'_, '_>,
+) -> ProcessSpec {
+    let role = &placed.value;
+    let meaningless =
+        [("count", role.count.place()), ("http", role.http.place()), ("grace", role.grace.place())];
+    for (name, place) in meaningless {
+        if let Some(place) = place {
+            context
+                .report
+                .add(Code::ForeignSetting, place, format!("`{name}` means nothing for the producer"))
+                .hint("it is one program, which reads jobs and says what became of them");
+        }
+    }
+    let links = links(role, &[], stores, context.report);
+    let lines = lines(role, context);
+    if lines.iter().any(|rule| rule.says != Says::Ready) {
+        let place = role.lines.place().unwrap_or_default();
+        context
+            .report
+            .add(Code::ForeignSetting, place, "of the producer's lines only `ready` means something")
+            .hint("what became of a job it says with `ok ID`, `fail ID why` or `info ID why`");
+    }
+    let name = Placed { value: PRODUCER.to_owned(), place: placed.place };
+    ProcessSpec {
+        name: ProcessName::new(PRODUCER),
+        role: PRODUCER.to_owned(),
+        index: 1,
+        program: program(&name, role, &links, context),
+        env: env(role, &links, context),
+        lines,
+        links,
+        serves_http: false,
+        grace: Span::ZERO,
+        fake_clock: false,
+    }
 }
 
 fn links(
