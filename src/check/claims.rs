@@ -9,7 +9,7 @@ use crate::check::{Bound, Judged, Range, Verdict};
 use crate::scenario::claims::{Claim, Claims, Condition, Holds};
 
 /// What the runs say of one claim.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct JudgedClaim {
     pub id: String,
     pub text: String,
@@ -17,8 +17,19 @@ pub struct JudgedClaim {
     pub source: Option<String>,
     pub verdict: ClaimVerdict,
     pub conditions: Vec<JudgedCondition>,
+    pub elsewhere: Vec<JudgedElsewhere>,
     /// Those that the conditions name, and those that ran and name the claim.
     pub scenarios: Vec<String>,
+}
+
+/// What the runs of another system say of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JudgedElsewhere {
+    pub system: String,
+    pub verdict: ClaimVerdict,
+    pub conditions: Vec<JudgedCondition>,
+    /// It is confirmed of the one and refuted of the other.
+    pub differs: bool,
 }
 
 /// Confirmed: every condition was measured by a conclusive run, and holds. Refuted: one was, and
@@ -74,17 +85,21 @@ pub fn judge_claims(claims: &Claims, runs: &[Judged], not_run: &[(&str, &str)]) 
 }
 
 fn judge(claim: &Claim, runs: &[Judged], not_run: &[(&str, &str)]) -> JudgedClaim {
-    let conditions: Vec<JudgedCondition> =
-        claim.measured.iter().map(|condition| judge_condition(condition, runs, not_run)).collect();
-    let any = |standing| conditions.iter().any(|it| it.decides && it.standing == standing);
-    let verdict = if any(Standing::Broken) {
-        ClaimVerdict::Refuted
-    } else if any(Standing::Open) || !conditions.iter().any(|condition| condition.decides) {
-        ClaimVerdict::Untested
-    } else {
-        ClaimVerdict::Confirmed
+    let judge_all = |measured: &[Condition]| -> Vec<JudgedCondition> {
+        measured.iter().map(|condition| judge_condition(condition, runs, not_run)).collect()
     };
-    let named = conditions.iter().map(|condition| condition.scenario.clone());
+    let conditions = judge_all(&claim.measured);
+    let verdict = verdict(&conditions);
+    let elsewhere = claim.elsewhere.iter().map(|other| {
+        let conditions = judge_all(&other.measured);
+        let of_it = self::verdict(&conditions);
+        let is_known = of_it != ClaimVerdict::Untested && verdict != ClaimVerdict::Untested;
+        let differs = is_known && of_it != verdict;
+        JudgedElsewhere { system: other.system.clone(), verdict: of_it, conditions, differs }
+    });
+    let elsewhere: Vec<JudgedElsewhere> = elsewhere.collect();
+    let all = conditions.iter().chain(elsewhere.iter().flat_map(|other| &other.conditions));
+    let named = all.map(|condition| condition.scenario.clone());
     let naming = runs.iter().filter(|run| run.claims.contains(&claim.id)).map(|run| run.name.clone());
     let mut seen = BTreeSet::new();
     let scenarios = named.chain(naming).filter(|name| seen.insert(name.clone())).collect();
@@ -94,7 +109,19 @@ fn judge(claim: &Claim, runs: &[Judged], not_run: &[(&str, &str)]) -> JudgedClai
         source: claim.source.clone(),
         verdict,
         conditions,
+        elsewhere,
         scenarios,
+    }
+}
+
+fn verdict(conditions: &[JudgedCondition]) -> ClaimVerdict {
+    let any = |standing| conditions.iter().any(|it| it.decides && it.standing == standing);
+    if any(Standing::Broken) {
+        ClaimVerdict::Refuted
+    } else if any(Standing::Open) || !conditions.iter().any(|condition| condition.decides) {
+        ClaimVerdict::Untested
+    } else {
+        ClaimVerdict::Confirmed
     }
 }
 

@@ -25,7 +25,9 @@ mod taps;
 mod tests;
 mod watched;
 
-pub use claims::{ClaimVerdict, JudgedClaim, JudgedCondition, Standing, judge_claims, share_interval};
+pub use claims::{
+    ClaimVerdict, JudgedClaim, JudgedCondition, JudgedElsewhere, Standing, judge_claims, share_interval,
+};
 pub use figures::{Figure, Range};
 pub use host::stall_bearable;
 pub use judge::judge;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::check::{ClaimVerdict, JudgedClaim, JudgedCondition, Standing, judge_claims};
+use crate::check::{ClaimVerdict, JudgedClaim, JudgedCondition, JudgedElsewhere, Standing, judge_claims};
 use crate::report::{Summary, text};
 use crate::scenario::claims::{Claims, Unit, unit_of};
 
@@ -19,8 +19,23 @@ pub struct Claim {
     /// Why it is untested.
     pub reason: Option<String>,
     pub conditions: Vec<JudgedCondition>,
+    /// The same of other systems, beside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elsewhere: Vec<Elsewhere>,
     /// Those that measure it, and those that ran and name it.
     pub scenarios: Vec<String>,
+}
+
+/// What the run says of the statement where it is another system's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Elsewhere {
+    pub system: String,
+    pub verdict: ClaimVerdict,
+    /// It is confirmed of the one and refuted of the other.
+    pub differs: bool,
+    pub measured: Option<String>,
+    pub reason: Option<String>,
+    pub conditions: Vec<JudgedCondition>,
 }
 
 impl Summary {
@@ -50,28 +65,51 @@ impl Summary {
 
 impl From<JudgedClaim> for Claim {
     fn from(judged: JudgedClaim) -> Self {
-        let figures: Vec<String> = judged.conditions.iter().filter_map(figure).collect();
-        let open = judged.conditions.iter().filter(|it| it.decides);
-        let mut reasons: Vec<&str> = open.filter_map(|it| it.why.as_deref()).collect();
-        // Several conditions of one scenario: they follow each other.
-        reasons.dedup();
-        let nothing = !judged.conditions.iter().any(|condition| condition.decides);
-        let reason = match (judged.verdict, nothing) {
-            (ClaimVerdict::Untested, true) => Some("nothing measures it yet".to_owned()),
-            (ClaimVerdict::Untested, false) => Some(reasons.join("; ")),
-            (ClaimVerdict::Confirmed | ClaimVerdict::Refuted, _) => None,
-        };
         Self {
-            measured: (!figures.is_empty()).then(|| figures.join("; ")),
-            reason,
+            measured: measured(&judged.conditions),
+            reason: reason(judged.verdict, &judged.conditions),
             id: judged.id,
             text: judged.text,
             source: judged.source,
             verdict: judged.verdict,
             conditions: judged.conditions,
+            elsewhere: judged.elsewhere.into_iter().map(Elsewhere::from).collect(),
             scenarios: judged.scenarios,
         }
     }
+}
+
+impl From<JudgedElsewhere> for Elsewhere {
+    fn from(judged: JudgedElsewhere) -> Self {
+        Self {
+            measured: measured(&judged.conditions),
+            reason: reason(judged.verdict, &judged.conditions),
+            system: judged.system,
+            verdict: judged.verdict,
+            differs: judged.differs,
+            conditions: judged.conditions,
+        }
+    }
+}
+
+fn measured(conditions: &[JudgedCondition]) -> Option<String> {
+    let figures: Vec<String> = conditions.iter().filter_map(figure).collect();
+    (!figures.is_empty()).then(|| figures.join("; "))
+}
+
+/// Why it is untested.
+fn reason(verdict: ClaimVerdict, conditions: &[JudgedCondition]) -> Option<String> {
+    if verdict != ClaimVerdict::Untested {
+        return None;
+    }
+    let deciding: Vec<&JudgedCondition> = conditions.iter().filter(|it| it.decides).collect();
+    if deciding.is_empty() {
+        return Some("nothing measures it yet".to_owned());
+    }
+    let mut reasons: Vec<&str> = deciding.iter().filter_map(|it| it.why.as_deref()).collect();
+    // Several conditions of one scenario: they follow each other.
+    reasons.dedup();
+    Some(reasons.join("; "))
 }
 
 #[must_use]
@@ -99,11 +137,34 @@ pub fn sentence(claims: &[&Claim]) -> String {
 /// Measured and claimed, or why it is not known: one line for a table.
 #[must_use]
 pub fn finding(claim: &Claim) -> String {
-    match (&claim.measured, &claim.reason) {
+    joined(claim.measured.as_deref(), claim.reason.as_deref())
+}
+
+/// The same of another system, after its verdict, and whether that is another one.
+#[must_use]
+pub fn finding_elsewhere(other: &Elsewhere) -> String {
+    let unlike = if other.differs { ", unlike the reference fleet" } else { "" };
+    let found = joined(other.measured.as_deref(), other.reason.as_deref());
+    format!("{}{unlike}; {found}", word(other.verdict))
+}
+
+fn joined(measured: Option<&str>, reason: Option<&str>) -> String {
+    match (measured, reason) {
         (Some(measured), Some(reason)) => format!("{measured}; {reason}"),
-        (Some(measured), None) => measured.clone(),
-        (None, reason) => reason.clone().unwrap_or_else(|| "-".to_owned()),
+        (one, other) => one.or(other).unwrap_or("-").to_owned(),
     }
+}
+
+/// The other systems that these claims are judged of, each once.
+#[must_use]
+pub fn systems<'c>(claims: &[&'c Claim]) -> Vec<&'c str> {
+    let mut systems: Vec<&str> = Vec::new();
+    for other in claims.iter().flat_map(|claim| &claim.elsewhere) {
+        if !systems.contains(&other.system.as_str()) {
+            systems.push(&other.system);
+        }
+    }
+    systems
 }
 
 /// `queue-kill-9: detection time 15.2 s to 58 s (n = 40), claimed 20 s to 40 s; it held in 12 of 40 runs`.

@@ -76,21 +76,31 @@ fn claims_table(out: &mut String, summary: &Summary) {
         return;
     }
     push(out, format_args!("## Claims\n\n{}.\n\n", escape(&claims::sentence(&near))));
-    out.push_str("| Verdict | Claim | What it says | Measured | Scenarios |\n|---|---|---|---|---|\n");
+    let systems = claims::systems(&near);
+    out.push_str("| Verdict | Claim | What it says | Measured |");
+    for system in &systems {
+        push(out, format_args!(" On {} |", escape(&text::clean(system, 64))));
+    }
+    push(out, format_args!(" Scenarios |\n|---|---|---|---|{}---|\n", "---|".repeat(systems.len())));
     for claim in near {
         let scenarios: Vec<String> =
             claim.scenarios.iter().map(|name| scenario_link(summary, name)).collect();
         push(
             out,
             format_args!(
-                "| {} | {} | {} | {} | {} |\n",
+                "| {} | {} | {} | {} |",
                 claim_symbol(claim.verdict),
                 escape(&text::clean(&claim.id, 64)),
                 escape(&text::line(&claim.text)),
                 escape(&text::clean(&claims::finding(claim), CLAIM_CHARS_MAX)),
-                scenarios.join(", "),
             ),
         );
+        for system in &systems {
+            let other = claim.elsewhere.iter().find(|other| other.system == *system);
+            let found = other.map_or_else(String::new, claims::finding_elsewhere);
+            push(out, format_args!(" {} |", escape(&text::clean(&found, CLAIM_CHARS_MAX))));
+        }
+        push(out, format_args!(" {} |\n", scenarios.join(", ")));
     }
     out.push('\n');
     if !far.is_empty() {

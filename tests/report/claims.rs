@@ -1,6 +1,6 @@
 //! The claims in the reports.
 
-use syncope::check::{Figure, Judged, Range, Verdict};
+use syncope::check::{ClaimVerdict, Figure, Judged, Range, Verdict};
 use syncope::report::{RunInfo, Summary, html, json, markdown, merge};
 use syncope::scenario::Source;
 use syncope::scenario::claims::{Claims, read};
@@ -55,6 +55,43 @@ fn the_table_says_what_was_measured_and_in_how_many_runs_it_held() {
     insta::with_settings!({prepend_module_to_snapshot => false, snapshot_path => "snapshots"}, {
         insta::assert_snapshot!("claims.md", table);
     });
+}
+
+/// Of one system it is true, of the other it is not, and of a third nothing is known.
+#[test]
+fn another_system_has_a_column_of_its_own() {
+    let elsewhere = CLAIMS.replacen(
+        "    measured:\n",
+        "    elsewhere:\n      'bull<b>|mq': [{scenario: other, figure: lost, holds: 0}]\n      \
+         celery: [{scenario: never-ran, figure: lost, holds: 0}]\n    measured:\n",
+        1,
+    );
+    let mut summary = repeats(1);
+    let mut other = summary.scenarios[0].clone();
+    other.name = "other".into();
+    other.figures = vec![Figure { name: "lost".into(), values: vec![Range { min: 3.0, max: Some(3.0) }] }];
+    summary.scenarios.push(other);
+    let claims = read(&Source::new("claims.yaml", elsewhere), None).expect("good claims");
+    let summary = summary.with_claims(&claims);
+    let verdicts: Vec<_> = summary.claims[0].elsewhere.iter().map(|it| (it.verdict, it.differs)).collect();
+    assert_eq!(verdicts, [(ClaimVerdict::Refuted, true), (ClaimVerdict::Untested, false)]);
+    assert_eq!(summary.claims[0].verdict, ClaimVerdict::Confirmed, "what is true elsewhere decides nothing");
+
+    let report = String::from_utf8(markdown::render(&summary)).unwrap();
+    let rows: Vec<&str> =
+        report.lines().filter(|line| line.contains("RB-") || line.contains("| On ")).collect();
+    let [header, first, second, ..] = rows.as_slice() else { panic!("{report}") };
+    assert!(header.contains("| Measured | On bull&lt;b&gt;&#124;mq | On celery | Scenarios |"), "{header}");
+    let cell =
+        "| refuted, unlike the reference fleet; other: lost 3, claimed 0 | untested; never-ran was not run |";
+    assert!(first.contains(cell), "{first}");
+    assert!(second.contains("|  |  |"), "{second}");
+
+    let page = String::from_utf8(html::render(&summary, &[])).unwrap();
+    assert!(page.contains("<th>on bull&#60;b&#62;|mq</th>"), "it is text");
+    assert!(page.contains("refuted, unlike the reference fleet<br>other: lost 3, claimed 0"));
+    let again: Summary = serde_json::from_slice(&json::render(&summary)).unwrap();
+    assert_eq!(again.claims, summary.claims);
 }
 
 #[test]

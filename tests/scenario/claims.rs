@@ -1,15 +1,16 @@
 //! The claims that come with the program, and the scenarios: each knows the other.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use syncope::cli::input;
 use syncope::scenario::claims::{builtin, read, schema};
 use syncope::scenario::{FileKind, Overrides, Scenario, Source, render, resolve};
 
 fn shipped() -> Vec<Scenario> {
-    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios"));
-    let inputs = input::read_all(&[folder]).unwrap_or_else(|errors| panic!("{}", render(&errors, false)));
+    let folders = ["scenarios", "examples/bullmq", "examples/celery"];
+    let folders = folders.map(|folder| Path::new(env!("CARGO_MANIFEST_DIR")).join(folder));
+    let inputs = input::read_all(&folders).unwrap_or_else(|errors| panic!("{}", render(&errors, false)));
     inputs
         .iter()
         .filter(|input| matches!(input.kind, FileKind::Scenario { .. }))
@@ -36,7 +37,8 @@ fn claims_are_of_scenarios_that_are_there_and_scenarios_of_claims_that_are_there
 fn what_a_claim_is_measured_by_is_expected_in_its_scenario() {
     let claims = read(&builtin(), None).expect("good claims").claims;
     let scenarios = shipped();
-    for condition in claims.iter().flat_map(|claim| &claim.measured) {
+    let elsewhere = claims.iter().flat_map(|claim| &claim.elsewhere).flat_map(|other| &other.measured);
+    for condition in claims.iter().flat_map(|claim| &claim.measured).chain(elsewhere) {
         let Some(watched) = condition.figure.strip_prefix("watched ") else { continue };
         let scenario = scenarios.iter().find(|scenario| scenario.name == condition.scenario);
         let expected = scenario.is_some_and(|scenario| {

@@ -98,6 +98,14 @@ fn claims_table(summary: &Summary) -> String {
         for finding in claims::finding(claim).split("; ") {
             out.push_str(&format!("{:14}{:width$}  {}\n", "", "", text::line(finding)));
         }
+        for other in &claim.elsewhere {
+            let system = text::clean(&other.system, 64);
+            let mut findings = claims::finding_elsewhere(other);
+            findings.insert_str(0, &format!("on {system}: "));
+            for finding in findings.split("; ") {
+                out.push_str(&format!("{:14}{:width$}  {}\n", "", "", text::line(finding)));
+            }
+        }
     }
     if !far.is_empty() {
         let ids = text::line(&far.join(", "));

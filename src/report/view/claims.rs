@@ -1,12 +1,14 @@
 //! The claims as the page shows them.
 
 use crate::check::Judged;
-use crate::report::claims::{finding, sentence, word};
+use crate::report::claims::{Claim, finding, finding_elsewhere, sentence, systems, word};
 use crate::report::view::anchor;
 use crate::report::{Summary, text};
 
 pub struct ClaimsView {
     pub sentence: String,
+    /// Other systems that the claims are judged of: a column each.
+    pub systems: Vec<String>,
     pub claims: Vec<ClaimView>,
     /// Ids of those that nothing in the run bears on.
     pub far: Option<String>,
@@ -18,6 +20,8 @@ pub struct ClaimView {
     pub text: String,
     pub source: Option<String>,
     pub findings: Vec<String>,
+    /// In the order of the systems; empty where nothing is said of one.
+    pub elsewhere: Vec<Vec<String>>,
     pub scenarios: Vec<ScenarioLink>,
 }
 
@@ -38,17 +42,25 @@ impl ClaimsView {
             let place = in_order.iter().position(|judged| judged.name == *name);
             ScenarioLink { name: text::clean(name, 64), anchor: place.map(|place| anchor(place + 1)) }
         };
+        let systems = systems(&near);
+        let lines = |findings: String| findings.split("; ").map(text::line).collect::<Vec<String>>();
+        let elsewhere = |claim: &Claim, system: &str| {
+            let other = claim.elsewhere.iter().find(|other| other.system == system);
+            other.map_or_else(Vec::new, |other| lines(finding_elsewhere(other)))
+        };
         let claims = near.iter().map(|claim| ClaimView {
             id: text::clean(&claim.id, 64),
             verdict: word(claim.verdict),
             text: text::line(&claim.text),
             source: claim.source.as_deref().map(text::line),
-            findings: finding(claim).split("; ").map(text::line).collect(),
+            findings: lines(finding(claim)),
+            elsewhere: systems.iter().map(|system| elsewhere(claim, system)).collect(),
             scenarios: claim.scenarios.iter().map(link).collect(),
         });
         Some(Self {
             sentence: sentence(&near),
             claims: claims.collect(),
+            systems: systems.iter().map(|system| text::clean(system, 64)).collect(),
             far: (!far.is_empty()).then(|| text::line(&far.join(", "))),
         })
     }

@@ -27,6 +27,15 @@ pub struct Claim {
     pub source: Option<String>,
     /// All must hold. Empty: nothing measures it.
     pub measured: Vec<Condition>,
+    /// In the file's order.
+    pub elsewhere: Vec<Elsewhere>,
+}
+
+/// The same statement of another system: what has to be measured of that.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Elsewhere {
+    pub system: String,
+    pub measured: Vec<Condition>,
 }
 
 /// A figure of a scenario's runs, and where it must lie.
@@ -124,13 +133,22 @@ pub fn read(source: &Source, scenarios: Option<&[&str]>) -> Result<Claims, Vec<D
                 .add(Code::Name, id.place, format!("two claims have the id `{}`", id.value.0))
                 .hint("choose another id for one of the two");
         }
-        let measured = entry.value.measured.value().into_iter().flatten();
-        let measured = measured.filter_map(|placed| condition(placed, scenarios, &mut report)).collect();
+        let mut conditions = |placed: &[Placed<raw::Condition>]| -> Vec<Condition> {
+            placed.iter().filter_map(|placed| condition(placed, scenarios, &mut report)).collect()
+        };
+        let measured = entry.value.measured.value().map(|measured| conditions(measured));
+        let elsewhere = entry.value.elsewhere.value().into_iter().flat_map(|systems| &systems.0);
+        let elsewhere = elsewhere.map(|(system, measured)| Elsewhere {
+            system: system.value.clone(),
+            measured: conditions(&measured.value),
+        });
+        let elsewhere = elsewhere.collect();
         claims.push(Claim {
             id: id.value.0.clone(),
             text: entry.value.text.value().map_or_else(String::new, |text| text.0.trim().to_owned()),
             source: entry.value.source.value().map(|source| source.0.clone()),
-            measured,
+            measured: measured.unwrap_or_default(),
+            elsewhere,
         });
     }
     if report.is_clean() { Ok(Claims { claims, source: source.clone() }) } else { Err(report.into_sorted()) }

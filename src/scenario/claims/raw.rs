@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::super::decode::{Decode, Placed, record};
+use super::super::decode::{Decode, Named, Placed, record};
 use super::super::diagnostic::Report;
 use super::super::scalar::{ClaimId, Name, Text, Word};
 use super::super::tree::{Node, Value};
@@ -28,6 +28,8 @@ record! {
         optional source: Word,
         /// It is confirmed if all of these hold, refuted if one certainly does not. Untested without any.
         optional measured: Vec<Placed<Condition>>,
+        /// The same of other systems, by their names: a column of its own for each, which decides nothing here.
+        optional elsewhere: Named<Vec<Placed<Condition>>>,
     }
 }
 

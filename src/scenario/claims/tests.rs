@@ -44,6 +44,23 @@ fn bounds_are_read_in_the_figure_s_unit() {
 }
 
 #[test]
+fn other_systems_are_in_the_file_s_order_and_their_conditions_have_their_own_places() {
+    let elsewhere = |conditions: &str| {
+        format!(
+            "claims:\n  - id: A-1\n    text: It works.\n    elsewhere:\n      zeta: []\n      bullmq: [{conditions}]\n"
+        )
+    };
+    let yaml = elsewhere("{scenario: a, figure: lost, holds: 0}");
+    let claims = read(&Source::new("claims.yaml", yaml), None).expect("good").claims;
+    let systems: Vec<_> =
+        claims[0].elsewhere.iter().map(|it| (it.system.as_str(), it.measured.len())).collect();
+    assert_eq!(systems, [("zeta", 0), ("bullmq", 1)]);
+    assert!(claims[0].measured.is_empty());
+    let bad = elsewhere("{scenario: a, figure: lots, holds: 0}");
+    assert_eq!(errors(&bad), ["scenario::unknown-value 6:38"]);
+}
+
+#[test]
 fn mistakes_are_told_all_at_once_each_in_its_place() {
     for (condition, expected) in [
         ("{scenario: a, figure: detection_tiem, holds: 0}", "scenario::unknown-value 5:31"),
