@@ -34,7 +34,7 @@ fn run(scenario: &str, out: &Path) -> Command {
 struct Finished {
     output: Output,
     summary: Value,
-    _out: TempDir,
+    out: TempDir,
 }
 
 fn finish(scenario: &str) -> Finished {
@@ -42,7 +42,7 @@ fn finish(scenario: &str) -> Finished {
     // As in a suite: a stall of the host says nothing of the fleet.
     let output = run(scenario, out.path()).args(["--host-retries", "2"]).output().expect("syncope starts");
     let summary = summary(out.path()).unwrap_or_else(|| panic!("no summary:\n{}", text(&output)));
-    Finished { output, summary, _out: out }
+    Finished { output, summary, out }
 }
 
 fn text(output: &Output) -> String {
@@ -56,6 +56,12 @@ fn summary(out: &Path) -> Option<Value> {
 impl Finished {
     fn scenario(&self) -> &Value {
         &self.summary["scenarios"][0]
+    }
+
+    fn history(&self) -> String {
+        let name = self.scenario()["name"].as_str().expect("a name");
+        let path = self.out.path().join("latest").join(name).join("history.jsonl");
+        fs::read_to_string(path).expect("a history")
     }
 
     fn failed_checks(&self) -> BTreeSet<String> {
@@ -149,6 +155,17 @@ fn a_worker_that_drops_saved_steps_fails_the_steps_check() {
 #[test]
 fn a_foreign_fleet_runs_from_yaml_alone() {
     finish("tests/scenarios/external-python.yaml").assert_exit(0);
+}
+
+/// It is told its settings by a file, is ready when Redis says so, and ends by SIGINT.
+#[test]
+fn a_foreign_role_has_files_is_asked_whether_it_is_ready_and_is_stopped_its_own_way() {
+    let finished = finish("tests/scenarios/external-role.yaml");
+    finished.assert_exit(0);
+    let history = finished.history();
+    assert!(history.contains("ended with exit code 0 after SIGINT"), "{history}");
+    let ready = history.lines().filter(|line| line.contains("\"ready\"")).count();
+    assert_eq!(ready, 2, "of each start one: {history}");
 }
 
 /// What became of each job is what the program said, or did not say.

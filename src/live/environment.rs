@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use crate::backend::BackendError;
 use crate::fault::misfit::Misfit;
 use crate::names::{Endpoint, Link, Store};
-use crate::scenario::{ProcessSpec, Program, TableRole};
+use crate::scenario::{ProcessSpec, Program, ReadyAsk, TableRole};
 
 /// What a template can stand for, besides the links.
 #[derive(Debug, Clone)]
@@ -20,7 +20,8 @@ pub struct Credentials {
 /// The process with its command's templates resolved, and its environment as the scenario has it; a site
 /// adds what it must.
 ///
-/// `links` holds the proxy's listener of each link; `port` is what `${port}` stands for.
+/// `links` holds the proxy's listener of each link; `port` and `files` are what `${port}` and `${files}`
+/// stand for.
 ///
 /// # Errors
 /// If a template names something that the process is not linked to. `scenario::resolve` has refused
@@ -29,9 +30,11 @@ pub fn resolve(
     mut spec: ProcessSpec,
     links: &BTreeMap<Link, SocketAddr>,
     port: u16,
+    files: &str,
     postgres: &Credentials,
 ) -> Result<(ProcessSpec, BTreeMap<String, String>), String> {
-    let values = values(&spec, links, port, postgres);
+    let mut values = values(&spec, links, port, postgres);
+    values.insert("files".to_owned(), files.to_owned());
     let mut environment = BTreeMap::new();
     for (name, text) in &spec.env {
         environment.insert(name.clone(), expand(text, &values)?);
@@ -40,6 +43,18 @@ pub fn resolve(
         for word in command {
             *word = expand(word, &values)?;
         }
+    }
+    for text in spec.files.values_mut() {
+        *text = expand(text, &values)?;
+    }
+    match &mut spec.ready {
+        Some(ReadyAsk::Redis { command }) => {
+            for word in command {
+                *word = expand(word, &values)?;
+            }
+        }
+        Some(ReadyAsk::Sql { query }) => *query = expand(query, &values)?,
+        Some(ReadyAsk::Tcp | ReadyAsk::Http { .. }) | None => {}
     }
     Ok((spec, environment))
 }
@@ -166,6 +181,7 @@ pub(super) fn expand(text: &str, values: &BTreeMap<String, String>) -> Result<St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::Signal;
 
     #[test]
     fn a_command_is_told_what_the_environment_is_told() {
@@ -184,6 +200,9 @@ mod tests {
             serves_http: false,
             grace: crate::time::Span::ZERO,
             fake_clock: false,
+            stop_signal: Signal::Term,
+            ready: None,
+            files: BTreeMap::new(),
             lines: Vec::new(),
         };
         let link = |from: &str| Link { from: from.into(), to: Endpoint::Store(Store::Redis) };
@@ -192,7 +211,7 @@ mod tests {
             (link("worker-2"), SocketAddr::from(([127, 0, 0, 1], 1002))),
         ]);
         let credentials = Credentials { user: "u".into(), password: None, database: "d".into() };
-        let (told, environment) = resolve(spec, &links, 0, &credentials).unwrap();
+        let (told, environment) = resolve(spec, &links, 0, "", &credentials).unwrap();
         let Program::External { command: Some(command), .. } = told.program else { panic!("a command") };
         assert_eq!(command, ["work", "--of=worker-2", "1002"]);
         assert_eq!(environment, BTreeMap::from([("INDEX".to_owned(), "2".to_owned())]));

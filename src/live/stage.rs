@@ -15,7 +15,7 @@ use crate::live::clock;
 use crate::live::environment::{self, Credentials};
 use crate::live::inject::Launcher;
 use crate::live::monitor::Monitor;
-use crate::live::observe::Programs;
+use crate::live::observe::{self, Programs};
 use crate::live::prepare;
 use crate::live::provision::{self, RunningProcess, Site};
 use crate::live::sink::Sink;
@@ -34,6 +34,7 @@ pub(super) struct Stage {
     processes: BTreeMap<ProcessName, ProcessSpec>,
     pub credentials: Credentials,
     pub monitor: Option<Arc<Monitor>>,
+    sink: Sink,
     /// When the producer, if it is a program, was started by [`Programs`] last.
     producer_started: Mutex<Option<Instant>>,
 }
@@ -55,6 +56,7 @@ impl Stage {
             processes: scenario.fleet.programs().map(|spec| (spec.name.clone(), spec.clone())).collect(),
             credentials: provision::postgres_credentials(),
             monitor,
+            sink: sink.clone(),
             producer_started: Mutex::default(),
         };
         if scenario.fleet.is_reference() {
@@ -93,10 +95,20 @@ impl Stage {
     async fn launch(&self, spec: ProcessSpec) -> Result<Arc<RunningProcess>, BackendError> {
         let port = self.site.http_port(&spec.name);
         let failed = format!("environment of {}", spec.name);
-        let (spec, env) = environment::resolve(spec, self.wires.listeners(), port, &self.credentials)
+        let files = self.site.files_directory(&spec.name);
+        let (spec, env) = environment::resolve(spec, self.wires.listeners(), port, &files, &self.credentials)
             .map_err(|error| BackendError::Failed(format!("{failed}: {error}")))?;
         let process = &spec.name;
         let running = self.site.start_process(&spec, env).await?;
+        if let Some(ask) = &spec.ready {
+            let asking = observe::until_ready(
+                ask.clone(),
+                Arc::clone(&self.site),
+                Arc::clone(&running),
+                self.sink.clone(),
+            );
+            tokio::spawn(asking);
+        }
         if let Some(address) = self.site.http_address(process) {
             if let Some(monitor) = &self.monitor {
                 monitor.moved(process, address)?;

@@ -16,6 +16,7 @@ mod kind;
 pub mod lines;
 mod links;
 mod lint;
+mod process;
 mod promql;
 pub mod question;
 mod queue;
@@ -33,13 +34,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::dist::Distribution;
 use crate::fault::Fault;
-use crate::names::{Endpoint, PRODUCER, ProcessName, Store};
+use crate::names::{Endpoint, ProcessName, Store};
 pub use crate::protocol::settings::{FleetRole, FleetSettings, HeartbeatSettings, PlantedBug, QueueSettings};
 use crate::protocol::{Backoff, Tool};
 pub use crate::protocol::{TableRole, TableSettings};
 use crate::time::{Interval, Scale, Span};
 use crate::timing::Pipeline;
-use recipe::Recipe;
 
 pub use links::{EXPORTER, is_worker_role};
 
@@ -48,6 +48,7 @@ pub use effects::{EffectQuery, Page};
 pub use kind::FileKind;
 pub use lines::{LineRule, Says};
 pub use lint::Lint;
+pub use process::{ProcessSpec, Program, ReadyAsk, WorkingDirectory};
 pub use promql::{duration as duration_of_prometheus, prometheus_duration};
 pub use queue::{QueueAsk, QueueProbe};
 pub use resolve::{Loaded, Overrides, load, resolve};
@@ -132,47 +133,6 @@ impl Fleet {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct ProcessSpec {
-    pub name: ProcessName,
-    /// `worker`, `api`, `catalogue`, `sweeper`, `pool`, `site`, or a role of an external fleet.
-    pub role: String,
-    /// From 1 within the role.
-    pub index: u32,
-    pub program: Program,
-    /// Values may hold templates: `${redis.host}`, `${redis.port}`, `${redis.url}`, the same for
-    /// `postgres` and for each linked process (`${catalogue.url}`), `${name}`, `${index}`, `${port}`.
-    pub env: BTreeMap<String, String>,
-    /// What it connects to, each through a listener of its own.
-    pub links: Vec<Endpoint>,
-    /// It serves HTTP on `${port}`; ready when a connection is accepted.
-    pub serves_http: bool,
-    pub grace: Span,
-    /// Its clock is to be faked in this scenario: started under libfaketime.
-    pub fake_clock: bool,
-    /// What lines of its output say, where it is not ours.
-    pub lines: Vec<LineRule>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum Program {
-    /// `syncope-fleet ROLE`, its settings as JSON in the environment variable `SYNCOPE_FLEET`.
-    Reference { role: FleetRole, settings: Box<FleetSettings> },
-    /// The same, of a fleet whose jobs are in Postgres.
-    Table { role: TableRole, settings: Box<TableSettings> },
-    /// Somebody else's. The process backend needs `command`, docker needs `image` (whose own command
-    /// is replaced by `command`, if that is given too).
-    External {
-        command: Option<Vec<String>>,
-        image: Option<String>,
-        working_directory: Option<String>,
-        /// In place of an image and a directory: what the program needs, which the harness installs.
-        recipe: Option<Box<Recipe>>,
-    },
-    /// It was where this one is, and is gone: the process cannot be started.
-    Missing { instead_of: Box<Program> },
-}
-
-#[derive(Debug, Clone, PartialEq)]
 pub enum Prepare {
     Sql(String),
     Redis(Vec<String>),
@@ -188,28 +148,6 @@ impl Enqueue {
             Self::Http { process, .. } => vec![Endpoint::Process(process.clone())],
             Self::Program { process } => process.links.clone(),
         }
-    }
-}
-
-impl ProcessSpec {
-    /// It is the producer: jobs come to its standard input.
-    #[must_use]
-    pub fn reads_jobs(&self) -> bool {
-        self.name.as_str() == PRODUCER
-    }
-
-    /// It says so itself when it is ready.
-    #[must_use]
-    pub fn reports_ready(&self) -> bool {
-        self.program.is_reference() || self.lines.iter().any(|rule| rule.says == Says::Ready)
-    }
-}
-
-impl Program {
-    /// A process of ours: it says when it is ready, and its store has our tables.
-    #[must_use]
-    pub const fn is_reference(&self) -> bool {
-        matches!(self, Self::Reference { .. } | Self::Table { .. })
     }
 }
 

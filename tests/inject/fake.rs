@@ -15,7 +15,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, ready};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, kill_process_group, pidfd_open};
 use syncope::backend::BackendError;
-use syncope::fault::OutageKind;
+use syncope::fault::{OutageKind, Signal as StopSignal};
 use syncope::live::provision::{Exit, Input, RunningProcess, Site, StoreInstance};
 use syncope::names::{ProcessName, Store};
 use syncope::scenario::ProcessSpec;
@@ -55,6 +55,7 @@ impl FakeSite {
             pidfd,
             generation,
             exit,
+            stop_signal: StopSignal::Term,
             input: Input::default(),
         });
         self.processes.lock().unwrap().insert(name.into(), Arc::clone(&process));

@@ -6,6 +6,7 @@ mod hiccup;
 mod probe;
 mod producer;
 mod queue;
+mod ready;
 mod stores;
 mod waiting;
 mod watch;

@@ -1,10 +1,12 @@
 //! The producer that is a program, by what the program says.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
+use syncope::fault::Signal;
 use syncope::history::{EnqueueOutcome, Event, What};
 use syncope::live::observe::{Links, Producer, Programs};
 use syncope::live::provision::{Input, RunningProcess};
@@ -35,6 +37,7 @@ fn running(generation: u32, input: Input) -> Arc<RunningProcess> {
         pidfd: pidfd_open(pid, PidfdFlags::empty()).unwrap(),
         generation,
         exit: watch::channel(None).1,
+        stop_signal: Signal::Term,
         input,
     })
 }
@@ -66,11 +69,14 @@ impl Lab {
             role: PRODUCER.to_owned(),
             index: 1,
             program: Program::External { command: None, image: None, working_directory: None, recipe: None },
-            env: Default::default(),
+            env: BTreeMap::new(),
             links: Vec::new(),
             serves_http: false,
             grace: Span::ZERO,
             fake_clock: false,
+            stop_signal: Signal::Term,
+            ready: None,
+            files: BTreeMap::new(),
             lines: Vec::new(),
         };
         let way = Enqueue::Program { process: Box::new(spec) };

@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use syncope::dist::Distribution;
+use syncope::fault::Signal;
 use syncope::history::{Event, What};
 use syncope::live::provision::cleanup::Guard;
 use syncope::live::provision::{BackendKind, RunContext, Site, StoreInstance, open};
@@ -131,6 +132,9 @@ pub fn shell(name: &str, script: &str, image: Option<&str>) -> ProcessSpec {
         serves_http: false,
         grace: Span::ZERO,
         fake_clock: false,
+        stop_signal: Signal::Term,
+        ready: None,
+        files: BTreeMap::new(),
         lines: Vec::new(),
     }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use syncope::fault::Signal;
 use syncope::scenario::{
-    Ask, EffectQuery, Enqueue, LineRule, Page, Prepare, Program, QueueAsk, QueueProbe, Says, WorkersAsk,
-    catalogue,
+    Ask, EffectQuery, Enqueue, LineRule, Page, Prepare, Program, QueueAsk, QueueProbe, ReadyAsk, Says,
+    WorkersAsk, catalogue,
 };
 use syncope::time::{Scale, Span};
 use syncope::timing::{Expiry, Pipeline};
@@ -61,6 +62,28 @@ fn a_program_that_hands_jobs_over_is_a_process_with_links_of_its_own() {
     let names: Vec<&str> = fleet.programs().map(|spec| spec.name.as_str()).collect();
     assert_eq!(names, ["worker-1", "worker-2", "producer"]);
     assert!(fleet.links().iter().any(|link| link.to_string() == "producer -> redis"));
+}
+
+#[test]
+fn a_role_has_its_files_its_stop_signal_and_what_is_asked_until_it_is_ready() {
+    let with =
+        |extra: &str| good(&variant("        links: [redis]\n", &format!("        links: [redis]\n{extra}")));
+    let fleet = with(
+        "        stop_signal: INT\n        ready: {redis: [EXISTS, 'alive:${name}', '${ms(1s)}']}\n        \
+         files: {conf/worker.yml: 'redis: ${redis.url} ${ms(1s)}'}\n",
+    )
+    .fleet;
+    let worker = &fleet.processes[1];
+    assert_eq!(worker.stop_signal, Signal::Int);
+    let words = ["EXISTS", "alive:${name}", "100"].map(str::to_owned).to_vec();
+    assert_eq!(worker.ready, Some(ReadyAsk::Redis { command: words }));
+    assert!(worker.reports_ready());
+    assert_eq!(worker.files["conf/worker.yml"], "redis: ${redis.url} 100");
+
+    let fleet = with("        http: true\n        ready: {http: /ready}\n").fleet;
+    let worker = &fleet.processes[0];
+    assert_eq!(worker.ready, Some(ReadyAsk::Http { path: "/ready".to_owned() }));
+    assert_eq!((worker.stop_signal, worker.files.len()), (Signal::Term, 0));
 }
 
 #[test]

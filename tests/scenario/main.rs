@@ -73,7 +73,8 @@ fn an_external_fleet_resolves() {
     let Program::External { working_directory, .. } = &fleet.processes[0].program else {
         panic!("an external program");
     };
-    assert_eq!(working_directory.as_deref(), Some("folder/fleet"));
+    let directory = working_directory.as_ref().expect("a folder");
+    assert_eq!((directory.on_host.as_str(), &directory.in_image), ("folder/fleet", &None));
     assert!(matches!(&fleet.enqueue, Enqueue::Redis { command } if command[2] == "${spec}"));
     assert!(matches!(&fleet.liveness.as_ref().unwrap().ask, Ask::Http { .. }));
     assert_eq!(scenario.expect.query_accuracy_ppm, Some((900_000, 1_000_000)));

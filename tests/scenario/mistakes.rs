@@ -310,6 +310,27 @@ fn with_producer(program: &str) -> String {
 }
 
 #[test]
+fn what_a_role_is_given_and_asked() {
+    let role = |extra: &str| {
+        let at = "        working_directory: fleet\n";
+        assert!(EXTERNAL.contains(at));
+        EXTERNAL.replacen(at, &format!("{at}        {extra}\n"), 1)
+    };
+    check_all(&[
+        (role("stop_signal: «STOP"), &["unknown-value"]),
+        (role("files: {«../up: x, «/etc/passwd: x, «a/: x, «'': x}"), &["name", "name", "name", "name"]),
+        (role("files: «{a: x, a/b: y}"), &["name"]),
+        (role("files: {a: «'${files}'}"), &["template"]),
+        (role("ready: «{}"), &["one-of"]),
+        (role("ready: {tcp: «true}"), &["missing-field"]),
+        (role("ready: {redis: [GET, x], sql: «SELECT}"), &["one-of"]),
+        (role("ready: {redis: [EXISTS, «'${redis.url}']}"), &["template"]),
+        (role("ready: {redis: [GET, x]}\n        lines: {ready: «x}"), &["one-of"]),
+        (EXTERNAL.replacen("env: {", "env: {WHERE: «'${files}', ", 1), &["template"]),
+    ]);
+}
+
+#[test]
 fn external_fleets() {
     check_all(&[
         (EXTERNAL.replace("\"${redis.url}\"", "«\"${redis.uri}\""), &["template"]),

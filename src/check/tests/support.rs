@@ -334,6 +334,9 @@ fn scenario(pipeline: Pipeline, ask: Ask) -> Scenario {
         serves_http,
         grace: Span::from_secs(5),
         fake_clock: false,
+        stop_signal: Signal::Term,
+        ready: None,
+        files: BTreeMap::new(),
         lines: Vec::new(),
     };
     Scenario {

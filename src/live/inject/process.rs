@@ -49,20 +49,21 @@ pub(super) fn signal(parts: &Parts, name: &ProcessName, signal: Signal) -> BoxFu
     })
 }
 
-/// Sends SIGTERM now; the future waits for the end, and kills after `grace`.
+/// Sends the process's stop signal now; the future waits for the end, and kills after `grace`.
 pub(super) fn stop(parts: &Parts, name: &ProcessName, grace: Span) -> BoxFuture<'static, Outcome> {
     let process = match running(parts, name) {
         Ok(process) => process,
         Err(reason) => return unproved(reason),
     };
-    let (from, sent, _) = timed(|| pidfd_send_signal(&process.pidfd, Number::TERM));
+    let number = number(process.stop_signal);
+    let (from, sent, _) = timed(|| pidfd_send_signal(&process.pidfd, number));
     if let Err(error) = sent {
         return unproved(format!("{name} (pid {}) is gone already: {error}", process.pid));
     }
     Box::pin(async move {
-        let pid = process.pid;
+        let (pid, signal) = (process.pid, title(number));
         if let Some(end) = ended(&process, grace).await {
-            let proof = format!("pid {pid} {} after SIGTERM", describe(end.exit));
+            let proof = format!("pid {pid} {} after {signal}", describe(end.exit));
             return Ok(Effect { from, until: end.seen, proof });
         }
         // Gone in this very moment is as good as killed: the exit status will tell.
@@ -70,7 +71,7 @@ pub(super) fn stop(parts: &Parts, name: &ProcessName, grace: Span) -> BoxFuture<
         match ended(&process, EXIT_LIMIT).await {
             Some(end) => {
                 let proof =
-                    format!("pid {pid} {}: it had to be killed {grace} after SIGTERM", describe(end.exit));
+                    format!("pid {pid} {}: it had to be killed {grace} after {signal}", describe(end.exit));
                 Ok(Effect { from, until: end.seen, proof })
             }
             None => Err(format!("pid {pid} still runs {EXIT_LIMIT} after SIGKILL")),

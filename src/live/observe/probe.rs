@@ -243,7 +243,7 @@ fn alive_by_pointer(body: &serde_json::Value, pointer: &str) -> Result<Sample, S
     }
 }
 
-fn is_something(answer: &Value) -> bool {
+pub(super) fn is_something(answer: &Value) -> bool {
     match answer {
         Value::Nil | Value::Int(0) | Value::Boolean(false) => false,
         Value::BulkString(bytes) => !bytes.is_empty() && bytes != b"0",

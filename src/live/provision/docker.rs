@@ -15,6 +15,7 @@ use futures_util::future::BoxFuture;
 use super::container::{self, ContainerSpec};
 use super::docker_stores::{self, StoreContainer, VOLUME};
 use super::engine::{self, Engine};
+use super::files;
 use super::images::{self, Image};
 use super::labels::{self, OWNER_LABEL, RUN_LABEL, SCENARIO_LABEL, SITE_LABEL, Which};
 use super::output::OutputStream;
@@ -38,6 +39,7 @@ use crate::scenario::{ProcessSpec, Program, Scenario, Stack};
 /// Every container has an address of its own, so all may listen on the same port.
 const HTTP_PORT: u16 = 8080;
 /// In a container: where the clock's directory and libfaketime are mounted.
+const FILES_DIRECTORY: &str = "/syncope/files";
 const CLOCK_DIRECTORY: &str = "/syncope/clock";
 const CLOCK_FILE: &str = "offset";
 const LIBFAKETIME: &str = "/syncope/libfaketime.so.1";
@@ -217,7 +219,15 @@ impl DockerSite {
         });
         let exit = exit.map_err(|error| super::process::failed(&format!("watch {}", spec.name), &error))?;
         let name = spec.name.clone();
-        let running = Arc::new(RunningProcess { name, pid, pidfd: started.pidfd, generation, exit, input });
+        let running = Arc::new(RunningProcess {
+            name,
+            pid,
+            pidfd: started.pidfd,
+            generation,
+            exit,
+            stop_signal: spec.stop_signal,
+            input,
+        });
         let member = Member { container, address: started.address, told, running: running.clone() };
         self.state().processes.insert(spec.name.clone(), member);
         Ok(running)
@@ -241,7 +251,9 @@ impl DockerSite {
             }
             Program::External { command, working_directory, recipe, .. } => {
                 container.command.clone_from(command);
-                container.working_directory.clone_from(working_directory);
+                // A folder of this host is none in an image.
+                container.working_directory =
+                    working_directory.as_ref().and_then(|directory| directory.in_image.clone());
                 if let Some(outfit) = recipe.as_ref().and_then(|recipe| self.outfits.get(recipe)) {
                     container.working_directory = Some(contained::SOURCE.to_owned());
                     container.binds.extend(outfit.binds.iter().cloned());
@@ -252,6 +264,13 @@ impl DockerSite {
                 }
             }
             Program::Missing { .. } => container.entrypoint = Some(vec![NO_PROGRAM.into()]),
+        }
+        if !spec.files.is_empty() {
+            let directory = self.directory.join("files").join(&name);
+            files::write(&directory, &spec.files).map_err(|error| {
+                super::process::failed(&format!("write the files of {}", spec.name), &error)
+            })?;
+            container.binds.push(format!("{}:{FILES_DIRECTORY}:ro", directory.display()));
         }
         self.add_clock(spec, &mut container)
             .map_err(|error| super::process::failed(&format!("give {} a clock", spec.name), &error))?;
@@ -335,6 +354,10 @@ impl Site for DockerSite {
 
     fn http_address(&self, process: &ProcessName) -> Option<SocketAddr> {
         Some((self.state().processes.get(process)?.address, HTTP_PORT).into())
+    }
+
+    fn files_directory(&self, _process: &ProcessName) -> String {
+        FILES_DIRECTORY.to_owned()
     }
 
     fn http_port(&self, _process: &ProcessName) -> u16 {

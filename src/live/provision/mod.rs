@@ -14,6 +14,7 @@ mod docker;
 mod docker_stores;
 #[cfg(feature = "docker")]
 pub mod engine;
+mod files;
 #[cfg(feature = "docker")]
 mod fleet_image;
 #[cfg(feature = "docker")]
@@ -59,7 +60,7 @@ use tokio::sync::watch;
 use self::cleanup::Guard;
 use crate::backend::BackendError;
 use crate::fault::misfit::Misfit;
-use crate::fault::{Fault, FaultKind, OutageKind};
+use crate::fault::{Fault, FaultKind, OutageKind, Signal};
 use crate::live::cgroup::{self, Controller};
 use crate::live::environment::Credentials;
 use crate::live::sink::Sink;
@@ -219,6 +220,12 @@ pub trait Site: Send + Sync {
     /// The port that the process is to be told as `${port}`. Stable over restarts.
     fn http_port(&self, process: &ProcessName) -> u16;
 
+    /// Where the process finds its files (`${files}`), by the path that it sees.
+    fn files_directory(&self, process: &ProcessName) -> String {
+        let _ = process;
+        String::new()
+    }
+
     /// The process as it runs now, or ran last.
     fn process(&self, name: &ProcessName) -> Option<Arc<RunningProcess>>;
 
@@ -299,6 +306,8 @@ pub struct RunningProcess {
     pub generation: u32,
     /// Resolves when the process is gone: `Some` exit.
     pub exit: watch::Receiver<Option<Exit>>,
+    /// What asks it to end in order.
+    pub stop_signal: Signal,
     /// Of the producer; any other's is empty from the start.
     pub input: Input,
 }

@@ -101,6 +101,7 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::fault::Signal;
     use crate::scenario::{LineRule, Program, Says};
     use crate::time::{Instant, Span};
 
@@ -115,6 +116,9 @@ mod tests {
             serves_http: false,
             grace: Span::ZERO,
             fake_clock: false,
+            stop_signal: Signal::Term,
+            ready: None,
+            files: BTreeMap::new(),
             lines,
         }
     }

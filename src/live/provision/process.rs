@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::child::{self, Child, Launch, Output};
+use super::files;
 use super::output::OutputStream;
 use super::process_stores::{Installed, StoreServer};
 use super::recipe::{self, Outfit};
@@ -173,6 +174,7 @@ impl ProcessSite {
         if let Some(settings) = fleet_settings(spec) {
             environment.insert(FLEET_VARIABLE.into(), settings.into());
         }
+        files::write(&self.files_of(&spec.name), &spec.files).map_err(starting)?;
         // Before: it may speak before this is told that it was started.
         let begun = clock::monotonic();
         let mut child = child::launch(Launch {
@@ -221,7 +223,19 @@ impl ProcessSite {
             sink.send(at, by, What::Exited { generation, code: exit.code, signal: exit.signal });
         })?;
         let (name, input) = (spec.name.clone(), child.input()?);
-        Ok(RunningProcess { name, pid, pidfd: child.pidfd.try_clone()?, generation, exit, input })
+        Ok(RunningProcess {
+            name,
+            pid,
+            pidfd: child.pidfd.try_clone()?,
+            generation,
+            exit,
+            stop_signal: spec.stop_signal,
+            input,
+        })
+    }
+
+    fn files_of(&self, process: &ProcessName) -> PathBuf {
+        self.directory.join("files").join(process.as_str())
     }
 
     fn base_environment(&self) -> BTreeMap<OsString, OsString> {
@@ -316,6 +330,10 @@ impl Site for ProcessSite {
         Some((Ipv4Addr::LOCALHOST, port).into())
     }
 
+    fn files_directory(&self, process: &ProcessName) -> String {
+        self.files_of(process).to_string_lossy().into_owned()
+    }
+
     fn http_port(&self, process: &ProcessName) -> u16 {
         let mut state = self.state();
         // Without a free port the process is told none that it could bind, and says so.
@@ -406,7 +424,8 @@ fn command_of(spec: &ProcessSpec) -> Result<CommandLine, BackendError> {
         }
         Program::External { command: Some(command), working_directory, .. } if !command.is_empty() => {
             let arguments = command[1..].iter().map(OsString::from).collect();
-            let directory = working_directory.as_ref().map(fs::canonicalize).transpose();
+            let directory = working_directory.as_ref();
+            let directory = directory.map(|it| fs::canonicalize(&it.on_host)).transpose();
             let directory =
                 directory.map_err(|error| failed(&format!("enter {}'s directory", spec.name), &error))?;
             Ok((program_path(&command[0], directory.as_deref()), arguments, directory))

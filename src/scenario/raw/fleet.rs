@@ -2,6 +2,7 @@
 
 use super::recipe::Recipe;
 use super::{Backoff, System};
+use crate::fault::Signal;
 use crate::names::Store;
 use crate::scenario::catalogue::{Quantity, raw::Pipeline};
 use crate::scenario::decode::{Named, Placed, record, variants};
@@ -157,8 +158,28 @@ record! {
         optional http: Flag,
         /// How long a graceful stop waits before the process is killed. 10s.
         optional grace: Duration,
+        /// What a graceful stop sends. TERM.
+        optional stop_signal: Signal,
+        /// What says that it is ready, asked again after each start. Else a line does, or its start.
+        optional ready: Ready,
+        /// Texts by their relative paths, with templates as in `env`; it finds them below `${files}`.
+        optional files: Named<Word>,
         /// What lines of its output say. They become events, as the reference fleets' own are.
         optional lines: Lines,
+    }
+}
+
+record! {
+    /// How it is asked whether a process is ready. Exactly one.
+    Ready {
+        /// Its `${port}` takes a connection.
+        optional tcp: Flag,
+        /// A GET of this path from its `${port}` gives a 2xx.
+        optional http: Text,
+        /// One command for Redis, word by word, with `${name}` and `${index}`: the answer is something.
+        optional redis: Vec<Placed<Word>>,
+        /// A query, with the same: the first column of the first row is true.
+        optional sql: Text,
     }
 }
 

@@ -74,7 +74,7 @@ pub(in super::super) fn plain_text(text: &Placed<Text>, context: &mut Context<'_
     fill(text.text(), text.place, &[], context).text
 }
 
-fn not_empty<'c>(
+pub(super) fn not_empty<'c>(
     command: &'c Placed<Vec<Placed<Word>>>,
     report: &mut Report<'_>,
 ) -> Option<&'c [Placed<Word>]> {

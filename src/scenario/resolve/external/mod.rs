@@ -4,6 +4,7 @@ mod ask;
 mod effects;
 mod lines;
 mod process;
+mod ready;
 mod template;
 
 use super::{Context, timing};

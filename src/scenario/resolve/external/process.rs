@@ -1,18 +1,20 @@
 //! A foreign fleet's processes: roles, counts, links, programs, environments.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Component, Path};
 
 use super::super::{Context, recipe};
 use super::Stores;
 use super::lines::lines;
+use super::ready::ready;
 use super::template::{fill, process_names};
+use crate::fault::Signal;
 use crate::names::{Endpoint, HARNESS, PRODUCER, ProcessName};
 use crate::scenario::decode::{Field, Placed, unknown};
 use crate::scenario::diagnostic::{Code, Report};
 use crate::scenario::raw::fleet as raw;
 use crate::scenario::scalar::{Flag, Whole, Word, check_name};
-use crate::scenario::{ProcessSpec, Program, Says, WORKERS_MAX};
+use crate::scenario::{ProcessSpec, Program, Says, WORKERS_MAX, WorkingDirectory};
 use crate::time::Span;
 
 /// A role with its processes' names: the role's own, or numbered.
@@ -68,6 +70,8 @@ pub(super) fn processes(
         let program = program(role, &spec.value, &links, context);
         let env = env(&spec.value, &links, context);
         let lines = lines(&spec.value, context);
+        let ready = ready(&spec.value, stores, context);
+        let files = files(&spec.value, &links, context);
         for (position, name) in names(&role.value, &spec.value.count).into_iter().enumerate() {
             processes.push(ProcessSpec {
                 name,
@@ -79,6 +83,9 @@ pub(super) fn processes(
                 serves_http: spec.value.http.value().is_some_and(|Flag(http)| *http),
                 grace: context.span(&spec.value.grace, Span::from_secs(10)),
                 fake_clock: false,
+                stop_signal: spec.value.stop_signal.value().copied().unwrap_or(Signal::Term),
+                ready: ready.clone(),
+                files: files.clone(),
                 lines: lines.clone(),
             });
         }
@@ -93,8 +100,12 @@ pub(super) fn producer(
     context: &mut Context<'_, '_>,
 ) -> ProcessSpec {
     let role = &placed.value;
-    let meaningless =
-        [("count", role.count.place()), ("http", role.http.place()), ("grace", role.grace.place())];
+    let meaningless = [
+        ("count", role.count.place()),
+        ("http", role.http.place()),
+        ("grace", role.grace.place()),
+        ("stop_signal", role.stop_signal.place()),
+    ];
     for (name, place) in meaningless {
         if let Some(place) = place {
             context
@@ -120,10 +131,13 @@ pub(super) fn producer(
         program: program(&name, role, &links, context),
         env: env(role, &links, context),
         lines,
+        ready: ready(role, stores, context),
+        files: files(role, &links, context),
         links,
         serves_http: false,
         grace: Span::ZERO,
         fake_clock: false,
+        stop_signal: Signal::Term,
     }
 }
 
@@ -165,7 +179,7 @@ fn program(
     links: &[Endpoint],
     context: &mut Context<'_, '_>,
 ) -> Program {
-    let names = process_names(links);
+    let names = names_of(spec, links);
     if spec.command.is_absent() && spec.image.is_absent() {
         context
             .report
@@ -185,16 +199,16 @@ fn program(
     Program::External {
         command,
         image: spec.image.value().map(|image| image.0.clone()),
-        working_directory: spec
-            .working_directory
-            .value()
-            .map(|directory| folder.join(&directory.0).to_string_lossy().into_owned()),
+        working_directory: spec.working_directory.value().map(|directory| WorkingDirectory {
+            on_host: folder.join(&directory.0).to_string_lossy().into_owned(),
+            in_image: Path::new(&directory.0).is_absolute().then(|| directory.0.clone()),
+        }),
         recipe: recipe::resolve(spec, context).map(Box::new),
     }
 }
 
 fn env(role: &raw::Role, links: &[Endpoint], context: &mut Context<'_, '_>) -> BTreeMap<String, String> {
-    let names = process_names(links);
+    let names = names_of(role, links);
     let mut env = BTreeMap::new();
     for (key, value) in role.env.value().into_iter().flat_map(|named| &named.0) {
         if key.value.is_empty() || key.value.contains(['=', '\0']) {
@@ -206,6 +220,45 @@ fn env(role: &raw::Role, links: &[Endpoint], context: &mut Context<'_, '_>) -> B
         env.insert(key.value.clone(), fill(value.text(), value.place, &names, context).text);
     }
     env
+}
+
+/// What resolves in its environment and its command.
+fn names_of(role: &raw::Role, links: &[Endpoint]) -> Vec<String> {
+    let mut names = process_names(links);
+    if !role.files.is_absent() {
+        names.push("files".to_owned());
+    }
+    names
+}
+
+/// The good ones; the others are reported.
+fn files(role: &raw::Role, links: &[Endpoint], context: &mut Context<'_, '_>) -> BTreeMap<String, String> {
+    let names = process_names(links);
+    let mut files = BTreeMap::new();
+    for (path, text) in role.files.value().into_iter().flat_map(|named| &named.0) {
+        let parts = || Path::new(&path.value).components();
+        if parts().count() == 0
+            || path.value.ends_with('/')
+            || path.value.contains('\0')
+            || parts().any(|part| !matches!(part, Component::Normal(_)))
+        {
+            context
+                .report
+                .add(Code::Name, path.place, "this cannot be the path of a file below `${files}`")
+                .hint("a relative one, without `..`: `conf/worker.yml`");
+            continue;
+        }
+        files.insert(path.value.clone(), fill(text.text(), text.place, &names, context).text);
+    }
+    let within = |dir: &String, file: &String| Path::new(file).starts_with(dir) && dir != file;
+    if let Some(both) = files.keys().find(|dir| files.keys().any(|file| within(dir, file))) {
+        let place = role.files.place().unwrap_or_default();
+        context
+            .report
+            .add(Code::Name, place, format!("`{both}` cannot be a file and a folder"))
+            .hint("choose another name for one of the two");
+    }
+    files
 }
 
 fn words(given: &[Placed<Word>], names: &[String], context: &mut Context<'_, '_>) -> Vec<String> {

@@ -9,6 +9,7 @@ mod table;
 use super::{Context, external};
 use std::collections::BTreeMap;
 
+use crate::fault::Signal;
 use crate::names::{Endpoint, ProcessName, Store};
 use crate::protocol::Backoff;
 use crate::protocol::pool::settings::QUEUE_NAME;
@@ -218,6 +219,9 @@ impl Reference<'_> {
                 serves_http: false,
                 grace: settings.queue.shutdown_grace + STOP_MARGIN,
                 fake_clock: false,
+                stop_signal: Signal::Term,
+                ready: None,
+                files: BTreeMap::new(),
                 lines: Vec::new(),
             })
             .collect()
@@ -254,6 +258,9 @@ impl Reference<'_> {
             serves_http: true,
             grace: STOP_MARGIN,
             fake_clock: false,
+            stop_signal: Signal::Term,
+            ready: None,
+            files: BTreeMap::new(),
             lines: Vec::new(),
         }
     }

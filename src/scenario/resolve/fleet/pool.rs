@@ -1,6 +1,9 @@
 //! `worker-pool`: pools of workers on the queue of `redis-queue`, and the site that they fetch from.
 
+use std::collections::BTreeMap;
+
 use super::{Reference, STOP_MARGIN, environment, reference};
+use crate::fault::Signal;
 use crate::names::{Endpoint, ProcessName, Store};
 use crate::protocol::pool::settings::PoolSettings;
 use crate::scenario::scalar::{Flag, Share, Whole};
@@ -77,6 +80,9 @@ impl Reference<'_> {
             serves_http: true,
             grace: settings.queue.shutdown_grace + STOP_MARGIN,
             fake_clock: false,
+            stop_signal: Signal::Term,
+            ready: None,
+            files: BTreeMap::new(),
             lines: Vec::new(),
         }
     }
