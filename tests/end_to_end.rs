@@ -157,6 +157,29 @@ fn a_foreign_fleet_runs_from_yaml_alone() {
     finish("tests/scenarios/external-python.yaml").assert_exit(0);
 }
 
+/// A program hands over each job, and one says what was done; what they leave behind is ended.
+#[test]
+fn a_foreign_fleet_s_jobs_and_effects_are_told_by_programs_that_are_run_again_and_again() {
+    let finished = finish("tests/scenarios/external-call.yaml");
+    finished.assert_exit(0);
+    let jobs = &finished.scenario()["jobs"];
+    let counts = ["acknowledged", "declined", "recovered"].map(|name| jobs[name].as_u64());
+    assert_eq!(counts, [Some(6), Some(1), Some(1)], "{}", text(&finished.output));
+    assert!(
+        finished.history().contains("ended (exit code 3): the answer was lost"),
+        "{}",
+        finished.history()
+    );
+    assert_eq!(processes_with("syncope-test-left-behind"), Vec::<String>::new());
+}
+
+/// Command lines.
+fn processes_with(word: &str) -> Vec<String> {
+    let processes = fs::read_dir("/proc").expect("Linux").flatten();
+    let lines = processes.filter_map(|entry| fs::read_to_string(entry.path().join("cmdline")).ok());
+    lines.filter(|line| line.contains(word)).collect()
+}
+
 /// It is told its settings by a file, is ready when Redis says so, and ends by SIGINT.
 #[test]
 fn a_foreign_role_has_files_is_asked_whether_it_is_ready_and_is_stopped_its_own_way() {

@@ -133,7 +133,7 @@ impl Harness {
         let (monitor, staged) = match Monitor::start(scenario, &context).await {
             Ok(monitor) => {
                 let monitor = monitor.map(Arc::new);
-                let staged = Stage::set(scenario, &site, monitor.clone(), &sink).await;
+                let staged = Stage::set(scenario, &site, monitor.clone(), &context).await;
                 (monitor, staged)
             }
             Err(error) => (None, Err(error)),
@@ -236,7 +236,11 @@ impl LiveBackend {
             let pages = effects.http.iter().chain(queue.as_ref().and_then(QueueAsk::page));
             let http =
                 pages.filter_map(|page| Some((page.process.clone(), site.http_address(&page.process)?)));
-            let sources = Sources { stores, http: http.collect(), said };
+            let printed = match &effects.program {
+                Some(call) => Some(stage.printed(call).await),
+                None => None,
+            };
+            let sources = Sources { stores, http: http.collect(), printed, said };
             let read = observe::collect(&effects, queue.as_ref(), &sources).await;
             reading.end(read, &sink);
         });
@@ -265,7 +269,7 @@ fn producer_links(scenario: &Scenario, stage: &Arc<Stage>) -> Links {
     let mut links = Links::default();
     match &scenario.fleet.enqueue {
         Enqueue::Http { .. } => links.http = listener,
-        Enqueue::Program { .. } => links.programs = Some(Arc::<Stage>::clone(stage)),
+        Enqueue::Program { .. } | Enqueue::Call { .. } => links.programs = Some(Arc::<Stage>::clone(stage)),
         Enqueue::Redis { .. } => links.redis = through(Store::Redis),
         Enqueue::Sql { .. } => links.postgres = through(Store::Postgres),
         Enqueue::Table => {
@@ -360,6 +364,9 @@ impl Backend for LiveBackend {
             let mut left = self.stage.site.tear_down().await;
             if let Some(monitor) = &self.stage.monitor {
                 left.extend(monitor.end().await);
+            }
+            if self.scenario.fleet.calls_programs() {
+                left.extend(self.stage.run.sweep());
             }
             left
         })

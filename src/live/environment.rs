@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use crate::backend::BackendError;
 use crate::fault::misfit::Misfit;
-use crate::names::{Endpoint, Link, Store};
+use crate::names::{Endpoint, Link, ProcessName, Store};
 use crate::scenario::{ProcessSpec, Program, ReadyAsk, TableRole};
 
 /// What a template can stand for, besides the links.
@@ -135,7 +135,19 @@ fn values(
         ("index".to_owned(), spec.index.to_string()),
         ("port".to_owned(), port.to_string()),
     ]);
-    for (link, address) in links.iter().filter(|(link, _)| link.from == spec.name) {
+    values.extend(of_links(&spec.name, links, postgres));
+    values
+}
+
+/// Where each end of its links is found.
+#[must_use]
+pub fn of_links(
+    from: &ProcessName,
+    links: &BTreeMap<Link, SocketAddr>,
+    postgres: &Credentials,
+) -> BTreeMap<String, String> {
+    let mut values = BTreeMap::new();
+    for (link, address) in links.iter().filter(|(link, _)| link.from == *from) {
         let url = match &link.to {
             Endpoint::Store(Store::Redis) => format!("redis://{address}"),
             Endpoint::Store(Store::Postgres) => postgres_url(*address, postgres),

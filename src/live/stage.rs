@@ -1,6 +1,7 @@
 //! The scenario's stage: its stores, processes and links, and how they are started.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -17,13 +18,15 @@ use crate::live::inject::Launcher;
 use crate::live::monitor::Monitor;
 use crate::live::observe::{self, Programs};
 use crate::live::prepare;
-use crate::live::provision::{self, RunningProcess, Site};
+use crate::live::provision::{self, RunContext, RunningProcess, Said, Site};
 use crate::live::sink::Sink;
 use crate::live::wires::Wires;
-use crate::names::{Endpoint, HARNESS, PRODUCER, ProcessName};
-use crate::scenario::{Fleet, ProcessSpec, Scenario};
+use crate::names::{Endpoint, HARNESS, Link, PRODUCER, ProcessName, Store};
+use crate::scenario::{Call, Fleet, ProcessSpec, Scenario};
 use crate::time::{Instant, Span};
 
+/// What a program says of one job is a line.
+const CALL_BYTES_MAX: usize = 64 * 1024;
 /// A producer that ends at once is not started for each job, wall time.
 const PRODUCER_STARTS_APART: Span = Span::from_secs(1);
 
@@ -34,7 +37,7 @@ pub(super) struct Stage {
     processes: BTreeMap<ProcessName, ProcessSpec>,
     pub credentials: Credentials,
     pub monitor: Option<Arc<Monitor>>,
-    sink: Sink,
+    pub run: RunContext,
     /// When the producer, if it is a program, was started by [`Programs`] last.
     producer_started: Mutex<Option<Instant>>,
 }
@@ -44,19 +47,19 @@ impl Stage {
         scenario: &Scenario,
         site: &Arc<dyn Site>,
         monitor: Option<Arc<Monitor>>,
-        sink: &Sink,
+        run: &RunContext,
     ) -> Result<Self, BackendError> {
         let wires = Wires::lay(scenario.fleet.links(), site.proxy_address()).map_err(|error| {
             BackendError::Failed(format!("failed to open the proxy's listeners: {error}"))
         })?;
-        listen_in(&wires, scenario, sink)?;
+        listen_in(&wires, scenario, &run.sink)?;
         let stage = Self {
             site: Arc::clone(site),
             wires: Arc::new(wires),
             processes: scenario.fleet.programs().map(|spec| (spec.name.clone(), spec.clone())).collect(),
             credentials: provision::postgres_credentials(),
             monitor,
-            sink: sink.clone(),
+            run: run.clone(),
             producer_started: Mutex::default(),
         };
         if scenario.fleet.is_reference() {
@@ -87,6 +90,24 @@ impl Stage {
         started.into_iter().try_for_each(|started| started.map(drop))
     }
 
+    /// What the program prints of what was done: it asks the stores themselves, as every observer does.
+    pub async fn printed(&self, call: &Call) -> Result<Vec<u8>, String> {
+        let stores = Store::ALL.into_iter().filter_map(|store| self.site.store(store));
+        let from = ProcessName::new(HARNESS);
+        let links: BTreeMap<Link, SocketAddr> = stores
+            .map(|at| (Link { from: from.clone(), to: Endpoint::Store(at.store) }, at.address))
+            .collect();
+        let values = environment::of_links(&from, &links, &self.credentials);
+        let words = call.command.iter().map(|word| environment::expand(word, &values));
+        let words: Vec<String> = words.collect::<Result<_, _>>()?;
+        let said =
+            self.run.call(&words, &call.folder, observe::ANSWER_LIMIT, observe::PAGE_BYTES_MAX).await?;
+        match said.failure() {
+            None => Ok(said.output),
+            Some(why) => Err(why),
+        }
+    }
+
     fn spec(&self, process: &ProcessName) -> Result<ProcessSpec, BackendError> {
         let spec = self.processes.get(process).cloned();
         spec.ok_or_else(|| BackendError::Failed(format!("there is no process {process}")))
@@ -105,7 +126,7 @@ impl Stage {
                 ask.clone(),
                 Arc::clone(&self.site),
                 Arc::clone(&running),
-                self.sink.clone(),
+                self.run.sink.clone(),
             );
             tokio::spawn(asking);
         }
@@ -150,6 +171,23 @@ impl Launcher for Stage {
 }
 
 impl Programs for Stage {
+    fn call<'c>(
+        &'c self,
+        call: &'c Call,
+        job: &'c [(String, String)],
+        limit: Span,
+    ) -> BoxFuture<'c, Result<Said, String>> {
+        async move {
+            let producer = ProcessName::new(PRODUCER);
+            let mut values = environment::of_links(&producer, self.wires.listeners(), &self.credentials);
+            values.extend(job.iter().cloned());
+            let words = call.command.iter().map(|word| environment::expand(word, &values));
+            let words: Vec<String> = words.collect::<Result<_, _>>()?;
+            self.run.call(&words, &call.folder, limit, CALL_BYTES_MAX).await
+        }
+        .boxed()
+    }
+
     fn producer(&self) -> BoxFuture<'_, Result<Arc<RunningProcess>, String>> {
         async move {
             let name = ProcessName::new(PRODUCER);

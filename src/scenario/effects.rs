@@ -1,5 +1,6 @@
 //! How the final state of every job is read.
 
+use super::Call;
 use crate::names::ProcessName;
 
 /// Rows, pairs and entries are keyed by the job's id. What two ways count is added up.
@@ -10,12 +11,14 @@ pub struct EffectQuery {
     /// A Redis hash command that gives job, effects.
     pub redis: Option<Vec<String>>,
     pub http: Option<Page>,
+    /// Its output is such JSON too.
+    pub program: Option<Call>,
     /// A regular expression with the group `job`: each line of a process's output that matches is one
     /// effect of that job.
     pub lines: Option<String>,
     /// Columns: job text, step integer.
     pub steps_sql: Option<String>,
-    /// Every entry of the answer to `http` has `steps`.
+    /// Every entry of the answer to `http`, or of the program's output, has `steps`.
     pub steps: bool,
 }
 
@@ -31,7 +34,11 @@ impl EffectQuery {
     /// There is a way to learn what was done.
     #[must_use]
     pub const fn is_asked(&self) -> bool {
-        self.sql.is_some() || self.redis.is_some() || self.http.is_some() || self.lines.is_some()
+        self.sql.is_some()
+            || self.redis.is_some()
+            || self.http.is_some()
+            || self.program.is_some()
+            || self.lines.is_some()
     }
 
     /// There is a way to learn which steps are saved.

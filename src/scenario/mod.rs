@@ -48,7 +48,7 @@ pub use effects::{EffectQuery, Page};
 pub use kind::FileKind;
 pub use lines::{LineRule, Says};
 pub use lint::Lint;
-pub use process::{ProcessSpec, Program, ReadyAsk, WorkingDirectory};
+pub use process::{Call, ProcessSpec, Program, ReadyAsk, WorkingDirectory};
 pub use promql::{duration as duration_of_prometheus, prometheus_duration};
 pub use queue::{QueueAsk, QueueProbe};
 pub use resolve::{Loaded, Overrides, load, resolve};
@@ -115,11 +115,18 @@ impl Fleet {
             Enqueue::Program { process } => Some(&**process),
             Enqueue::Queue { .. }
             | Enqueue::Table
+            | Enqueue::Call { .. }
             | Enqueue::Http { .. }
             | Enqueue::Redis { .. }
             | Enqueue::Sql { .. } => None,
         };
         self.processes.iter().chain(producer)
+    }
+
+    /// Programs run beside it on the harness's machine, again and again.
+    #[must_use]
+    pub fn calls_programs(&self) -> bool {
+        matches!(self.enqueue, Enqueue::Call { .. }) || self.effects.program.is_some()
     }
 
     /// Of those, jobs that have failed for good can be queued again.
@@ -147,6 +154,7 @@ impl Enqueue {
             Self::Sql { .. } | Self::Table => vec![Endpoint::Store(Store::Postgres)],
             Self::Http { process, .. } => vec![Endpoint::Process(process.clone())],
             Self::Program { process } => process.links.clone(),
+            Self::Call { links, .. } => links.clone(),
         }
     }
 }
@@ -159,6 +167,11 @@ pub enum Enqueue {
     /// if it has it not, `info ID why` if that is not known.
     Program {
         process: Box<ProcessSpec>,
+    },
+    /// A program for each job, on the producer's links. Its end with 0 acknowledges; a line as above says more.
+    Call {
+        call: Call,
+        links: Vec<Endpoint>,
     },
     /// The reference queue's own script, through the producer's link to Redis. Jobs whose steps sum
     /// to more than `large_over` go to the second queue.

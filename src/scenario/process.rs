@@ -82,6 +82,15 @@ impl Program {
     }
 }
 
+/// A program on the harness's own machine that does one thing and ends. No shell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// Not empty. With templates.
+    pub command: Vec<String>,
+    /// The scenario's.
+    pub folder: String,
+}
+
 /// Asked from each start of a process on until the answer is yes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReadyAsk {

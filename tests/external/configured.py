@@ -4,11 +4,15 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 
+stop = threading.Event()
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
+signal.signal(signal.SIGINT, lambda *_: stop.set())
 with open(sys.argv[1]) as file:
     settings = json.load(file)
+ready = f"ready:{settings['name']}"
 redis = socket.create_connection((settings["host"], settings["port"]))
 answers = redis.makefile("r")
 
@@ -20,14 +24,13 @@ def ask(command):
 
 
 time.sleep(0.3)
-ask(f"SET ready:{settings['name']} {os.getpid()} PX 2000")
-try:
-    while True:
-        job = ask("RPOP jobs")
-        if job == "$-1":
-            time.sleep(0.01)
-            continue
+ask(f"SET {ready} {os.getpid()}")
+# Whoever asks is told before the first job is done.
+stop.wait(0.5)
+while not stop.is_set():
+    job = ask("RPOP jobs")
+    if job == "$-1":
+        stop.wait(0.01)
+    else:
         ask(f"HINCRBY done {job} 1")
-except KeyboardInterrupt:
-    ask(f"DEL ready:{settings['name']}")
-    sys.exit(0)
+ask(f"DEL {ready}")

@@ -9,11 +9,11 @@ use rustix::process::{PidfdFlags, getpid, pidfd_open};
 use syncope::fault::Signal;
 use syncope::history::{EnqueueOutcome, Event, What};
 use syncope::live::observe::{Links, Producer, Programs};
-use syncope::live::provision::{Input, RunningProcess};
+use syncope::live::provision::{Exit, Input, RunningProcess, Said};
 use syncope::live::sink::Sink;
 use syncope::names::PRODUCER;
 use syncope::protocol::JobSpec;
-use syncope::scenario::{Enqueue, ProcessSpec, Program};
+use syncope::scenario::{Call, Enqueue, ProcessSpec, Program};
 use syncope::time::{Instant, Span};
 use tokio::io::{AsyncBufReadExt as _, BufReader, DuplexStream, duplex};
 use tokio::runtime::Runtime;
@@ -27,6 +27,8 @@ const LONG: Span = Span::from_secs(20);
 /// Runs in the next generation whenever it is asked for after its input ended.
 struct Reader {
     running: Mutex<Arc<RunningProcess>>,
+    /// By the next call.
+    said: Mutex<Option<Said>>,
 }
 
 fn running(generation: u32, input: Input) -> Arc<RunningProcess> {
@@ -43,6 +45,17 @@ fn running(generation: u32, input: Input) -> Arc<RunningProcess> {
 }
 
 impl Programs for Reader {
+    fn call<'c>(
+        &'c self,
+        _: &'c Call,
+        job: &'c [(String, String)],
+        _: Span,
+    ) -> BoxFuture<'c, Result<Said, String>> {
+        assert_eq!(job[0], ("job".to_owned(), "a".to_owned()));
+        let said = self.said.lock().unwrap().take().ok_or_else(|| "it does not start".to_owned());
+        async move { said }.boxed()
+    }
+
     fn producer(&self) -> BoxFuture<'_, Result<Arc<RunningProcess>, String>> {
         let running = Arc::clone(&self.running.lock().unwrap());
         async move { Ok(running) }.boxed()
@@ -60,10 +73,9 @@ struct Lab {
 impl Lab {
     /// The program's input holds so many bytes that it has not read.
     fn new(limit: Span, room: usize) -> Self {
-        let runtime = Runtime::new().unwrap();
-        let (sender, events) = channel();
         let (writer, read) = duplex(room);
-        let reader = Arc::new(Reader { running: Mutex::new(running(1, Input::to(writer))) });
+        let reader =
+            Arc::new(Reader { running: Mutex::new(running(1, Input::to(writer))), said: Mutex::default() });
         let spec = ProcessSpec {
             name: PRODUCER.into(),
             role: PRODUCER.to_owned(),
@@ -79,7 +91,12 @@ impl Lab {
             files: BTreeMap::new(),
             lines: Vec::new(),
         };
-        let way = Enqueue::Program { process: Box::new(spec) };
+        Self::with(Enqueue::Program { process: Box::new(spec) }, limit, reader, read)
+    }
+
+    fn with(way: Enqueue, limit: Span, reader: Arc<Reader>, read: DuplexStream) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let (sender, events) = channel();
         let programs: Arc<dyn Programs> = Arc::<Reader>::clone(&reader);
         let links = Links { programs: Some(programs), ..Links::default() };
         let producer = Producer::new(way, links, limit, Sink::new(sender), runtime.handle().clone());
@@ -166,4 +183,28 @@ fn a_program_that_does_not_read_is_given_nothing_after_half_a_line() {
     check_unknown(&lab.outcome("a"), "no answer within 50ms");
     lab.enqueue("b");
     check_unknown(&lab.outcome("b"), "the producer does not read");
+}
+
+#[test]
+fn a_program_for_one_job_says_what_became_of_it_by_its_words_or_by_its_end() {
+    let ask = |said: Option<(i32, &str)>| {
+        let (writer, read) = duplex(8);
+        let said = said.map(|(code, output)| Said {
+            exit: Exit { code: Some(code), signal: None },
+            output: output.into(),
+            last_words: "no such host".to_owned(),
+        });
+        let running = Mutex::new(running(1, Input::to(writer)));
+        let reader = Arc::new(Reader { running, said: Mutex::new(said) });
+        let call = Call { command: vec!["hand".to_owned()], folder: String::new() };
+        let mut lab = Lab::with(Enqueue::Call { call, links: Vec::new() }, LONG, reader, read);
+        lab.enqueue("a");
+        lab.outcome("a")
+    };
+    assert_eq!(ask(Some((0, ""))), EnqueueOutcome::Acknowledged);
+    assert_eq!(ask(Some((0, "fail b\nfail a full\n"))), EnqueueOutcome::Declined("full".to_owned()));
+    assert_eq!(ask(Some((1, "ok a\n"))), EnqueueOutcome::Acknowledged);
+    check_unknown(&ask(Some((1, "fail b\n"))), "exit code 1): no such host");
+    check_unknown(&ask(Some((0, "info a reset"))), "reset");
+    check_unknown(&ask(None), "it does not start");
 }

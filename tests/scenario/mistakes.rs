@@ -303,6 +303,11 @@ fn recipes() {
     ]);
 }
 
+fn with_call(call: &str) -> String {
+    // Where the fault is told is where the way to enqueue begins.
+    with_producer("{}").replace("{program: {}}", &format!("{{call: {call}}}"))
+}
+
 fn with_producer(program: &str) -> String {
     let enqueue = "enqueue: {redis: [LPUSH, queue, \"${spec}\"]}";
     assert!(EXTERNAL.contains(enqueue));
@@ -340,6 +345,9 @@ fn external_fleets() {
                 .replace("enqueue: {redis: [LPUSH, queue, \"${spec}\"", "enqueue: «{redis: [LPUSH, queue, x"),
             &["template"],
         ),
+        (with_call("«[]"), &["missing-field"]),
+        (with_call("[hand, x]").replace("{call", "«{call"), &["template"]),
+        (with_call("[hand, '${job}', «'${worker-1.host}']"), &["template"]),
         (with_producer("«{}"), &["missing-field"]),
         (with_producer("{command: [hand], env: {TO: «'${worker-1.host}'}}"), &["template"]),
         (with_producer("{command: [hand], links: [«worker-1]}"), &["unknown-link"]),

@@ -21,9 +21,9 @@ use crate::time::Span;
 
 /// An answer with more rows is an error: a run has some hundreds of jobs.
 pub const ROWS_MAX: usize = 1_000_000;
-const ANSWER_LIMIT: Span = Span::from_secs(30);
+pub const ANSWER_LIMIT: Span = Span::from_secs(30);
 /// Some 80 bytes for each of the most jobs that a scenario may have.
-const PAGE_BYTES_MAX: usize = 8 << 20;
+pub const PAGE_BYTES_MAX: usize = 8 << 20;
 
 /// By job.
 pub type States = BTreeMap<JobId, FinalState>;
@@ -34,6 +34,8 @@ pub struct Sources {
     pub stores: BTreeMap<Store, StoreInstance>,
     /// Of the processes whose pages are asked for.
     pub http: BTreeMap<ProcessName, SocketAddr>,
+    /// What the program printed, or why that is no answer.
+    pub printed: Option<Result<Vec<u8>, String>>,
     /// What lines have said so far.
     pub said: States,
 }
@@ -76,6 +78,9 @@ pub async fn collect(
         let address = *address.ok_or_else(|| format!("{} has no address", page.process))?;
         let body = get(&http_client(ANSWER_LIMIT)?, address, &page.path).await?;
         told::states(&body, effects.steps, &mut jobs)?;
+    }
+    if let Some(printed) = &sources.printed {
+        told::states(printed.as_ref().map_err(String::clone)?, effects.steps, &mut jobs)?;
     }
     if let Some(sql) = &effects.steps_sql {
         for row in postgres.query(store(Store::Postgres)?, sql, ROWS_MAX).await? {

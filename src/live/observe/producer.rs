@@ -13,16 +13,18 @@ use super::probe::{ANSWER_BYTES_MAX, cmd, http_client, read_body};
 use crate::history::{EnqueueOutcome, Event, What};
 use crate::live::clock;
 use crate::live::environment;
-use crate::live::provision::{RunningProcess, StoreInstance};
+use crate::live::provision::{RunningProcess, Said, StoreInstance};
 use crate::live::sink::Sink;
 use crate::live::web::causes;
 use crate::names::{JobId, PRODUCER};
 use crate::protocol::JobSpec;
-use crate::scenario::Enqueue;
+use crate::scenario::{Call, Enqueue};
 use crate::time::Span;
 
 /// Asks without an answer at the same time; more wait their turn, unasked.
 const IN_FLIGHT_MAX: usize = 256;
+/// Programs that run at the same time, each for one job.
+const CALLS_MAX: usize = 8;
 
 /// The reference fleet's own way to enqueue, on the producer's link to the store.
 pub trait QueueClient: Send + Sync {
@@ -34,9 +36,17 @@ pub trait QueueClient: Send + Sync {
     fn ready(&self, within: Span) -> BoxFuture<'_, ()>;
 }
 
-/// Has a producer that is a program.
+/// Programs that hand jobs over.
 pub trait Programs: Send + Sync {
-    /// The program as it runs; started again, if it has ended.
+    /// Runs the program for one job, on the producer's links; `job` has the values of its templates.
+    fn call<'c>(
+        &'c self,
+        call: &'c Call,
+        job: &'c [(String, String)],
+        limit: Span,
+    ) -> BoxFuture<'c, Result<Said, String>>;
+
+    /// The one that reads all jobs, as it runs; started again, if it has ended.
     fn producer(&self) -> BoxFuture<'_, Result<Arc<RunningProcess>, String>>;
 }
 
@@ -75,13 +85,14 @@ impl Producer {
     /// An ask without an answer for `timeout` has an unknown outcome.
     #[must_use]
     pub fn new(way: Enqueue, links: Links, timeout: Span, sink: Sink, runtime: Handle) -> Self {
+        let free = if matches!(way, Enqueue::Call { .. }) { CALLS_MAX } else { IN_FLIGHT_MAX };
         let shared = Shared {
             way,
             links,
             http: http_client(timeout),
             redis: Redis::new(timeout),
             postgres: Postgres::new(timeout),
-            free: Semaphore::new(IN_FLIGHT_MAX),
+            free: Semaphore::new(free),
             unanswered: Mutex::default(),
             timeout,
             sink,
@@ -169,6 +180,10 @@ impl Shared {
                 let programs = self.links.programs.as_ref().ok_or("the producer is no program")?;
                 self.hand_over(&*programs.producer().await?, spec).await
             }
+            Enqueue::Call { call, .. } => {
+                let programs = self.links.programs.as_ref().ok_or("the producer is no program")?;
+                told(programs.call(call, &job_values(spec)?, self.timeout).await?, spec)
+            }
         }
     }
 
@@ -247,6 +262,23 @@ async fn post(client: &reqwest::Client, url: &str, body: String) -> Answer {
     }
 }
 
+/// What `${job}` and `${spec}` stand for.
+fn job_values(spec: &JobSpec) -> Result<[(String, String); 2], String> {
+    let values = [("job", spec.id.as_str().to_owned()), ("spec", job_json(spec)?)];
+    Ok(values.map(|(name, text)| (name.to_owned(), text)))
+}
+
+/// What became of the job for which the program ran: its own words, or else how it ended.
+fn told(said: Said, spec: &JobSpec) -> Answer {
+    let output = String::from_utf8_lossy(&said.output);
+    let mut answers = output.lines().filter_map(self::said).filter(|(job, _)| *job == spec.id);
+    match (answers.next(), said.failure()) {
+        (Some((_, answer)), _) => answer,
+        (None, None) => Ok(EnqueueOutcome::Acknowledged),
+        (None, Some(why)) => Err(why),
+    }
+}
+
 fn job_json(spec: &JobSpec) -> Result<String, String> {
     serde_json::to_string(spec).map_err(|error| format!("the job is no JSON: {error}"))
 }
@@ -261,8 +293,7 @@ fn fill_sql(template: &str, spec: &JobSpec) -> Result<String, String> {
 }
 
 fn fill_with(template: &str, spec: &JobSpec, escape: fn(String) -> String) -> Result<String, String> {
-    let values = [("job", spec.id.as_str().to_owned()), ("spec", job_json(spec)?)];
-    let values = values.map(|(name, text)| (name.to_owned(), escape(text)));
+    let values = job_values(spec)?.map(|(name, text)| (name, escape(text)));
     environment::expand(template, &BTreeMap::from(values))
 }
 

@@ -12,8 +12,8 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getppid, pidfd_open, pidfd_send_signal,
-    set_parent_process_death_signal, setsid, waitid,
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getppid, kill_process_group, pidfd_open,
+    pidfd_send_signal, set_parent_process_death_signal, setsid, waitid,
 };
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt, Interest};
@@ -75,6 +75,29 @@ impl Child {
     pub(super) fn input(&mut self) -> io::Result<Input> {
         let stdin = self.stdin.take().map(pipe::Sender::from_owned_fd).transpose()?;
         Ok(stdin.map_or_else(Input::default, Input::to))
+    }
+
+    /// Its standard output and its standard error, if they were asked for.
+    pub(super) fn outputs(&mut self) -> io::Result<(pipe::Receiver, pipe::Receiver)> {
+        let taken = |end: Option<OwnedFd>| pipe::Receiver::from_owned_fd(end.ok_or(io::ErrorKind::NotFound)?);
+        Ok((taken(self.stdout.take())?, taken(self.stderr.take())?))
+    }
+
+    /// Waits for its end, and ends whatever is left of its group.
+    pub(super) async fn end(&self) -> io::Result<Exit> {
+        // SAFETY: as in `watch`.
+        let pidfd = unsafe { AsyncFd::register_with_interest(self.pidfd.try_clone()?, Interest::READABLE)? };
+        let _ = pidfd.readable().await?;
+        self.kill_group();
+        Ok(reap(pidfd.get_ref()))
+    }
+
+    /// Before it is reaped: until then the group's number is its own.
+    pub(super) fn kill_group(&self) {
+        if let Some(group) = Pid::from_raw(self.pid) {
+            // Gone already is as good.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
     }
 
     /// Follows the child's output into the two streams, each to its end.

@@ -4,6 +4,7 @@
 //! temporary directory with local processes. Everything it creates is labelled or journalled, so
 //! that `syncope clean` and the watchdog find it after a kill -9 of the harness.
 
+mod call;
 mod child;
 pub mod cleanup;
 #[cfg(feature = "docker")]
@@ -57,6 +58,7 @@ use futures_util::future::{BoxFuture, join_all};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 
+pub use self::call::Said;
 use self::cleanup::Guard;
 use crate::backend::BackendError;
 use crate::fault::misfit::Misfit;

@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::call::SITE_VARIABLE;
 use super::child::{self, Child, Launch, Output};
 use super::files;
 use super::output::OutputStream;
@@ -16,7 +17,7 @@ use super::process_stores::{Installed, StoreServer};
 use super::recipe::{self, Outfit};
 use super::reference::{FLEET_VARIABLE, faketime_environment, fleet_settings, role_of};
 use super::tree::Identity;
-use super::undo::{self, Entry, OWNER_FILE, OWNER_VARIABLE, RUN_VARIABLE};
+use super::undo::{self, Entry, OWNER_FILE, OWNER_VARIABLE};
 use super::volume::{self, Root};
 use super::{
     RunContext, RunningProcess, Site, StoreInstance, clocks_faked, places, ports, start_side_by_side,
@@ -34,11 +35,6 @@ use crate::time::Instant;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use rustix::process::{Signal, pidfd_send_signal};
-
-/// Inherited from the harness, if set there; everything else a process must be told.
-const INHERITED: [&str; 8] = ["PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH"];
-/// In the environment of every process: the scenario's site, for the sweep of its tear-down.
-const SITE_VARIABLE: &str = "SYNCOPE_SITE";
 
 pub struct ProcessSite {
     run: RunContext,
@@ -124,7 +120,7 @@ impl ProcessSite {
     }
 
     async fn start_one_store(&self, store: Store) -> Result<StoreInstance, BackendError> {
-        let mut environment = self.base_environment();
+        let mut environment = self.run.environment();
         if let (Some(library), Some(file)) = (&self.libfaketime, self.store_clocks.get(&store)) {
             environment.extend(faketime_environment(Some(store), library, file));
         }
@@ -146,7 +142,7 @@ impl ProcessSite {
     async fn start_another_redis(&self) -> Result<(), BackendError> {
         let directory = self.directory.join("another");
         fs::create_dir(&directory).map_err(|error| failed("make a second Redis's directory", &error))?;
-        let (environment, guard) = (self.base_environment(), self.run.guard.clone());
+        let (environment, guard) = (self.run.environment(), self.run.guard.clone());
         let starting =
             StoreServer::start(Store::Redis, &self.stack, &self.installed, &directory, environment, guard);
         let server = starting.await?;
@@ -165,7 +161,7 @@ impl ProcessSite {
         let outfit = recipe::of(&spec.program).and_then(|recipe| self.outfits.get(recipe));
         let directory = outfit.map(|outfit| outfit.directory.clone()).or(directory);
         let directory = directory.unwrap_or_else(|| self.directory.clone());
-        let mut environment = self.base_environment();
+        let mut environment = self.run.environment();
         environment.extend(env.into_iter().map(|(name, value)| (name.into(), value.into())));
         if let Some(outfit) = outfit {
             outfit.add_to(&mut environment).map_err(starting)?;
@@ -236,16 +232,6 @@ impl ProcessSite {
 
     fn files_of(&self, process: &ProcessName) -> PathBuf {
         self.directory.join("files").join(process.as_str())
-    }
-
-    fn base_environment(&self) -> BTreeMap<OsString, OsString> {
-        let inherited = INHERITED.iter().filter_map(|name| Some((name.into(), std::env::var_os(name)?)));
-        let marks = [
-            (RUN_VARIABLE, self.run.guard.run_id()),
-            (OWNER_VARIABLE, self.run.guard.owner()),
-            (SITE_VARIABLE, &self.name),
-        ];
-        inherited.chain(marks.map(|(name, value)| (name.into(), value.into()))).collect()
     }
 
     /// A restarted process keeps its clock: a fault may still be on it.
@@ -439,7 +425,7 @@ fn command_of(spec: &ProcessSpec) -> Result<CommandLine, BackendError> {
 }
 
 /// A path with a slash is relative to the working directory, as a shell would have it.
-fn program_path(program: &str, directory: Option<&Path>) -> PathBuf {
+pub(super) fn program_path(program: &str, directory: Option<&Path>) -> PathBuf {
     match directory {
         Some(directory) if program.contains('/') => directory.join(program),
         _ => program.into(),

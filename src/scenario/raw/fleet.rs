@@ -233,6 +233,9 @@ variants! {
         /// of a role. It reads one job a line (all of it, as JSON) and prints a line for each: `ok ID` once the
         /// system has it, `fail ID why` if it has it not, `info ID why` if that is not known.
         Program "program": Box<Role>,
+        /// A program for each job, with arguments: `[python3, enqueue.py, "${job}", "${redis.url}"]`. It runs on
+        /// this machine, in the scenario's folder. Its end with 0 acknowledges the job; it may print `fail ID why`.
+        Call "call": Vec<Placed<Word>>,
     }
 }
 
@@ -335,12 +338,15 @@ record! {
         /// A GET whose JSON is an object of job to count, or a list of `{job, effects}`, each with
         /// `failed`, `steps` (a list) and `by` (the name of who did it, or a list) where it is known.
         optional http: Page,
+        /// A program, with arguments, whose output is such JSON: `[python3, done.py, "${redis.url}"]`. It runs on
+        /// this machine, in the scenario's folder, again and again.
+        optional program: Vec<Placed<Word>>,
         /// A regular expression with the group `job`: each line of a process's output that matches is one
         /// effect of that job. A killed process may not have written its last: a lower bound.
         optional lines: Text,
         /// Columns: job text, step integer. Steps are not judged unless given, or `steps` is true.
         optional steps_sql: Text,
-        /// Every entry of the answer to `http` has `steps`. false.
+        /// Every entry of the answer to `http`, or of the program's output, has `steps`. false.
         optional steps: Flag,
     }
 }

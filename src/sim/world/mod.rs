@@ -230,7 +230,10 @@ impl World {
                 .ok_or_else(|| unsupported("programs of its own, which do not run in virtual time"))?;
             processes.push(Process::new(spec, duty));
         }
-        if matches!(fleet.enqueue, Enqueue::Redis { .. } | Enqueue::Sql { .. } | Enqueue::Program { .. }) {
+        if matches!(
+            fleet.enqueue,
+            Enqueue::Redis { .. } | Enqueue::Sql { .. } | Enqueue::Program { .. } | Enqueue::Call { .. }
+        ) {
             return Err(unsupported("an enqueue of its own, which is not modelled"));
         }
         trouble::check(&scenario.faults)?;

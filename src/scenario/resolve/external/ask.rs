@@ -1,15 +1,17 @@
 //! What is asked of a foreign fleet and its stores, and how a job gets in.
 
+use std::path::Path;
+
 use super::super::Context;
 use super::Stores;
 use super::process::producer;
-use super::template::{fill, job_names};
-use crate::names::{ProcessName, Store};
+use super::template::{fill, job_names, link_names};
+use crate::names::{Endpoint, ProcessName, Store};
 use crate::scenario::decode::{Field, Placed, list, unknown};
 use crate::scenario::diagnostic::{Code, Place, Report};
 use crate::scenario::raw::fleet as raw;
 use crate::scenario::scalar::{Text, Word};
-use crate::scenario::{Ask, Enqueue, Prepare, Probe, ProcessSpec, Program, WorkersAsk};
+use crate::scenario::{Ask, Call, Enqueue, Prepare, Probe, ProcessSpec, Program, WorkersAsk};
 use crate::time::Span;
 
 pub(super) fn enqueue(
@@ -47,6 +49,15 @@ pub(super) fn enqueue(
             };
             Enqueue::Http { process: process?, path, body }
         }
+        raw::Enqueue::Call(command) => {
+            let call = call(command, stores, &names, context)?;
+            used = call
+                .command
+                .iter()
+                .filter(|word| names.iter().any(|name| word.contains(&format!("${{{name}}}"))))
+                .count();
+            Enqueue::Call { call, links: stores.all().map(Endpoint::Store).collect() }
+        }
         raw::Enqueue::Program(role) => {
             return Some(Enqueue::Program { process: Box::new(producer(role, stores, context)) });
         }
@@ -58,6 +69,21 @@ pub(super) fn enqueue(
             .hint("put `${job}` (the job's id) or `${spec}` (all of it, as JSON) into it");
     }
     Some(enqueue)
+}
+
+/// A program on this machine. Its words may hold the stores' addresses, and these names.
+pub(super) fn call(
+    command: &Placed<Vec<Placed<Word>>>,
+    stores: Stores<'_>,
+    names: &[String],
+    context: &mut Context<'_, '_>,
+) -> Option<Call> {
+    let given = not_empty(command, context.report)?;
+    let ends: Vec<Endpoint> = stores.all().map(Endpoint::Store).collect();
+    let known: Vec<String> = names.iter().cloned().chain(link_names(&ends)).collect();
+    let command = given.iter().map(|word| fill(word.text(), word.place, &known, context).text).collect();
+    let folder = context.report.source().path().parent().unwrap_or(Path::new(""));
+    Some(Call { command, folder: folder.to_string_lossy().into_owned() })
 }
 
 /// A command for Redis: not empty, its durations scaled.

@@ -2,7 +2,7 @@
 
 use super::super::Context;
 use super::Stores;
-use super::ask::{exactly_one, http_path, http_process, plain_text, plain_words};
+use super::ask::{call, exactly_one, http_path, http_process, plain_text, plain_words};
 use super::lines::pattern;
 use crate::names::Store;
 use crate::scenario::decode::Placed;
@@ -24,6 +24,7 @@ pub(super) fn effects(
         ("sql", effects.sql.presence()),
         ("redis", effects.redis.presence()),
         ("http", effects.http.presence()),
+        ("program", effects.program.presence()),
         ("lines", effects.lines.presence()),
     ];
     exactly_one(&given, placed.place, context.report);
@@ -35,10 +36,14 @@ pub(super) fn effects(
     }
     let steps = effects.steps.value().is_some_and(|Flag(steps)| *steps);
     if let (true, Some(place)) = (steps, effects.steps.place()) {
-        if effects.http.is_absent() {
+        if effects.http.is_absent() && effects.program.is_absent() {
             context
                 .report
-                .add(Code::ForeignSetting, place, "`steps` is about the answer to `http`")
+                .add(
+                    Code::ForeignSetting,
+                    place,
+                    "`steps` is about the answer to `http`, or the program's output",
+                )
                 .hint("of a table: `steps_sql`");
         } else if !effects.steps_sql.is_absent() {
             context
@@ -51,6 +56,7 @@ pub(super) fn effects(
         sql: effects.sql.given().map(|query| plain_text(query, context)),
         redis: effects.redis.given().and_then(|command| plain_words(command, context)),
         http: effects.http.given().and_then(|given| page(given, processes, context.report)),
+        program: effects.program.given().and_then(|command| call(command, stores, &[], context)),
         lines: effects.lines.given().and_then(|given| pattern(given, &["job"], &[], context)),
         steps_sql: effects.steps_sql.given().map(|query| plain_text(query, context)),
         steps,

@@ -21,8 +21,12 @@ const DURATIONS: [&str; 2] = ["ms(30s)", "s(30s)"];
 /// What resolves in the environment and the command of a process.
 pub(super) fn process_names(links: &[Endpoint]) -> Vec<String> {
     let own = ["name", "index", "port"].map(str::to_owned);
-    let linked = links.iter().flat_map(|end| ["host", "port", "url"].map(|part| format!("{end}.{part}")));
-    own.into_iter().chain(linked).collect()
+    own.into_iter().chain(link_names(links)).collect()
+}
+
+/// Where what is linked to is found.
+pub(super) fn link_names(links: &[Endpoint]) -> impl Iterator<Item = String> {
+    links.iter().flat_map(|end| ["host", "port", "url"].map(|part| format!("{end}.{part}")))
 }
 
 /// What resolves where a job is enqueued.
