@@ -144,8 +144,15 @@ pub fn finding(claim: &Claim) -> String {
 #[must_use]
 pub fn finding_elsewhere(other: &Elsewhere) -> String {
     let unlike = if other.differs { ", unlike the reference fleet" } else { "" };
-    let found = joined(other.measured.as_deref(), other.reason.as_deref());
-    format!("{}{unlike}; {found}", word(other.verdict))
+    format!("{}{unlike}; {}", word(other.verdict), other.finding())
+}
+
+impl Elsewhere {
+    /// Measured and claimed, or why it is not known.
+    #[must_use]
+    pub fn finding(&self) -> String {
+        joined(self.measured.as_deref(), self.reason.as_deref())
+    }
 }
 
 fn joined(measured: Option<&str>, reason: Option<&str>) -> String {

@@ -1,7 +1,7 @@
 //! The claims as the page shows them.
 
 use crate::check::Judged;
-use crate::report::claims::{Claim, finding, finding_elsewhere, sentence, systems, word};
+use crate::report::claims::{Claim, finding, sentence, systems, word};
 use crate::report::view::anchor;
 use crate::report::{Summary, text};
 
@@ -20,9 +20,15 @@ pub struct ClaimView {
     pub text: String,
     pub source: Option<String>,
     pub findings: Vec<String>,
-    /// In the order of the systems; empty where nothing is said of one.
-    pub elsewhere: Vec<Vec<String>>,
+    /// In the order of the systems; `None` where nothing is said of one.
+    pub elsewhere: Vec<Option<ElsewhereView>>,
     pub scenarios: Vec<ScenarioLink>,
+}
+
+pub struct ElsewhereView {
+    pub verdict: &'static str,
+    pub differs: bool,
+    pub findings: Vec<String>,
 }
 
 pub struct ScenarioLink {
@@ -46,7 +52,11 @@ impl ClaimsView {
         let lines = |findings: String| findings.split("; ").map(text::line).collect::<Vec<String>>();
         let elsewhere = |claim: &Claim, system: &str| {
             let other = claim.elsewhere.iter().find(|other| other.system == system);
-            other.map_or_else(Vec::new, |other| lines(finding_elsewhere(other)))
+            other.map(|other| ElsewhereView {
+                verdict: word(other.verdict),
+                differs: other.differs,
+                findings: lines(other.finding()),
+            })
         };
         let claims = near.iter().map(|claim| ClaimView {
             id: text::clean(&claim.id, 64),
