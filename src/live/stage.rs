@@ -25,6 +25,8 @@ use crate::names::{Endpoint, HARNESS, Link, PRODUCER, ProcessName, Store};
 use crate::scenario::{Call, Fleet, ProcessSpec, Scenario};
 use crate::time::{Instant, Span};
 
+/// For a program that says what was done, wall time: less than the conductor waits for a reading.
+const PRINTED_WITHIN: Span = Span::from_secs(10);
 /// What a program says of one job is a line.
 const CALL_BYTES_MAX: usize = 64 * 1024;
 /// A producer that ends at once is not started for each job, wall time.
@@ -97,11 +99,8 @@ impl Stage {
         let links: BTreeMap<Link, SocketAddr> = stores
             .map(|at| (Link { from: from.clone(), to: Endpoint::Store(at.store) }, at.address))
             .collect();
-        let values = environment::of_links(&from, &links, &self.credentials);
-        let words = call.command.iter().map(|word| environment::expand(word, &values));
-        let words: Vec<String> = words.collect::<Result<_, _>>()?;
-        let said =
-            self.run.call(&words, &call.folder, observe::ANSWER_LIMIT, observe::PAGE_BYTES_MAX).await?;
+        let words = words(call, &environment::of_links(&from, &links, &self.credentials))?;
+        let said = self.run.call(&words, &call.folder, PRINTED_WITHIN, observe::PAGE_BYTES_MAX).await?;
         match said.failure() {
             None => Ok(said.output),
             Some(why) => Err(why),
@@ -138,6 +137,11 @@ impl Stage {
         }
         Ok(running)
     }
+}
+
+/// The program's command line.
+fn words(call: &Call, values: &BTreeMap<String, String>) -> Result<Vec<String>, String> {
+    call.command.iter().map(|word| environment::expand(word, values)).collect()
 }
 
 /// Taps the links whose commands set faults off.
@@ -181,8 +185,7 @@ impl Programs for Stage {
             let producer = ProcessName::new(PRODUCER);
             let mut values = environment::of_links(&producer, self.wires.listeners(), &self.credentials);
             values.extend(job.iter().cloned());
-            let words = call.command.iter().map(|word| environment::expand(word, &values));
-            let words: Vec<String> = words.collect::<Result<_, _>>()?;
+            let words = words(call, &values)?;
             self.run.call(&words, &call.folder, limit, CALL_BYTES_MAX).await
         }
         .boxed()

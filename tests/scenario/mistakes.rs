@@ -323,7 +323,8 @@ fn what_a_role_is_given_and_asked() {
     };
     check_all(&[
         (role("stop_signal: «STOP"), &["unknown-value"]),
-        (role("files: {«../up: x, «/etc/passwd: x, «a/: x, «'': x}"), &["name", "name", "name", "name"]),
+        (role("stop_signal: «KILL"), &["unknown-value"]),
+        (role("files: {«../up: x, «/etc/passwd: x, «a/: x, «'': x, «b//c: x, «./d: x}"), &["name"; 6]),
         (role("files: «{a: x, a/b: y}"), &["name"]),
         (role("files: {a: «'${files}'}"), &["template"]),
         (role("ready: «{}"), &["one-of"]),

@@ -21,7 +21,7 @@ use crate::time::Span;
 
 /// An answer with more rows is an error: a run has some hundreds of jobs.
 pub const ROWS_MAX: usize = 1_000_000;
-pub const ANSWER_LIMIT: Span = Span::from_secs(30);
+const ANSWER_LIMIT: Span = Span::from_secs(30);
 /// Some 80 bytes for each of the most jobs that a scenario may have.
 pub const PAGE_BYTES_MAX: usize = 8 << 20;
 

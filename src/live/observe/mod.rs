@@ -12,7 +12,7 @@ pub mod restarts;
 mod waiting;
 mod watcher;
 
-pub use effects::{ANSWER_LIMIT, LineCount, PAGE_BYTES_MAX, Sources, collect};
+pub use effects::{LineCount, PAGE_BYTES_MAX, Sources, collect};
 pub use hiccup::{HiccupMeter, Subscription};
 pub use probe::Prober;
 pub use producer::{Links, Producer, Programs, QueueClient};

@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
@@ -49,11 +50,13 @@ pub(super) enum Output {
     File(PathBuf),
 }
 
-/// A child that runs. It is reaped by [`Child::watch`], never before: until then its pid is its own.
+/// A child that runs. It is reaped by [`Child::watch`] or [`Child::end`], never before: until then its pid is
+/// its own.
 #[derive(Debug)]
 pub(super) struct Child {
     pub pid: i32,
     pub pidfd: OwnedFd,
+    reaped: AtomicBool,
     stdin: Option<OwnedFd>,
     stdout: Option<OwnedFd>,
     stderr: Option<OwnedFd>,
@@ -89,12 +92,13 @@ impl Child {
         let pidfd = unsafe { AsyncFd::register_with_interest(self.pidfd.try_clone()?, Interest::READABLE)? };
         let _ = pidfd.readable().await?;
         self.kill_group();
+        self.reaped.store(true, Ordering::Release);
         Ok(reap(pidfd.get_ref()))
     }
 
-    /// Before it is reaped: until then the group's number is its own.
+    /// Until it is reaped the group's number is its own; then nothing is done.
     pub(super) fn kill_group(&self) {
-        if let Some(group) = Pid::from_raw(self.pid) {
+        if let Some(group) = Pid::from_raw(self.pid).filter(|_| !self.reaped.load(Ordering::Acquire)) {
             // Gone already is as good.
             let _ = kill_process_group(group, Signal::KILL);
         }
@@ -199,6 +203,7 @@ fn spawn(launch: Launch) -> io::Result<Child> {
     Ok(Child {
         pid,
         pidfd: pidfd_open(raw, PidfdFlags::NONBLOCK)?,
+        reaped: AtomicBool::new(false),
         stdin: child.stdin.take().map(OwnedFd::from),
         stdout: child.stdout.take().map(OwnedFd::from),
         stderr: child.stderr.take().map(OwnedFd::from),

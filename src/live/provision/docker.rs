@@ -38,8 +38,9 @@ use crate::scenario::{ProcessSpec, Program, Scenario, Stack};
 
 /// Every container has an address of its own, so all may listen on the same port.
 const HTTP_PORT: u16 = 8080;
-/// In a container: where the clock's directory and libfaketime are mounted.
+/// In a container: where its files are.
 const FILES_DIRECTORY: &str = "/syncope/files";
+/// In a container: where the clock's directory and libfaketime are mounted.
 const CLOCK_DIRECTORY: &str = "/syncope/clock";
 const CLOCK_FILE: &str = "offset";
 const LIBFAKETIME: &str = "/syncope/libfaketime.so.1";

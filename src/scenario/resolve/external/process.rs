@@ -1,7 +1,7 @@
 //! A foreign fleet's processes: roles, counts, links, programs, environments.
 
 use std::collections::BTreeMap;
-use std::path::{Component, Path};
+use std::path::Path;
 
 use super::super::{Context, recipe};
 use super::Stores;
@@ -71,6 +71,7 @@ pub(super) fn processes(
         let env = env(&spec.value, &links, context);
         let lines = lines(&spec.value, context);
         let ready = ready(&spec.value, stores, context);
+        let stop_signal = stop_signal(&spec.value, context);
         let files = files(&spec.value, &links, context);
         for (position, name) in names(&role.value, &spec.value.count).into_iter().enumerate() {
             processes.push(ProcessSpec {
@@ -83,7 +84,7 @@ pub(super) fn processes(
                 serves_http: spec.value.http.value().is_some_and(|Flag(http)| *http),
                 grace: context.span(&spec.value.grace, Span::from_secs(10)),
                 fake_clock: false,
-                stop_signal: spec.value.stop_signal.value().copied().unwrap_or(Signal::Term),
+                stop_signal,
                 ready: ready.clone(),
                 files: files.clone(),
                 lines: lines.clone(),
@@ -222,6 +223,18 @@ fn env(role: &raw::Role, links: &[Endpoint], context: &mut Context<'_, '_>) -> B
     env
 }
 
+/// SIGTERM, unless it is given.
+fn stop_signal(role: &raw::Role, context: &mut Context<'_, '_>) -> Signal {
+    let Some(given) = role.stop_signal.given() else { return Signal::Term };
+    if matches!(given.value, Signal::Kill | Signal::Abrt | Signal::Segv) {
+        context
+            .report
+            .add(Code::UnknownValue, given.place, "no program ends in order by this signal")
+            .hint("TERM, INT, QUIT, HUP, USR1 or USR2; `kill` is a fault of its own");
+    }
+    given.value
+}
+
 /// What resolves in its environment and its command.
 fn names_of(role: &raw::Role, links: &[Endpoint]) -> Vec<String> {
     let mut names = process_names(links);
@@ -236,12 +249,8 @@ fn files(role: &raw::Role, links: &[Endpoint], context: &mut Context<'_, '_>) ->
     let names = process_names(links);
     let mut files = BTreeMap::new();
     for (path, text) in role.files.value().into_iter().flat_map(|named| &named.0) {
-        let parts = || Path::new(&path.value).components();
-        if parts().count() == 0
-            || path.value.ends_with('/')
-            || path.value.contains('\0')
-            || parts().any(|part| !matches!(part, Component::Normal(_)))
-        {
+        let is_part = |part: &str| !matches!(part, "" | "." | "..") && !part.contains('\0');
+        if !path.value.split('/').all(is_part) {
             context
                 .report
                 .add(Code::Name, path.place, "this cannot be the path of a file below `${files}`")
