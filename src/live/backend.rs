@@ -220,9 +220,8 @@ impl LiveBackend {
     fn collect(&mut self) {
         let reading = self.readings.begin();
         // What the one before said in time and nobody has heard yet is not this one's answer.
-        for event in self.events.try_iter() {
-            self.lines.observe(&event);
-            self.producer.observe(&event);
+        while let Ok(event) = self.events.try_recv() {
+            self.hear(&event);
             self.waiting.push_back(event);
         }
         self.waiting.retain(|event| !matches!(event.ev, What::Collected { .. }));
@@ -252,9 +251,14 @@ impl LiveBackend {
         }
         let wait = until.since(clock::monotonic());
         let event = self.events.recv_timeout(wait.to_std()).ok()?;
-        self.lines.observe(&event);
-        self.producer.observe(&event);
+        self.hear(&event);
         Some(event)
+    }
+
+    /// Each event once, in order, as soon as it is taken out.
+    fn hear(&mut self, event: &Event) {
+        self.lines.observe(event);
+        self.producer.observe(event);
     }
 }
 

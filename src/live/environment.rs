@@ -193,29 +193,23 @@ pub(super) fn expand(text: &str, values: &BTreeMap<String, String>) -> Result<St
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fault::Signal;
 
     #[test]
     fn a_command_is_told_what_the_environment_is_told() {
         let spec = ProcessSpec {
-            name: "worker-2".into(),
-            role: "worker".into(),
-            index: 2,
-            program: Program::External {
-                command: Some(vec!["work".into(), "--of=${name}".into(), "${redis.port}".into()]),
-                image: None,
-                working_directory: None,
-                recipe: None,
-            },
             env: BTreeMap::from([("INDEX".to_owned(), "${index}".to_owned())]),
             links: vec![Endpoint::Store(Store::Redis)],
-            serves_http: false,
-            grace: crate::time::Span::ZERO,
-            fake_clock: false,
-            stop_signal: Signal::Term,
-            ready: None,
-            files: BTreeMap::new(),
-            lines: Vec::new(),
+            ..ProcessSpec::new(
+                "worker-2".into(),
+                "worker",
+                2,
+                Program::External {
+                    command: Some(vec!["work".into(), "--of=${name}".into(), "${redis.port}".into()]),
+                    image: None,
+                    working_directory: None,
+                    recipe: None,
+                },
+            )
         };
         let link = |from: &str| Link { from: from.into(), to: Endpoint::Store(Store::Redis) };
         let links = BTreeMap::from([

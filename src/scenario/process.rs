@@ -59,6 +59,26 @@ pub enum Program {
 }
 
 impl ProcessSpec {
+    /// A process that has nothing beyond its program.
+    #[must_use]
+    pub fn new(name: ProcessName, role: &str, index: u32, program: Program) -> Self {
+        Self {
+            name,
+            role: role.to_owned(),
+            index,
+            program,
+            env: BTreeMap::new(),
+            links: Vec::new(),
+            serves_http: false,
+            grace: Span::ZERO,
+            fake_clock: false,
+            stop_signal: Signal::Term,
+            ready: None,
+            files: BTreeMap::new(),
+            lines: Vec::new(),
+        }
+    }
+
     /// It is the producer: jobs come to its standard input.
     #[must_use]
     pub fn reads_jobs(&self) -> bool {

@@ -1,6 +1,5 @@
 //! The producer that is a program, by what the program says.
 
-use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 
@@ -76,21 +75,12 @@ impl Lab {
         let (writer, read) = duplex(room);
         let reader =
             Arc::new(Reader { running: Mutex::new(running(1, Input::to(writer))), said: Mutex::default() });
-        let spec = ProcessSpec {
-            name: PRODUCER.into(),
-            role: PRODUCER.to_owned(),
-            index: 1,
-            program: Program::External { command: None, image: None, working_directory: None, recipe: None },
-            env: BTreeMap::new(),
-            links: Vec::new(),
-            serves_http: false,
-            grace: Span::ZERO,
-            fake_clock: false,
-            stop_signal: Signal::Term,
-            ready: None,
-            files: BTreeMap::new(),
-            lines: Vec::new(),
-        };
+        let spec = ProcessSpec::new(
+            PRODUCER.into(),
+            PRODUCER,
+            1,
+            Program::External { command: None, image: None, working_directory: None, recipe: None },
+        );
         Self::with(Enqueue::Program { process: Box::new(spec) }, limit, reader, read)
     }
 

@@ -9,7 +9,6 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use syncope::dist::Distribution;
-use syncope::fault::Signal;
 use syncope::history::{Event, What};
 use syncope::live::provision::cleanup::Guard;
 use syncope::live::provision::{BackendKind, RunContext, Site, StoreInstance, open};
@@ -117,26 +116,17 @@ pub fn scenario(redis: Option<RedisDurability>, postgres: bool, processes: Vec<P
 
 /// A shell script as a process of the fleet.
 pub fn shell(name: &str, script: &str, image: Option<&str>) -> ProcessSpec {
-    ProcessSpec {
-        name: name.into(),
-        role: "worker".into(),
-        index: 1,
-        program: Program::External {
+    ProcessSpec::new(
+        name.into(),
+        "worker",
+        1,
+        Program::External {
             command: Some(vec!["sh".into(), "-c".into(), script.into()]),
             image: image.map(str::to_owned),
             working_directory: None,
             recipe: None,
         },
-        env: BTreeMap::new(),
-        links: Vec::new(),
-        serves_http: false,
-        grace: Span::ZERO,
-        fake_clock: false,
-        stop_signal: Signal::Term,
-        ready: None,
-        files: BTreeMap::new(),
-        lines: Vec::new(),
-    }
+    )
 }
 
 /// The reference fleet's program as the tests have it: this very program, which the role as its

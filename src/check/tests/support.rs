@@ -325,19 +325,14 @@ pub(super) fn expect(what: &str, run: &Run, name: &str, verdict: Verdict) {
 
 fn scenario(pipeline: Pipeline, ask: Ask) -> Scenario {
     let process = |name: &str, role: &str, index: u32, serves_http: bool| ProcessSpec {
-        name: ProcessName::new(name),
-        role: role.to_owned(),
-        index,
-        program: Program::External { command: None, image: None, working_directory: None, recipe: None },
-        env: BTreeMap::new(),
-        links: Vec::new(),
         serves_http,
         grace: Span::from_secs(5),
-        fake_clock: false,
-        stop_signal: Signal::Term,
-        ready: None,
-        files: BTreeMap::new(),
-        lines: Vec::new(),
+        ..ProcessSpec::new(
+            ProcessName::new(name),
+            role,
+            index,
+            Program::External { command: None, image: None, working_directory: None, recipe: None },
+        )
     };
     Scenario {
         name: "one".to_owned(),

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
+use tokio_postgres::SimpleQueryRow;
 
 use super::connection::{Postgres, Redis};
 use crate::history::{Sample, What};
@@ -187,7 +188,7 @@ impl Asker {
             }
             Way::Sql { postgres, query } => {
                 let rows = postgres.query(&self.store(Store::Postgres)?, query, 1_000).await?;
-                Ok(alive(rows.first().and_then(|row| row.get(0)) == Some("t")))
+                Ok(alive(is_true(&rows)))
             }
             Way::Workers(way) => return way.ask(&*self.site).await.map(Told::Living),
         };
@@ -241,6 +242,11 @@ fn alive_by_pointer(body: &serde_json::Value, pointer: &str) -> Result<Sample, S
         // An error page says nothing of the fleet's life.
         None => Err(format!("the answer has nothing at `{pointer}`")),
     }
+}
+
+/// The first column of the first row.
+pub(super) fn is_true(rows: &[SimpleQueryRow]) -> bool {
+    rows.first().and_then(|row| row.get(0)) == Some("t")
 }
 
 pub(super) fn is_something(answer: &Value) -> bool {

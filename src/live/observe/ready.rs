@@ -7,7 +7,7 @@ use redis::Value;
 use tokio::net::TcpStream;
 
 use super::connection::{Postgres, Redis};
-use super::probe::{cmd, http_client, is_something};
+use super::probe::{cmd, http_client, is_something, is_true};
 use crate::history::What;
 use crate::live::clock;
 use crate::live::provision::{RunningProcess, Site, StoreInstance};
@@ -69,7 +69,7 @@ impl Asker {
             }
             ReadyAsk::Sql { query } => {
                 let rows = self.postgres.query(&store(Store::Postgres)?, query, 1_000).await?;
-                Ok(rows.first().and_then(|row| row.get(0)) == Some("t"))
+                Ok(is_true(&rows))
             }
         }
     }

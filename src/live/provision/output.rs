@@ -97,29 +97,21 @@ fn text_of(line: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::sync::mpsc;
 
     use super::*;
-    use crate::fault::Signal;
     use crate::scenario::{LineRule, Program, Says};
-    use crate::time::{Instant, Span};
+    use crate::time::Instant;
 
     fn process(lines: Vec<LineRule>) -> ProcessSpec {
         ProcessSpec {
-            name: "worker-1".into(),
-            role: "worker".into(),
-            index: 1,
-            program: Program::External { command: None, image: None, working_directory: None, recipe: None },
-            env: BTreeMap::new(),
-            links: Vec::new(),
-            serves_http: false,
-            grace: Span::ZERO,
-            fake_clock: false,
-            stop_signal: Signal::Term,
-            ready: None,
-            files: BTreeMap::new(),
             lines,
+            ..ProcessSpec::new(
+                "worker-1".into(),
+                "worker",
+                1,
+                Program::External { command: None, image: None, working_directory: None, recipe: None },
+            )
         }
     }
 

@@ -75,19 +75,15 @@ pub(super) fn processes(
         let files = files(&spec.value, &links, context);
         for (position, name) in names(&role.value, &spec.value.count).into_iter().enumerate() {
             processes.push(ProcessSpec {
-                name,
-                role: role.value.clone(),
-                index: position as u32 + 1,
-                program: program.clone(),
                 env: env.clone(),
                 links: links.clone(),
                 serves_http: spec.value.http.value().is_some_and(|Flag(http)| *http),
                 grace: context.span(&spec.value.grace, Span::from_secs(10)),
-                fake_clock: false,
                 stop_signal,
                 ready: ready.clone(),
                 files: files.clone(),
                 lines: lines.clone(),
+                ..ProcessSpec::new(name, &role.value, position as u32 + 1, program.clone())
             });
         }
     }
@@ -125,20 +121,14 @@ pub(super) fn producer(
             .hint("what became of a job it says with `ok ID`, `fail ID why` or `info ID why`");
     }
     let name = Placed { value: PRODUCER.to_owned(), place: placed.place };
+    let program = program(&name, role, &links, context);
     ProcessSpec {
-        name: ProcessName::new(PRODUCER),
-        role: PRODUCER.to_owned(),
-        index: 1,
-        program: program(&name, role, &links, context),
         env: env(role, &links, context),
         lines,
         ready: ready(role, stores, context),
         files: files(role, &links, context),
         links,
-        serves_http: false,
-        grace: Span::ZERO,
-        fake_clock: false,
-        stop_signal: Signal::Term,
+        ..ProcessSpec::new(ProcessName::new(PRODUCER), PRODUCER, 1, program)
     }
 }
 

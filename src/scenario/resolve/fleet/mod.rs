@@ -9,7 +9,6 @@ mod table;
 use super::{Context, external};
 use std::collections::BTreeMap;
 
-use crate::fault::Signal;
 use crate::names::{Endpoint, ProcessName, Store};
 use crate::protocol::Backoff;
 use crate::protocol::pool::settings::QUEUE_NAME;
@@ -210,19 +209,15 @@ impl Reference<'_> {
     fn worker_specs(&self, settings: &FleetSettings) -> Vec<ProcessSpec> {
         (1..=self.workers)
             .map(|index| ProcessSpec {
-                name: ProcessName::from(format!("worker-{index}")),
-                role: "worker".into(),
-                index,
-                program: reference(FleetRole::Worker, settings),
                 env: environment(&Store::ALL.map(Endpoint::Store), false),
                 links: Store::ALL.map(Endpoint::Store).to_vec(),
-                serves_http: false,
                 grace: settings.queue.shutdown_grace + STOP_MARGIN,
-                fake_clock: false,
-                stop_signal: Signal::Term,
-                ready: None,
-                files: BTreeMap::new(),
-                lines: Vec::new(),
+                ..ProcessSpec::new(
+                    ProcessName::from(format!("worker-{index}")),
+                    "worker",
+                    index,
+                    reference(FleetRole::Worker, settings),
+                )
             })
             .collect()
     }
@@ -249,19 +244,11 @@ impl Reference<'_> {
         settings: &FleetSettings,
     ) -> ProcessSpec {
         ProcessSpec {
-            name: name.clone(),
-            role: name.to_string(),
-            index: 1,
-            program: reference(role, settings),
             env: environment(&links, true),
             links,
             serves_http: true,
             grace: STOP_MARGIN,
-            fake_clock: false,
-            stop_signal: Signal::Term,
-            ready: None,
-            files: BTreeMap::new(),
-            lines: Vec::new(),
+            ..ProcessSpec::new(name.clone(), name.as_str(), 1, reference(role, settings))
         }
     }
 }

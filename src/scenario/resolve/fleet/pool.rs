@@ -1,9 +1,6 @@
 //! `worker-pool`: pools of workers on the queue of `redis-queue`, and the site that they fetch from.
 
-use std::collections::BTreeMap;
-
 use super::{Reference, STOP_MARGIN, environment, reference};
-use crate::fault::Signal;
 use crate::names::{Endpoint, ProcessName, Store};
 use crate::protocol::pool::settings::PoolSettings;
 use crate::scenario::scalar::{Flag, Share, Whole};
@@ -71,19 +68,16 @@ impl Reference<'_> {
             Endpoint::Process(site.clone()),
         ];
         ProcessSpec {
-            name: ProcessName::from(format!("pool-{index}")),
-            role: "pool".into(),
-            index,
-            program: reference(FleetRole::Pool, settings),
             env: environment(&links, true),
             links,
             serves_http: true,
             grace: settings.queue.shutdown_grace + STOP_MARGIN,
-            fake_clock: false,
-            stop_signal: Signal::Term,
-            ready: None,
-            files: BTreeMap::new(),
-            lines: Vec::new(),
+            ..ProcessSpec::new(
+                ProcessName::from(format!("pool-{index}")),
+                "pool",
+                index,
+                reference(FleetRole::Pool, settings),
+            )
         }
     }
 }

@@ -1,11 +1,8 @@
 //! `postgres-heartbeat` and `postgres-jobs`: jobs in a table of Postgres; a sweeper that fails the jobs of
 //! the dead, or workers that put them back.
 
-use std::collections::BTreeMap;
-
 use super::super::Context;
 use super::{Reference, STOP_MARGIN, environment, secs};
-use crate::fault::Signal;
 use crate::names::{Endpoint, ProcessName, Store};
 use crate::protocol::table::{RescueSettings, SWEEPER_ROLE, SweepSettings, Watch};
 use crate::scenario::decode::Field;
@@ -134,19 +131,15 @@ fn process(
 ) -> ProcessSpec {
     let links = vec![Endpoint::Store(Store::Postgres)];
     ProcessSpec {
-        name,
-        role: role.into(),
-        index,
-        program: Program::Table { role: part, settings: Box::new(settings.clone()) },
         env: environment(&links, false),
         links,
-        serves_http: false,
         grace,
-        fake_clock: false,
-        stop_signal: Signal::Term,
-        ready: None,
-        files: BTreeMap::new(),
-        lines: Vec::new(),
+        ..ProcessSpec::new(
+            name,
+            role,
+            index,
+            Program::Table { role: part, settings: Box::new(settings.clone()) },
+        )
     }
 }
 
